@@ -1,0 +1,55 @@
+"""Errors of the simulated gateway: what stops it, and what it answers instead of a result."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """The simulated gateway cannot do what it was started for. The message names the remedy."""
+
+    code = "GATEWAY"
+
+
+class GatewayPortError(GatewayError):
+    """The port cannot be listened on, so nothing was started. Choose another port, or 0 for any free one."""
+
+    code = "GATEWAY_PORT"
+
+
+class FrameError(GatewayError):
+    """A client sent bytes that are no frame of the protocol; its connection is cut, others live on."""
+
+    code = "GATEWAY_FRAME"
+
+
+class VersionError(GatewayError):
+    """Client and gateway share no protocol version; the client is cut off. Use one that speaks 157 to 176."""
+
+    code = "GATEWAY_VERSION"
+
+
+class RequestRefusedError(GatewayError):
+    """A request is answered with a TWS error message instead of a result; nothing was done.
+
+    Attributes
+    ----------
+    number
+        The TWS error code, for example 200 or 321.
+    text
+        What the client is told.
+    """
+
+    code = "GATEWAY_REQUEST"
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(f"{number}: {text}")
+        self.number = number
+        self.text = text
+
+
+class RequestFormatError(RequestRefusedError):
+    """A request could not be read (320): a field is missing, surplus or no number. Nothing was done."""
+
+    code = "GATEWAY_REQUEST_FORMAT"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(320, f"Error reading request. {detail}")

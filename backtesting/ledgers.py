@@ -1,0 +1,449 @@
+"""The four files of a run: what was ordered, what was filled, what was held and what it was worth.
+
+The same tables come from the engine's objects (`LedgerTables.from_result`) and from a journal
+(`LedgerTables.from_journal`), and the same input gives the same bytes. What makes that so:
+
+1. Only trading times and ids that are functions of the strategy: no broker ids, run ids or wall times.
+2. `orders` are sorted by the trading time of their decision, then by first submission; `fills` by time, then
+   by their order's row, then by fill id; `positions` by time and symbol; `equity` by time. Of several
+   snapshots of one trading time the last counts (a resumed run repeats the step it was stopped in).
+3. `status` keeps CANCELLED, REJECTED, NOT_SENT and UNKNOWN; every live state is SUBMITTED, because how far
+   an acknowledgement got is no property of the trade. An order is FILLED when its fills add up to its
+   quantity; called filled without them it is UNKNOWN. An order that was never sent (also one of a dry run)
+   is NOT_SENT; one that was sent again is one row.
+4. `filled_quantity` and `average_fill_price` are recomputed from the fills (value / quantity, rounded by
+   `round_money`), never taken from the wire.
+5. `reason` is kept for REJECTED only: texts of cancellations are the broker's prose.
+6. Refused orders were never orders: they are counted by rule in `refusals` and are in no file.
+7. Money (cash, equity, profit, fees, value) is rounded by `round_money`; prices and sizes must be exact in
+   ten decimal places. Parquet is written from explicit schemas with fixed options and no pandas metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backtesting.run_errors import LedgerContentError
+from execution.clocks import utc_ns
+from execution.models import ZERO, Fill, Order, OrderStatus, PortfolioSnapshot
+from execution.numbers import round_money
+
+NAMES = ("orders", "fills", "positions", "equity")
+"""The tables, in the order in which they are written and hashed."""
+
+DECIMAL = pa.decimal128(38, 10)
+MOMENT = pa.timestamp("ns", tz="UTC")
+TEXT = pa.string()
+
+
+def _schema(optional: frozenset[str], **columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=name in optional) for name, kind in columns.items()])
+
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "orders": _schema(
+        frozenset(("strategy", "limit_price", "stop_price", "average_fill_price", "reason")),
+        client_order_id=TEXT,
+        strategy=TEXT,
+        symbol=TEXT,
+        side=TEXT,
+        order_type=TEXT,
+        quantity=DECIMAL,
+        limit_price=DECIMAL,
+        stop_price=DECIMAL,
+        time_in_force=TEXT,
+        submitted_time=MOMENT,
+        status=TEXT,
+        filled_quantity=DECIMAL,
+        average_fill_price=DECIMAL,
+        reason=TEXT,
+    ),
+    "fills": _schema(
+        frozenset(("client_order_id", "commission")),
+        fill_id=TEXT,
+        client_order_id=TEXT,
+        symbol=TEXT,
+        side=TEXT,
+        quantity=DECIMAL,
+        price=DECIMAL,
+        time=MOMENT,
+        commission=DECIMAL,
+    ),
+    "positions": _schema(
+        frozenset(),
+        time=MOMENT,
+        symbol=TEXT,
+        quantity=DECIMAL,
+        average_cost=DECIMAL,
+        market_value=DECIMAL,
+        unrealized_pnl=DECIMAL,
+    ),
+    "equity": _schema(
+        frozenset(),
+        time=MOMENT,
+        cash=DECIMAL,
+        equity=DECIMAL,
+        unrealized_pnl=DECIMAL,
+        realized_pnl=DECIMAL,
+        fees=DECIMAL,
+        gross_exposure=DECIMAL,
+    ),
+}
+"""Columns of each file; decimals have scale 10, times are UTC nanoseconds."""
+
+Row = dict[str, Any]
+
+
+class JournalRecord(Protocol):
+    """What is read of a journal event."""
+
+    @property
+    def seq(self) -> int:
+        """Number of the event in its journal."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the event."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """Its fields: decimals as text, times as UTC nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTables:
+    """Orders, fills, positions and equity of one run, as Arrow tables of `SCHEMAS`."""
+
+    orders: pa.Table
+    fills: pa.Table
+    positions: pa.Table
+    equity: pa.Table
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    """Number of orders refused before they were sent, by the code of the rule."""
+
+    @classmethod
+    def from_result(
+        cls,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        snapshots: Iterable[PortfolioSnapshot],
+        refused: Iterable[tuple[str, str]] = (),
+    ) -> LedgerTables:
+        """Build the tables from what an engine hands out.
+
+        Parameters
+        ----------
+        orders
+            Final state of every order that was sent, in order of submission.
+        fills
+            Every execution.
+        snapshots
+            One per step.
+        refused
+            (client order id, rule code) of every order that a rule refused.
+
+        Raises
+        ------
+        LedgerContentError
+            If a price or size has more than ten decimal places.
+        """
+        return _build(
+            [_order_row(order) for order in orders],
+            [_fill_row(fill) for fill in fills],
+            [_snapshot_row(snapshot) for snapshot in snapshots],
+            dict(refused),
+        )
+
+    @classmethod
+    def from_journal(cls, events: Iterable[JournalRecord]) -> LedgerTables:
+        """Fold journal events, in sequence, into the tables.
+
+        Raises
+        ------
+        LedgerContentError
+            If an event lacks a field, or a number in it cannot be kept exactly.
+        """
+        fold = _JournalFold()
+        for event in events:
+            try:
+                fold.take(event.kind, event.body)
+            except (KeyError, ArithmeticError, TypeError, ValueError) as error:
+                raise LedgerContentError(
+                    f"journal event {event.seq} ({event.kind}) cannot be read: {error!r}; "
+                    "check the journal with `trade audit verify`"
+                ) from error
+        return _build(
+            list(fold.orders.values()), list(fold.fills.values()), list(fold.snapshots.values()), fold.refused
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> LedgerTables:
+        """Read the four files of a run.
+
+        Raises
+        ------
+        LedgerContentError
+            If a file is missing, is not Parquet, or has other columns.
+        """
+        return cls(**{name: _read(folder / f"{name}.parquet", SCHEMAS[name]) for name in NAMES})
+
+    def table(self, name: str) -> pa.Table:
+        """Return one of the tables by name."""
+        found: pa.Table = getattr(self, name)
+        return found
+
+    def contents(self) -> dict[str, bytes]:
+        """Return the bytes of each file, by table name."""
+        return {name: _parquet(self.table(name)) for name in NAMES}
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each file's bytes, by table name."""
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self.contents().items()}
+
+    def write(self, folder: Path) -> dict[str, str]:
+        """Write the four files, each appearing whole or not at all; return their SHA-256 by table name."""
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = self.contents()
+        for name, content in contents.items():
+            target = folder / f"{name}.parquet"
+            partial = folder / f".{name}.parquet.tmp"
+            partial.write_bytes(content)
+            partial.replace(target)
+        return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+class _JournalFold:
+    """The state that the kinds of a journal leave behind."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, Row] = {}
+        self.fills: dict[str, Row] = {}
+        self.snapshots: dict[int, Row] = {}
+        self.refused: dict[str, str] = {}
+
+    def take(self, kind: str, body: Mapping[str, Any]) -> None:
+        handler = getattr(self, f"_on_{kind}", None)
+        if handler is not None:
+            handler(body)
+
+    def _on_order_submitted(self, body: Mapping[str, Any]) -> None:
+        # Assigning to a known key keeps its place: an order sent again stays where it was first submitted.
+        self.orders[body["client_order_id"]] = {
+            "client_order_id": body["client_order_id"],
+            "strategy": body.get("strategy"),
+            "symbol": body["symbol"],
+            "side": body["side"],
+            "order_type": body["order_type"],
+            "quantity": Decimal(body["quantity"]),
+            "limit_price": _decimal(body.get("limit_price")),
+            "stop_price": _decimal(body.get("stop_price")),
+            "time_in_force": body["time_in_force"],
+            "submitted_time": int(body["trading_time"]),
+            "status": "NOT_SENT" if body.get("dry_run") else "PENDING",
+            "reason": None,
+        }
+
+    def _on_order_refused(self, body: Mapping[str, Any]) -> None:
+        self.refused[body["client_order_id"]] = body["decision"]["rule"]
+
+    def _on_order_status(self, body: Mapping[str, Any]) -> None:
+        order = self.orders.get(body["client_order_id"])
+        if order is not None:  # the status of an order that was placed elsewhere
+            order["status"] = OrderStatus(body["new"]).value
+            order["reason"] = body.get("reason")
+
+    def _on_order_released(self, body: Mapping[str, Any]) -> None:
+        order = self.orders.get(body["client_order_id"])
+        if order is not None:
+            order["status"] = "NOT_SENT"
+
+    def _on_fill(self, body: Mapping[str, Any]) -> None:
+        known = self.fills.get(body["fill_id"])
+        commission = _decimal(body.get("commission"))
+        self.fills[body["fill_id"]] = {
+            "fill_id": body["fill_id"],
+            "client_order_id": body.get("client_order_id"),
+            "symbol": body["symbol"],
+            "side": body["side"],
+            "quantity": Decimal(body["quantity"]),
+            "price": Decimal(body["price"]),
+            "time": int(body["time"]),
+            "commission": known["commission"] if commission is None and known else commission,
+        }
+
+    def _on_commission(self, body: Mapping[str, Any]) -> None:
+        self.fills[body["fill_id"]]["commission"] = Decimal(body["commission"])
+
+    def _on_snapshot(self, body: Mapping[str, Any]) -> None:
+        time = int(body["trading_time"])
+        self.snapshots[time] = {
+            "time": time,
+            **{name: round_money(Decimal(body[name])) for name in SCHEMAS["equity"].names[1:]},
+            "positions": [
+                {
+                    "time": time,
+                    "symbol": held["symbol"],
+                    "quantity": Decimal(held["quantity"]),
+                    **{name: round_money(Decimal(held[name])) for name in SCHEMAS["positions"].names[3:]},
+                }
+                for held in body["positions"]
+            ],
+        }
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _order_row(order: Order) -> Row:
+    return {
+        "client_order_id": order.client_order_id,
+        "strategy": order.strategy,
+        "symbol": order.symbol,
+        "side": order.side.value,
+        "order_type": order.order_type.value,
+        "quantity": order.quantity,
+        "limit_price": order.limit_price,
+        "stop_price": order.stop_price,
+        "time_in_force": order.time_in_force.value,
+        "submitted_time": utc_ns(order.submitted_at),
+        "status": order.status.value,
+        "reason": order.reason,
+    }
+
+
+def _fill_row(fill: Fill) -> Row:
+    return {
+        "fill_id": fill.fill_id,
+        "client_order_id": fill.client_order_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "quantity": fill.quantity,
+        "price": fill.price,
+        "time": utc_ns(fill.timestamp),
+        "commission": fill.commission,
+    }
+
+
+def _snapshot_row(snapshot: PortfolioSnapshot) -> Row:
+    time = utc_ns(snapshot.timestamp)
+    return {
+        "time": time,
+        **{name: round_money(getattr(snapshot, name)) for name in SCHEMAS["equity"].names[1:]},
+        "positions": [
+            {
+                "time": time,
+                "symbol": held.symbol,
+                "quantity": held.quantity,
+                **{name: round_money(getattr(held, name)) for name in SCHEMAS["positions"].names[3:]},
+            }
+            for held in snapshot.positions
+        ],
+    }
+
+
+def _build(
+    orders: list[Row], fills: list[Row], snapshots: list[Row], refused: Mapping[str, str]
+) -> LedgerTables:
+    orders.sort(key=lambda row: row["submitted_time"])  # stable: ties stay in order of submission
+    place = {row["client_order_id"]: number for number, row in enumerate(orders)}
+    fills.sort(
+        key=lambda row: (row["time"], place.get(row["client_order_id"], len(place)), _natural(row["fill_id"]))
+    )
+    _settle(orders, fills)
+    latest = {row["time"]: row for row in snapshots}
+    equity = [latest[time] for time in sorted(latest)]
+    positions = [held for row in equity for held in sorted(row["positions"], key=lambda held: held["symbol"])]
+    return LedgerTables(
+        _table("orders", orders),
+        _table("fills", fills),
+        _table("positions", positions),
+        _table("equity", equity),
+        dict(sorted(Counter(refused.values()).items())),
+    )
+
+
+def _natural(fill_id: str) -> tuple[str, int, str]:
+    # "…-10" comes after "…-9": fills of one order are numbered from 1.
+    stem, _, number = fill_id.rpartition("-")
+    return (stem, int(number), fill_id) if number.isascii() and number.isdigit() else (fill_id, 0, fill_id)
+
+
+def _settle(orders: list[Row], fills: list[Row]) -> None:
+    quantity: dict[str | None, Decimal] = {}
+    value: dict[str | None, Decimal] = {}
+    for fill in fills:
+        key = fill["client_order_id"]
+        quantity[key] = quantity.get(key, ZERO) + fill["quantity"]
+        value[key] = value.get(key, ZERO) + fill["quantity"] * fill["price"]
+    for order in orders:
+        key = order["client_order_id"]
+        filled = quantity.get(key, ZERO)
+        order["filled_quantity"] = filled
+        order["average_fill_price"] = round_money(value[key] / filled) if filled else None
+        order["status"] = _status(order["status"], filled >= order["quantity"])
+        order["reason"] = order["reason"] if order["status"] == OrderStatus.REJECTED else None
+
+
+def _status(status: str, complete: bool) -> str:
+    state = OrderStatus(status)
+    if complete:
+        return OrderStatus.FILLED.value
+    if state is OrderStatus.FILLED:
+        return OrderStatus.UNKNOWN.value
+    known = state.is_final or state is OrderStatus.UNKNOWN
+    return state.value if known else OrderStatus.SUBMITTED.value
+
+
+def _table(name: str, rows: list[Row]) -> pa.Table:
+    schema = SCHEMAS[name]
+    arrays = []
+    for column in schema:
+        try:
+            arrays.append(pa.array([row[column.name] for row in rows], type=column.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise LedgerContentError(
+                f"{name}.{column.name}: {error}; prices and sizes may have ten decimal places"
+            ) from error
+        if arrays[-1].null_count and not column.nullable:
+            raise LedgerContentError(f"{name}.{column.name}: a row has no value; every row must have one")
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=True,
+        write_statistics=True,
+        row_group_size=1 << 20,
+        data_page_version="1.0",
+        store_schema=False,
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise LedgerContentError(f"{path} is missing: the run did not get as far as its ledgers") from error
+    except pa.ArrowInvalid as error:
+        raise LedgerContentError(f"{path} is not a Parquet file: {error}") from error
+    if not table.schema.equals(schema):
+        raise LedgerContentError(f"{path} has other columns than this version writes: {table.schema.names}")
+    return table

@@ -1,0 +1,82 @@
+"""Bars from TWS or the gateway, kept in memory: history and live updates as completed bars."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from data.adapter import DataAdapter
+from execution.clocks import TradingClock
+from execution.models import Bar, Instrument
+from execution.numbers import round_to_tick
+from execution.timeframes import Timeframe
+
+
+class LiveBars(DataAdapter):
+    """Bars of one timeframe as they arrive; a bar is complete once the trading clock has passed its end.
+
+    Parameters
+    ----------
+    clock
+        Trading time.
+    timeframe
+        The only timeframe it holds.
+    instruments
+        Ticks, to which prices are rounded here, once.
+    """
+
+    def __init__(
+        self, clock: TradingClock, timeframe: Timeframe, instruments: Mapping[str, Instrument]
+    ) -> None:
+        self._clock = clock
+        self._timeframe = timeframe
+        self._instruments = instruments
+        self._bars: dict[str, list[Bar]] = {symbol: [] for symbol in instruments}
+        self._ends: dict[str, list[int]] = {symbol: [] for symbol in instruments}
+
+    def extend(self, bars: Iterable[Bar]) -> None:
+        """Take history, oldest first; it may overlap what is already held."""
+        for bar in bars:
+            self.on_bar(bar)
+
+    def on_bar(self, bar: Bar) -> None:
+        """Take a new bar or a new state of the newest one; a change of an older bar is ignored."""
+        bars, ends = self._bars[bar.symbol], self._ends[bar.symbol]
+        if ends and bar.end_ns < ends[-1]:
+            return
+        rounded = self._rounded(bar)
+        if ends and bar.end_ns == ends[-1]:
+            bars[-1] = rounded
+        else:
+            bars.append(rounded)
+            ends.append(bar.end_ns)
+
+    def latest_completed_bar(self, symbol: str, timeframe: str) -> Bar | None:
+        """Return the newest bar whose end the trading clock has passed."""
+        bars = self._held(symbol, timeframe)
+        now = self._clock.now_ns()
+        for bar in reversed(bars[-2:]):
+            if bar.end_ns <= now:
+                return bar
+        return None
+
+    def completed_bars(self, symbol: str, timeframe: str, after_ns: int) -> Sequence[Bar]:
+        """Return the completed bars that end after `after_ns`, oldest first."""
+        bars = self._held(symbol, timeframe)
+        ends = self._ends[symbol]
+        return bars[bisect_right(ends, after_ns) : bisect_right(ends, self._clock.now_ns())]
+
+    def _held(self, symbol: str, timeframe: str) -> list[Bar]:
+        if timeframe != self._timeframe.value:
+            raise ValueError(f"this source holds {self._timeframe.value} bars, not {timeframe}")
+        return self._bars[symbol]
+
+    def _rounded(self, bar: Bar) -> Bar:
+        if bar.defect():
+            return bar  # the step reports and leaves it out
+        tick = self._instruments[bar.symbol].tick
+        prices = [float(round_to_tick(price, tick)) for price in (bar.open, bar.high, bar.low, bar.close)]
+        if prices == [bar.open, bar.high, bar.low, bar.close]:
+            return bar
+        return replace(bar, open=prices[0], high=prices[1], low=prices[2], close=prices[3])

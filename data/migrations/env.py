@@ -1,0 +1,14 @@
+"""Run migrations on the connection that `data.database.Database` hands over."""
+
+from alembic import context
+
+from data.orm import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    compare_type=True,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,187 @@
+"""Structured audit of every execution event, on the journal.
+
+Each method appends one event; `commit` makes a group durable. An order's submission is committed before its
+first byte is sent. Every record carries the client order id, which correlates the strategy's request, the
+risk decision, the broker's ids and the executions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from execution.blotter import Entry, request_to_body
+from execution.clocks import TradingClock, utc_ns
+from execution.events import KillSwitchEvent, RiskDecision
+from execution.evidence import Evidence, to_body
+from execution.journal import Journal
+from execution.models import Fill, Order, OrderRequest, OrderStatus, PortfolioSnapshot
+
+
+class AuditLogger:
+    """Writes execution events to the journal for compliance, recovery and explanation.
+
+    Parameters
+    ----------
+    journal
+        Where events are kept.
+    clock
+        Trading time, recorded with each decision.
+    """
+
+    def __init__(self, journal: Journal, clock: TradingClock) -> None:
+        self.journal = journal
+        self._clock = clock
+
+    # -- the methods every user knows ---------------------------------------------------------------
+
+    def log_order_submitted(self, request: OrderRequest, order: Order) -> None:
+        """Record that an order is about to be sent under the id it carries."""
+        self._append(
+            "order_submitted",
+            **request_to_body(request),
+            order_id=int(order.order_id),
+            attempt=1,
+            trading_time=utc_ns(order.submitted_at),
+            decision=RiskDecision(approved=True).as_dict(),
+            dry_run=False,
+        )
+
+    def log_order_status_change(self, order: Order, old_status: OrderStatus) -> None:
+        """Record a transition of an order."""
+        self._append(
+            "order_status",
+            client_order_id=order.client_order_id,
+            order_id=order.order_id,
+            old=old_status.value,
+            new=order.status.value,
+            filled=format(order.filled_quantity, "f"),
+            average_price=None if order.average_fill_price is None else format(order.average_fill_price, "f"),
+            reason=order.reason,
+            trading_time=self._clock.now_ns(),
+        )
+
+    def log_fill(self, fill: Fill, exec_id: str = "") -> None:
+        """Record an execution."""
+        self._append(
+            "fill",
+            client_order_id=fill.client_order_id,
+            fill_id=fill.fill_id,
+            exec_id=exec_id,
+            symbol=fill.symbol,
+            side=fill.side.value,
+            quantity=format(fill.quantity, "f"),
+            price=format(fill.price, "f"),
+            time=utc_ns(fill.timestamp),
+            commission=None if fill.commission is None else format(fill.commission, "f"),
+            account=fill.account,
+        )
+
+    def log_order_cancelled(self, order_id: str, reason: str) -> None:
+        """Record that a cancellation was asked for."""
+        self._append("order_cancelled", client_order_id=order_id, reason=reason)
+
+    def log_connection_event(self, event: str, details: dict[str, Any]) -> None:
+        """Record a change of the connection, durably."""
+        self._append("connection", event=event, details=details)
+        self.journal.commit()
+
+    # -- what the executor and the loop add -----------------------------------------------------------
+
+    def log_intent(self, entry: Entry, decision: RiskDecision) -> None:
+        """Record an order with its risk decision and session id, durably, before it is sent."""
+        self._append(
+            "order_submitted",
+            **request_to_body(entry.request),
+            order_id=entry.order_id,
+            attempt=entry.attempt,
+            trading_time=entry.submitted_ns,
+            decision=decision.as_dict(),
+            dry_run=entry.dry_run,
+        )
+        self.journal.commit()
+
+    def log_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
+        """Record an order that a rule refused, durably."""
+        self._append(
+            "order_refused",
+            **request_to_body(request),
+            trading_time=self._clock.now_ns(),
+            decision=decision.as_dict(),
+        )
+        self.journal.commit()
+
+    def log_evidence(self, evidence: Evidence) -> None:
+        """Record a fact from the broker as it came."""
+        self._append("broker_message", **to_body(evidence))
+
+    def log_late_commission(self, fill: Fill, exec_id: str) -> None:
+        """Record a commission that came later than its execution."""
+        self._append(
+            "commission",
+            client_order_id=fill.client_order_id,
+            fill_id=fill.fill_id,
+            exec_id=exec_id,
+            commission=None if fill.commission is None else format(fill.commission, "f"),
+        )
+
+    def log_release(self, client_order_id: str, evidence: str) -> None:
+        """Record the proof that an order never reached the broker."""
+        self._append("order_released", client_order_id=client_order_id, evidence=evidence)
+
+    def log_reconciled(self, **facts: Any) -> None:
+        """Record the outcome of a reconciliation, durably."""
+        self._append("reconciled", **facts)
+        self.journal.commit()
+
+    def log_barrier(self) -> None:
+        """Mark that everything before this belongs to the step at the trading clock's time."""
+        self._append("barrier", trading_time=self._clock.now_ns())
+
+    def log_snapshot(self, snapshot: PortfolioSnapshot) -> None:
+        """Record the book at a step; durable with the next commit, and rebuilt by replay if that is lost."""
+        self._append("snapshot", **snapshot_to_body(snapshot))
+
+    def log_kill_switch(self, event: KillSwitchEvent) -> None:
+        """Record that the daily-loss limit was reached, durably."""
+        self._append(
+            "kill_switch",
+            trading_time=utc_ns(event.timestamp),
+            loss=format(event.loss, "f"),
+            limit=format(event.limit, "f"),
+        )
+        self.journal.commit()
+
+    def log(self, kind: str, **body: Any) -> None:
+        """Record an event of the run itself, durably."""
+        self._append(kind, **body)
+        self.journal.commit()
+
+    def commit(self) -> None:
+        """Make every recorded event durable."""
+        self.journal.commit()
+
+    def _append(self, kind: str, **body: Any) -> None:
+        self.journal.append(kind, body)
+
+
+def snapshot_to_body(snapshot: PortfolioSnapshot) -> dict[str, Any]:
+    """Return a snapshot as plain values for the journal."""
+    return {
+        "trading_time": utc_ns(snapshot.timestamp),
+        "cash": format(snapshot.cash, "f"),
+        "equity": format(snapshot.equity, "f"),
+        "unrealized_pnl": format(snapshot.unrealized_pnl, "f"),
+        "realized_pnl": format(snapshot.realized_pnl, "f"),
+        "fees": format(snapshot.fees, "f"),
+        "gross_exposure": format(snapshot.gross_exposure, "f"),
+        "positions": [
+            {
+                "symbol": position.symbol,
+                "quantity": format(position.quantity, "f"),
+                "average_cost": format(position.average_cost, "f"),
+                "market_value": format(position.market_value, "f"),
+                "unrealized_pnl": format(position.unrealized_pnl, "f"),
+            }
+            for position in snapshot.positions
+        ],
+    }

@@ -1,0 +1,380 @@
+"""The order state machine: applies evidence to orders and says what changed.
+
+Its only inputs are the journal's own records (an order submitted, released, a cancel asked for) and facts
+from the broker, so folding the journal rebuilds it exactly. The rules:
+
+1. A fact finds its order by orderRef, else by permId, else by the order id of the current session. What fits
+   no order of ours is external: counted and reported, never mixed in.
+2. The filled size is the sum of the executions, one per execution id without its correction suffix, the
+   highest suffix winning. A status that claims more than the executions show leaves the order open until
+   they arrive.
+3. An error code is evidence. It rejects an order only if its class says so and nobody acknowledged the order
+   before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
+4. A final state is left only by proof: a late execution still counts, a release needs reconciliation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from execution.clocks import timestamp
+from execution.codes import CodeClass, classify
+from execution.evidence import (
+    CommissionSeen,
+    CompletedOrderSeen,
+    ErrorSeen,
+    Evidence,
+    ExecutionSeen,
+    OpenOrderSeen,
+    OrderStatusSeen,
+)
+from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from execution.numbers import round_money
+
+_LIVE = {
+    "PendingSubmit": OrderStatus.PENDING,
+    "ApiPending": OrderStatus.PENDING,
+    "PreSubmitted": OrderStatus.SUBMITTED,
+    "Submitted": OrderStatus.SUBMITTED,
+    "PendingCancel": OrderStatus.PENDING_CANCEL,
+}
+_CANCELLED = ("Cancelled", "ApiCancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """An order went from `old` to its status now."""
+
+    order: Order
+    old: OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An execution of one of our orders; `late_commission` marks a commission that joined a told fill."""
+
+    fill: Fill
+    exec_id: str
+    late_commission: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A fact that belongs to no order of ours."""
+
+    evidence: Evidence
+
+
+Change = StatusChanged | Filled | External
+
+
+@dataclass(slots=True)
+class _Execution:
+    number: int
+    exec_id: str
+    correction: int
+    quantity: Decimal
+    price: Decimal
+    time: int
+    commission: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of one order."""
+
+    request: OrderRequest
+    order_id: int
+    submitted_ns: int
+    attempt: int = 1
+    dry_run: bool = False
+    perm_id: int = 0
+    status: OrderStatus = OrderStatus.PENDING
+    reason: str | None = None
+    acknowledged: bool = False
+    reported_filled: Decimal = ZERO
+    executions: dict[str, _Execution] = field(default_factory=dict)
+
+    @property
+    def client_order_id(self) -> str:
+        """The order's identity on our side."""
+        return self.request.client_order_id or ""
+
+    @property
+    def filled(self) -> Decimal:
+        """Size executed, by the executions."""
+        return sum((e.quantity for e in self.executions.values()), ZERO)
+
+    @property
+    def awaits_executions(self) -> bool:
+        """Whether the broker reported more filled than the executions show."""
+        return self.reported_filled > self.filled
+
+    def fills(self) -> list[Fill]:
+        """Return the executions as domain objects, in order of arrival."""
+        return [self.fill(execution) for execution in self.executions.values()]
+
+    def fill(self, execution: _Execution) -> Fill:
+        """Return one execution as a domain object; its id counts the order's executions."""
+        return Fill(
+            fill_id=f"{self.client_order_id}-{execution.number}",
+            order_id=str(self.perm_id or self.order_id),
+            symbol=self.request.symbol,
+            quantity=execution.quantity,
+            price=execution.price,
+            side=self.request.side,
+            timestamp=timestamp(execution.time),
+            commission=execution.commission,
+            client_order_id=self.client_order_id,
+            account=self.request.account,
+        )
+
+    def order(self) -> Order:
+        """Return the order as a domain object."""
+        filled, request = self.filled, self.request
+        average = None
+        if filled:
+            average = round_money(
+                sum((e.quantity * e.price for e in self.executions.values()), ZERO) / filled
+            )
+        return Order(
+            order_id=str(self.perm_id or self.order_id),
+            client_order_id=request.client_order_id,
+            symbol=request.symbol,
+            quantity=request.quantity,
+            order_type=request.order_type,
+            side=request.side,
+            limit_price=request.limit_price,
+            stop_price=request.stop_price,
+            status=self.status,
+            submitted_at=timestamp(self.submitted_ns),
+            filled_quantity=filled,
+            average_fill_price=average,
+            time_in_force=request.time_in_force,
+            account=request.account,
+            strategy=request.strategy,
+            reason=self.reason,
+        )
+
+
+class Blotter:
+    """All orders of this journal, by client order id.
+
+    Parameters
+    ----------
+    classify_code
+        Meaning of a TWS code; replace it to teach the library a code that a new build sends.
+    """
+
+    def __init__(self, classify_code: Callable[[int], CodeClass] = classify) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._classify = classify_code
+        self._by_perm: dict[int, Entry] = {}
+        self._by_session_id: dict[int, Entry] = {}
+        self._by_execution: dict[str, tuple[Entry, _Execution]] = {}
+        self._early_commissions: dict[str, CommissionSeen] = {}
+        self.last_order_id = 0
+
+    # -- our own acts ------------------------------------------------------------------------------
+
+    def submitted(self, entry: Entry) -> None:
+        """Take an order whose intent is durable."""
+        self.entries[entry.client_order_id] = entry
+        if not entry.dry_run:
+            self._by_session_id[entry.order_id] = entry
+        self.last_order_id = max(self.last_order_id, entry.order_id)
+
+    def released(self, client_order_id: str, reason: str) -> list[Change]:
+        """Take the proof that an order never reached the broker."""
+        return self._move(self.entries[client_order_id], OrderStatus.NOT_SENT, reason)
+
+    def doubted(self, client_order_id: str, reason: str) -> list[Change]:
+        """Take note that an order's fate is not known."""
+        return self._move(self.entries[client_order_id], OrderStatus.UNKNOWN, reason)
+
+    def new_session(self) -> None:
+        """Forget the order ids of the session before: they may be given to other orders."""
+        self._by_session_id = {}
+
+    def find(self, order_id: str) -> Entry | None:
+        """Find an order by client order id, permanent id, or session id."""
+        entry = self.entries.get(order_id)
+        if entry is None and order_id.isascii() and order_id.isdigit():
+            entry = self._by_perm.get(int(order_id)) or self._by_session_id.get(int(order_id))
+        return entry
+
+    def open_entries(self) -> list[Entry]:
+        """Return the orders that are not final, in order of submission."""
+        return [e for e in self.entries.values() if not e.status.is_final or e.awaits_executions]
+
+    # -- what the broker said ------------------------------------------------------------------------
+
+    def apply(self, evidence: Evidence) -> list[Change]:
+        """Apply one fact; return what it changed, in order."""
+        if isinstance(evidence, CommissionSeen):
+            return self._commission(evidence)
+        entry = self._entry_of(evidence)
+        if entry is None:
+            return [] if isinstance(evidence, ErrorSeen) else [External(evidence)]
+        if isinstance(evidence, ErrorSeen):
+            return self._error(entry, evidence)
+        self._bind(entry, evidence)
+        if isinstance(evidence, ExecutionSeen):
+            return self._execution(entry, evidence)
+        if isinstance(evidence, OrderStatusSeen):
+            return self._status(entry, evidence.status, evidence.filled)
+        if isinstance(evidence, CompletedOrderSeen):
+            return self._status(entry, evidence.status, evidence.filled, evidence.detail)
+        if entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN):
+            return self._move(entry, OrderStatus.SUBMITTED)
+        return []
+
+    def _entry_of(self, evidence: Evidence) -> Entry | None:
+        if isinstance(evidence, ErrorSeen):
+            return self._by_session_id.get(evidence.request_id)
+        reference = getattr(evidence, "order_ref", "")
+        if reference:
+            return self.entries.get(reference)
+        perm_id = getattr(evidence, "perm_id", 0)
+        if perm_id:
+            entry = self._by_perm.get(perm_id)
+            if entry is not None:
+                return entry
+        return self._by_session_id.get(getattr(evidence, "order_id", 0))
+
+    def _bind(
+        self, entry: Entry, seen: OpenOrderSeen | OrderStatusSeen | ExecutionSeen | CompletedOrderSeen
+    ) -> None:
+        entry.acknowledged = True
+        if seen.perm_id and not entry.perm_id:
+            entry.perm_id = seen.perm_id
+            self._by_perm[seen.perm_id] = entry
+        if isinstance(seen, OpenOrderSeen) and seen.order_id > 0:
+            self._by_session_id[seen.order_id] = entry
+
+    def _status(self, entry: Entry, status: str, filled: Decimal, detail: str = "") -> list[Change]:
+        entry.reported_filled = max(entry.reported_filled, filled)
+        if status in _CANCELLED:
+            if entry.filled == entry.request.quantity:
+                return []
+            return self._move(entry, OrderStatus.CANCELLED, entry.reason or detail or None)
+        if status == "Inactive":
+            if entry.reason is not None:
+                return self._move(entry, OrderStatus.REJECTED, entry.reason)
+            return self._move(entry, OrderStatus.UNKNOWN, "Inactive at the broker, no reason given yet")
+        if status == "Filled" or entry.status.is_final:
+            return []  # executions decide; a final state is not reopened by a late status
+        target = _LIVE.get(status)
+        if target is None:
+            return self._move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
+        if target is OrderStatus.SUBMITTED and entry.filled:
+            target = OrderStatus.PARTIALLY_FILLED
+        return self._move(entry, target)
+
+    def _execution(self, entry: Entry, seen: ExecutionSeen) -> list[Change]:
+        base, _, suffix = seen.exec_id.rpartition(".")
+        correction = int(suffix) if base and suffix.isascii() and suffix.isdigit() else 0
+        base = base or seen.exec_id
+        known = entry.executions.get(base)
+        if known is not None and known.correction >= correction:
+            return []
+        if known is not None:
+            # A correction changes what is already booked: it is reported, and reconciliation shows the break.
+            known.correction, known.quantity, known.price = correction, seen.quantity, seen.price
+            return [External(seen)]
+        execution = _Execution(
+            len(entry.executions) + 1, seen.exec_id, correction, seen.quantity, seen.price, seen.time
+        )
+        entry.executions[base] = execution
+        self._by_execution[seen.exec_id] = (entry, execution)
+        early = self._early_commissions.pop(seen.exec_id, None)
+        if early is not None:
+            execution.commission = early.commission
+        changes: list[Change] = [Filled(entry.fill(execution), seen.exec_id)]
+        if entry.filled >= entry.request.quantity:
+            changes += self._move(entry, OrderStatus.FILLED)
+        elif not entry.status.is_final:
+            changes += self._move(entry, OrderStatus.PARTIALLY_FILLED)
+        return changes
+
+    def _commission(self, seen: CommissionSeen) -> list[Change]:
+        found = self._by_execution.get(seen.exec_id)
+        if found is None:
+            self._early_commissions[seen.exec_id] = seen
+            return []
+        entry, execution = found
+        if execution.commission is not None:
+            return []
+        execution.commission = seen.commission
+        return [Filled(entry.fill(execution), seen.exec_id, late_commission=True)]
+
+    def _error(self, entry: Entry, seen: ErrorSeen) -> list[Change]:
+        meaning = self._classify(seen.code)
+        text = f"{seen.code}: {seen.text}"
+        if meaning is CodeClass.REJECTS_NEW:
+            entry.reason = text
+            if not entry.acknowledged and not entry.status.is_final:
+                return self._move(entry, OrderStatus.REJECTED, text)
+        elif meaning is CodeClass.UNKNOWN and not entry.status.is_final:
+            return self._move(entry, OrderStatus.UNKNOWN, text)
+        return []
+
+    def _move(self, entry: Entry, status: OrderStatus, reason: str | None = None) -> list[Change]:
+        if entry.status is status:
+            return []
+        old, entry.status = entry.status, status
+        if reason is not None:
+            entry.reason = reason
+        return [StatusChanged(entry.order(), old)]
+
+
+def request_to_body(request: OrderRequest) -> dict[str, Any]:
+    """Return an order request as plain values for the journal."""
+    return {
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "quantity": format(request.quantity, "f"),
+        "order_type": request.order_type.value,
+        "limit_price": None if request.limit_price is None else format(request.limit_price, "f"),
+        "stop_price": None if request.stop_price is None else format(request.stop_price, "f"),
+        "time_in_force": request.time_in_force.value,
+        "outside_rth": request.outside_rth,
+        "account": request.account,
+        "strategy": request.strategy,
+    }
+
+
+def request_from_body(body: dict[str, Any]) -> OrderRequest:
+    """Rebuild an order request from the journal."""
+    return OrderRequest(
+        symbol=body["symbol"],
+        quantity=Decimal(body["quantity"]),
+        order_type=OrderType(body["order_type"]),
+        side=Side(body["side"]),
+        limit_price=None if body["limit_price"] is None else Decimal(body["limit_price"]),
+        stop_price=None if body["stop_price"] is None else Decimal(body["stop_price"]),
+        time_in_force=TimeInForce(body["time_in_force"]),
+        account=body["account"],
+        client_order_id=body["client_order_id"],
+        strategy=body["strategy"],
+        outside_rth=body["outside_rth"],
+    )
+
+
+def merged(changes: list[Change]) -> list[Change]:
+    """Join commissions that arrived in the same group as their fill, so that each fill is told once."""
+    told: dict[str, int] = {}
+    result: list[Change] = []
+    for change in changes:
+        if isinstance(change, Filled):
+            if change.late_commission and change.fill.fill_id in told:
+                first = told[change.fill.fill_id]
+                result[first] = replace(change, late_commission=False)
+                continue
+            told[change.fill.fill_id] = len(result)
+        result.append(change)
+    return result

@@ -1,0 +1,122 @@
+"""What the broker said, as typed facts without any client library.
+
+Each fact goes into the journal as it came and is then applied to the blotter; replaying the journal applies
+the same facts again. Facts are parsed strictly: an unreadable number is an error, never a zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrderSeen:
+    """An order as the broker holds it (TWS message 5)."""
+
+    message: ClassVar[str] = "open_order"
+    order_id: int
+    client_id: int
+    perm_id: int
+    order_ref: str
+    account: str
+    symbol: str
+    side: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatusSeen:
+    """A status of an order (TWS message 3)."""
+
+    message: ClassVar[str] = "order_status"
+    order_id: int
+    client_id: int
+    perm_id: int
+    status: str
+    filled: Decimal
+    remaining: Decimal
+    why_held: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSeen:
+    """An execution (TWS message 11). `time` is UTC nanoseconds."""
+
+    message: ClassVar[str] = "execution"
+    exec_id: str
+    order_id: int
+    client_id: int
+    perm_id: int
+    order_ref: str
+    account: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionSeen:
+    """The commission of an execution (TWS message 59)."""
+
+    message: ClassVar[str] = "commission"
+    exec_id: str
+    commission: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedOrderSeen:
+    """An order the broker no longer works (TWS message 101); it carries no order id."""
+
+    message: ClassVar[str] = "completed_order"
+    perm_id: int
+    order_ref: str
+    status: str
+    filled: Decimal
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSeen:
+    """A code and text (TWS message 4); `request_id` is an order id, a request id, or -1."""
+
+    message: ClassVar[str] = "error"
+    request_id: int
+    code: int
+    text: str
+
+
+Evidence = OpenOrderSeen | OrderStatusSeen | ExecutionSeen | CommissionSeen | CompletedOrderSeen | ErrorSeen
+
+_KINDS: dict[str, type[Evidence]] = {
+    kind.message: kind
+    for kind in (
+        OpenOrderSeen,
+        OrderStatusSeen,
+        ExecutionSeen,
+        CommissionSeen,
+        CompletedOrderSeen,
+        ErrorSeen,
+    )
+}
+
+
+def to_body(evidence: Evidence) -> dict[str, Any]:
+    """Return a fact as plain values for the journal."""
+    body = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(evidence).items()}
+    return {"message": evidence.message, **body}
+
+
+def from_body(body: dict[str, Any]) -> Evidence:
+    """Rebuild a fact from the journal."""
+    kind = _KINDS[body["message"]]
+    values: dict[str, Any] = {
+        f.name: Decimal(body[f.name]) if f.type == "Decimal" else body[f.name]
+        for f in fields(kind)
+        if f.name in body
+    }
+    return kind(**values)

@@ -1,0 +1,207 @@
+"""Between domain objects and the wire: contracts and orders out, facts in.
+
+Incoming messages are read from their raw fields, before ib_insync interprets them, because it drops what it
+does not expect: a status of an order it does not know, a commission before its execution, a bar update after
+an empty history. Outgoing orders are checked field by field: TWS takes numbers as text and has no checksum.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import ib_insync
+
+from execution.clocks import NANOS
+from execution.errors import InvalidOrderError, NumberFormatError
+from execution.evidence import (
+    CommissionSeen,
+    CompletedOrderSeen,
+    ErrorSeen,
+    Evidence,
+    ExecutionSeen,
+    OpenOrderSeen,
+    OrderStatusSeen,
+)
+from execution.models import ZERO, Instrument, OrderRequest, OrderType
+from execution.numbers import parse_integer, parse_wire_decimal, to_lots, to_ticks
+
+_ORDER_TYPES = {
+    OrderType.MARKET: "MKT",
+    OrderType.LIMIT: "LMT",
+    OrderType.STOP: "STP",
+    OrderType.STOP_LIMIT: "STP LMT",
+}
+_SIDES = {"BUY": "BUY", "SELL": "SELL", "BOT": "BUY", "SLD": "SELL", "SSHORT": "SELL"}
+
+
+# -- out ---------------------------------------------------------------------------------------------
+
+
+def to_contract(instrument: Instrument) -> ib_insync.Contract:
+    """Return the TWS contract of an instrument."""
+    return ib_insync.Contract(
+        secType=instrument.security_type,
+        conId=instrument.con_id,
+        symbol=instrument.symbol,
+        exchange=instrument.exchange,
+        primaryExchange=instrument.primary_exchange,
+        currency=instrument.currency,
+    )
+
+
+def to_wire_order(request: OrderRequest, instrument: Instrument, order_id: int) -> ib_insync.Order:
+    """Return the TWS order of a request.
+
+    Raises
+    ------
+    InvalidOrderError
+        If a size is not whole lots, a price is not a whole number of ticks, or a number has no plain
+        spelling on the wire.
+    """
+    try:
+        to_lots(request.quantity, instrument.lot, name=f"{request.symbol} quantity")
+        for name, price in (("limit price", request.limit_price), ("stop price", request.stop_price)):
+            if price is not None:
+                to_ticks(price, instrument.tick, name=f"{request.symbol} {name}")
+    except NumberFormatError as error:
+        raise InvalidOrderError(str(error)) from error
+    order = ib_insync.Order(
+        orderId=order_id,
+        action=request.side.value,
+        totalQuantity=_plain(request.quantity, "quantity"),
+        orderType=_ORDER_TYPES[request.order_type],
+        tif=request.time_in_force.value,
+        orderRef=request.client_order_id or "",
+        account=request.account or "",
+        outsideRth=request.outside_rth,
+        transmit=True,
+    )
+    if request.limit_price is not None:
+        order.lmtPrice = _plain(request.limit_price, "limit price")
+    if request.stop_price is not None:
+        order.auxPrice = _plain(request.stop_price, "stop price")
+    return order
+
+
+def _plain(value: Decimal, name: str) -> float:
+    number: float = int(value) if value == value.to_integral_value() else float(value)
+    if "e" in str(number) or Decimal(str(number)) != value:
+        raise InvalidOrderError(f"{name} {value} cannot be written exactly on the wire")
+    return number
+
+
+# -- in ----------------------------------------------------------------------------------------------
+
+
+def to_evidence(fields: list[str], time_zone: str) -> Evidence | None:
+    """Return the fact in a TWS message, or None if it does not concern orders.
+
+    Raises
+    ------
+    NumberFormatError
+        If a number or time in it cannot be read.
+    """
+    reader = _READERS.get(fields[0])
+    return reader(fields, time_zone) if reader else None
+
+
+def _open_order(f: list[str], _zone: str) -> Evidence:
+    return OpenOrderSeen(
+        order_id=_integer(f[1], "order id"),
+        perm_id=_integer(f[25], "permanent id"),
+        client_id=_integer(f[24], "client id"),
+        order_ref=f[23],
+        account=f[20],
+        symbol=f[3],
+        side=f[13],
+        quantity=_decimal(f[14], "quantity"),
+    )
+
+
+def _order_status(f: list[str], _zone: str) -> Evidence:
+    return OrderStatusSeen(
+        order_id=_integer(f[1], "order id"),
+        status=f[2],
+        filled=_decimal(f[3], "filled"),
+        remaining=_decimal(f[4], "remaining"),
+        perm_id=_integer(f[6], "permanent id"),
+        client_id=_integer(f[9], "client id"),
+        why_held=f[10],
+    )
+
+
+def _execution(f: list[str], zone: str) -> Evidence:
+    if f[18] not in _SIDES:
+        raise NumberFormatError(f"side of execution {f[14]!r}: {f[18]!r} is neither BOT nor SLD")
+    return ExecutionSeen(
+        exec_id=f[14],
+        order_id=_integer(f[2], "order id"),
+        client_id=_integer(f[22], "client id"),
+        perm_id=_integer(f[21], "permanent id"),
+        order_ref=f[26],
+        account=f[16],
+        symbol=f[4],
+        side=_SIDES[f[18]],
+        quantity=_decimal(f[19], "shares"),
+        price=_decimal(f[20], "price"),
+        time=parse_time(f[15], zone),
+    )
+
+
+def _commission(f: list[str], _zone: str) -> Evidence | None:
+    commission = parse_wire_decimal(f[3], name="commission")
+    if commission is None:
+        return None
+    return CommissionSeen(exec_id=f[2], commission=commission, currency=f[4])
+
+
+def _error(f: list[str], _zone: str) -> Evidence:
+    return ErrorSeen(_integer(f[2], "request id"), _integer(f[3], "code"), f[4][:500])
+
+
+_READERS = {"5": _open_order, "3": _order_status, "11": _execution, "59": _commission, "4": _error}
+
+
+def to_completed(trade: ib_insync.Trade) -> CompletedOrderSeen:
+    """Return the fact in a completed order, as ib_insync decoded it."""
+    order = trade.order
+    return CompletedOrderSeen(
+        perm_id=int(order.permId),
+        order_ref=order.orderRef,
+        status=trade.orderStatus.status,
+        filled=Decimal(repr(float(order.filledQuantity))).normalize() + ZERO,
+        detail=getattr(trade.orderStatus, "completedStatus", "") or "",
+    )
+
+
+@lru_cache(maxsize=4096)
+def parse_time(text: str, zone: str) -> int:
+    """Parse a TWS time into UTC nanoseconds.
+
+    Accepts ``20180102 09:30:00 US/Eastern``, ``20180102-14:30:00`` (UTC) and ``20180102  09:30:00``, which is
+    in TWS's own zone, given by `zone`.
+    """
+    try:
+        if "-" in text[:9]:
+            moment = datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=ZoneInfo("UTC"))
+        else:
+            day, clock, *named = text.split(maxsplit=2)
+            naive = datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S")  # noqa: DTZ007 - zone follows
+            moment = naive.replace(tzinfo=ZoneInfo(named[0] if named else zone))
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        raise NumberFormatError(f"time {text[:40]!r} is not a TWS time") from error
+    return int(moment.timestamp()) * NANOS
+
+
+def _integer(text: str, name: str) -> int:
+    return parse_integer(text or "0", name=name)
+
+
+def _decimal(text: str, name: str) -> Decimal:
+    value = parse_wire_decimal(text, name=name)
+    if value is None:
+        raise NumberFormatError(f"{name}: the broker sent no number")
+    return value

@@ -1,0 +1,142 @@
+"""Where the broker's facts wait until a group of them is made durable, applied and told.
+
+Closing the inbox does, in this order: record each fact, apply it to the blotter, record what it changed,
+commit the group, and only then tell the validator and the handlers. If the commit fails nothing is told and
+nothing is lost: the next close tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import structlog
+
+from execution.audit import AuditLogger
+from execution.blotter import Blotter, Change, External, Filled, StatusChanged, merged
+from execution.events import OrderEventHandler
+from execution.evidence import ErrorSeen, Evidence, OpenOrderSeen
+from execution.models import ZERO, OrderStatus
+from execution.validators import PreTradeValidator
+
+
+class Inbox:
+    """Groups inbound facts and delivers their consequences.
+
+    Attributes
+    ----------
+    net
+        Signed quantity by symbol that our executions amount to.
+    open_references
+        Client order ids seen in open orders since the last `forget_open_orders`.
+    failures
+        Number of handler calls that raised.
+    """
+
+    def __init__(
+        self,
+        blotter: Blotter,
+        audit: AuditLogger,
+        validator: PreTradeValidator | None,
+        handlers: Sequence[OrderEventHandler] = (),
+    ) -> None:
+        self.blotter = blotter
+        self.net: dict[str, Decimal] = {}
+        self.open_references: set[str] = set()
+        self.failures = 0
+        self.fills_since_barrier = False
+        self._audit = audit
+        self._validator = validator
+        self._handlers = list(handlers)
+        self._waiting: list[Evidence] = []
+        self._untold: list[Change] = []
+        self._log = structlog.get_logger("inbox")
+
+    def add_handler(self, handler: OrderEventHandler) -> None:
+        """Tell another receiver of order events."""
+        self._handlers.append(handler)
+
+    def take(self, evidence: Evidence) -> None:
+        """Hold a fact until the inbox is closed."""
+        if isinstance(evidence, OpenOrderSeen) and evidence.order_ref:
+            self.open_references.add(evidence.order_ref)
+        self._waiting.append(evidence)
+
+    def forget_open_orders(self) -> None:
+        """Start a new listing of open orders."""
+        self.open_references = set()
+
+    def close(self, *, barrier: bool = False) -> None:
+        """Make the waiting facts durable as one group, apply them and tell their consequences.
+
+        Parameters
+        ----------
+        barrier
+            Mark that the executions so far belong to the step that follows.
+        """
+        waiting, self._waiting = self._waiting, []
+        changes: list[Change] = []
+        for evidence in waiting:
+            self._audit.log_evidence(evidence)
+            changes += self.blotter.apply(evidence)
+        self.deliver(merged(changes), commit=bool(waiting), barrier=barrier)
+
+    def deliver(self, changes: list[Change], *, commit: bool = True, barrier: bool = False) -> None:
+        """Record changes, commit, and tell the validator and the handlers."""
+        for change in changes:
+            self._record(change)
+        self._untold += changes
+        if barrier and self.fills_since_barrier:
+            self._audit.log_barrier()
+            self.fills_since_barrier = False
+            commit = True
+        if commit:
+            self._audit.commit()
+        untold, self._untold = self._untold, []
+        for change in untold:
+            self._tell(change)
+
+    def _record(self, change: Change) -> None:
+        if isinstance(change, StatusChanged):
+            self._audit.log_order_status_change(change.order, change.old)
+        elif isinstance(change, Filled):
+            if change.late_commission:
+                self._audit.log_late_commission(change.fill, change.exec_id)
+            else:
+                self._audit.log_fill(change.fill, change.exec_id)
+            self.fills_since_barrier = True
+
+    def _tell(self, change: Change) -> None:
+        if isinstance(change, External):
+            if not isinstance(change.evidence, ErrorSeen):
+                self._log.warning("not one of our orders", fact=str(change.evidence))
+            return
+        if isinstance(change, Filled):
+            self._tell_fill(change)
+            return
+        order = change.order
+        if order.status.is_final and self._validator and order.client_order_id:
+            self._validator.release(order.client_order_id)
+        for handler in self._handlers:
+            self._guard(handler, "on_order_status", order)
+            if order.status is OrderStatus.REJECTED:
+                self._guard(handler, "on_order_rejected", order, order.reason or "")
+
+    def _tell_fill(self, change: Filled) -> None:
+        fill = change.fill
+        if not change.late_commission:
+            self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
+            if self._validator:
+                self._validator.on_fill(fill)
+        for handler in self._handlers:
+            self._guard(handler, "on_commission" if change.late_commission else "on_fill", fill)
+
+    def _guard(self, handler: OrderEventHandler, hook: str, *args: object) -> None:
+        method = getattr(handler, hook, None)
+        if method is None:
+            return
+        try:
+            method(*args)
+        except Exception:  # noqa: BLE001 - one receiver's bug must not keep the others from being told
+            self.failures += 1
+            self._log.exception("handler raised", handler=type(handler).__name__, hook=hook)

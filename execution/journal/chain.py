@@ -1,0 +1,55 @@
+"""The hash chain: each event's hash covers its content and the hash before it.
+
+It shows any change, insertion or removal inside the record. A cut tail, or a chain rewritten as a whole, is
+only visible against a copy of the head that was kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from execution.journal.event import JournalEvent
+
+GENESIS = "0" * 64
+"""The hash before the first event."""
+
+
+def canonical(body: dict[str, Any]) -> str:
+    """Return the one JSON spelling of a body: sorted keys, no spaces, ASCII."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def chain_hash(prev_hash: str, seq: int, time_ns: int, kind: str, text: str) -> str:
+    """Return the SHA-256 of an event, given the canonical `text` of its body."""
+    return hashlib.sha256(f"{prev_hash}\n{seq}\n{time_ns}\n{kind}\n{text}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """Result of a verification: number of events read, hash of the last, and the first problem if any."""
+
+    ok: bool
+    events: int
+    head: str
+    problem: str | None = None
+
+
+def verify_events(events: Iterable[JournalEvent]) -> ChainReport:
+    """Recompute the chain from the first event on; stop at the first that does not fit."""
+    head, count = GENESIS, 0
+    for event in events:
+        problem = None
+        if event.seq != count + 1:
+            problem = f"event {count + 1} is missing: found {event.seq}"
+        elif event.prev_hash != head:
+            problem = f"event {event.seq} does not follow the one before it"
+        elif event.hash != chain_hash(head, event.seq, event.time_ns, event.kind, canonical(event.body)):
+            problem = f"event {event.seq} was altered"
+        if problem:
+            return ChainReport(ok=False, events=count, head=head, problem=problem)
+        head, count = event.hash, event.seq
+    return ChainReport(ok=True, events=count, head=head)

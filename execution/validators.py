@@ -1,0 +1,53 @@
+"""The pre-trade protocol: evaluate an order against the rules, reserve its exposure, release it.
+
+The executor calls evaluate and reserve back to back inside its lock, so that two orders can never pass on
+the same room. Whoever validates keeps the reservation until the order is final or its fills replaced it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from execution.events import RiskDecision
+from execution.models import Fill, OrderRequest
+
+
+class PreTradeValidator(Protocol):
+    """What the executor needs of a risk engine."""
+
+    def evaluate(self, request: OrderRequest) -> RiskDecision:
+        """Judge an order against every rule, counting what is reserved; change nothing."""
+
+    def reserve(self, request: OrderRequest) -> None:
+        """Hold the order's worst-case exposure under its client order id."""
+
+    def release(self, client_order_id: str) -> None:
+        """Give back what is left of a reservation; an unknown id is ignored."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """Shrink the reservation of the filled order by the executed size."""
+
+
+class CallbackValidator:
+    """Adapts a plain ``request -> bool`` callback, as the executor's constructor accepts it."""
+
+    def __init__(self, callback: Callable[[OrderRequest], bool]) -> None:
+        self._callback = callback
+
+    def evaluate(self, request: OrderRequest) -> RiskDecision:
+        """Ask the callback; False refuses with the rule ``CALLBACK``."""
+        if self._callback(request):
+            return RiskDecision(approved=True)
+        return RiskDecision(
+            approved=False, rule="CALLBACK", reason="the risk check callback refused the order"
+        )
+
+    def reserve(self, request: OrderRequest) -> None:
+        """Do nothing: a bare callback has no notion of reserved exposure."""
+
+    def release(self, client_order_id: str) -> None:
+        """Do nothing."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """Do nothing."""

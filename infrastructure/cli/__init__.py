@@ -1,0 +1,53 @@
+"""The command line ``trade``.
+
+One module a group of commands. Only typer is imported here: everything heavy is imported inside the bodies,
+so that ``trade --help`` is quick. `main` is the one boundary that turns errors into a line and an exit status.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from infrastructure.cli import audit, machine, orders, runs, trading
+from infrastructure.cli.boundary import guard
+from infrastructure.cli.options import with_examples
+
+HELP = """Research, backtest, trade and watch systematic strategies on Interactive Brokers.
+
+Begin with:
+  trade live --profile demo      a whole trading day against a simulated gateway
+  trade plan                     what would run, with the source of each setting
+  trade doctor                   is this machine fit to trade
+
+Exit status:
+  0 done, 1 a verdict failed, 2 wrong input or configuration,
+  3 no connection, 4 refused by risk or a halt, 70 an internal error
+"""
+
+app = typer.Typer(
+    name="trade",
+    help=with_examples(HELP),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show stack traces of errors.")] = False,
+) -> None:
+    """Take options that stand before the command; `main` reads ``--debug`` itself."""
+
+
+for group in (trading, machine, orders, audit, runs):
+    group.register(app)
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit status."""
+    sys.exit(guard(app, sys.argv[1:]))

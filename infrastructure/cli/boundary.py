@@ -1,0 +1,74 @@
+"""The outermost boundary of the command line: errors become one line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+OK, FAILED, USAGE, CONNECTION, HALTED, INTERNAL = 0, 1, 2, 3, 4, 70
+INTERRUPTED = 130
+
+_FAILED = frozenset({"JOURNAL_CORRUPT"})
+_HALTED = frozenset({"RISK_REFUSED", "LIVE_INTERLOCK", "ORDER_IN_DOUBT", "KILL_SWITCH", "BROKER_REJECTED"})
+
+
+def status_of(error: BaseException) -> int:
+    """Return the exit status of an error.
+
+    An error's own ``exit_status`` wins; else its ``code`` and its built-in base decide. Without a ``code`` it
+    is a fault of this program.
+    """
+    code = getattr(error, "code", None)
+    if not isinstance(code, str):
+        return INTERNAL
+    own = getattr(error, "exit_status", None)
+    if isinstance(own, int):
+        return own
+    if code in _FAILED:
+        return FAILED
+    if code in _HALTED:
+        return HALTED
+    return CONNECTION if isinstance(error, ConnectionError | TimeoutError) else USAGE
+
+
+def guard(app: Callable[..., Any], arguments: Sequence[str]) -> int:
+    """Run the application and return its exit status.
+
+    Parameters
+    ----------
+    app
+        The typer application.
+    arguments
+        The command line without the program's name; ``--debug`` may stand anywhere in it.
+    """
+    debug = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(args=rest, prog_name="trade")
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else (OK if leave.code is None else FAILED)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # the outermost boundary: nothing may reach the user as a trace
+        status = status_of(error)
+        if debug:
+            import traceback
+
+            print(_masked("".join(traceback.format_exception(error))), file=sys.stderr)
+        print(_masked(_line(error, status)), file=sys.stderr)
+        return status
+    return OK
+
+
+def _line(error: Exception, status: int) -> str:
+    said = " ".join(str(error).split())
+    if status != INTERNAL:
+        return f"error: {said}"
+    return f"error: internal: {type(error).__name__}: {said} (run again with --debug and report the trace)"
+
+
+def _masked(text: str) -> str:
+    secrets = sys.modules.get("infrastructure.secrets")  # not imported: then no secret was ever read
+    return text if secrets is None else str(secrets.REDACTOR.mask(text))

@@ -1,0 +1,150 @@
+"""Options that several commands share, and the way from them to settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from infrastructure.settings import Settings
+
+Config = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", envvar="ALPHEC_CONFIG", help="YAML configuration file."),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", "-p", metavar="demo|paper|live", help="Which broker this is meant for."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set one setting, e.g. risk.max_daily_loss=5000; repeatable."
+    ),
+]
+Bars = Annotated[
+    str | None,
+    typer.Option("--bars", metavar="DIR", help="Folder of CSV or Parquet bars instead of the sample."),
+]
+Symbols = Annotated[
+    str | None, typer.Option("--symbols", metavar="A,B", help="Trade these symbols only, comma-separated.")
+]
+Timeframe = Annotated[str | None, typer.Option("--timeframe", metavar="1D|1h|1m", help="Size of a bar.")]
+RunsDir = Annotated[str | None, typer.Option("--runs-dir", metavar="DIR", help="Folder of runs [runs].")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables.")]
+
+
+def with_examples(text: str) -> str:
+    """Keep the lines of paragraphs that hold indented ones: typer would otherwise flow them together."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(f"\b\n{part}" if "\n  " in f"\n{part}" else part for part in paragraphs)
+
+
+def add(app: typer.Typer, command: Callable[..., None], name: str | None = None) -> None:
+    """Add a command whose help is its docstring."""
+    app.command(name, help=with_examples(command.__doc__ or ""))(command)
+
+
+def load(
+    config: str | None = None,
+    profile: str | None = None,
+    sets: list[str] | None = None,
+    *,
+    bars: str | None = None,
+    symbols: str | None = None,
+    timeframe: str | None = None,
+    runs_dir: str | None = None,
+) -> Settings:
+    """Return the settings for a command's options, read from the process's environment and ``.env``."""
+    import os
+    from pathlib import Path
+
+    from infrastructure.errors import ConfigError
+    from infrastructure.settings import load_settings
+
+    overrides: dict[str, str] = {}
+    for item in sets or ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item}: write KEY=VALUE, such as --set risk.max_daily_loss=5000")
+        overrides[key.strip()] = value.strip()
+    named = {"data.bars": bars, "symbols": symbols, "timeframe": timeframe, "runs_dir": runs_dir}
+    overrides |= {key: value for key, value in named.items() if value is not None}
+    path = Path(config) if config else None
+    return load_settings(profile, path, overrides, os.environ, Path(".env"))
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Configure logging of this process from its settings."""
+    from infrastructure.logging import configure
+
+    configure(settings.logging.format, settings.logging.level, settings.run_id)
+
+
+def console() -> Console:
+    """Return the console that tables and progress go to."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout; Decimals and times become text."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def print_table(title: str, rows: list[dict[str, Any]], *, columns: tuple[str, ...] | None = None) -> None:
+    """Print rows as a table; `columns` fixes which and in which order."""
+    from rich.table import Table
+    from rich.text import Text
+
+    names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if row.get(name) is None else str(row.get(name))) for name in names))
+    console().print(table if rows else f"{title}: none")
+
+
+def print_pairs(title: str, pairs: dict[str, Any]) -> None:
+    """Print names and values, indented where a value has parts of its own."""
+    typer.echo(title)
+    _pairs(pairs, "  ")
+
+
+def _pairs(value: Any, indent: str) -> None:
+    items = (
+        value.items() if isinstance(value, dict) else ((f"- {n + 1}", item) for n, item in enumerate(value))
+    )
+    for name, item in items:
+        if isinstance(item, dict | list) and item:
+            typer.echo(f"{indent}{name}:")
+            _pairs(item, indent + "  ")
+        else:
+            shown = "" if item is None or item in ({}, []) else item
+            typer.echo(f"{indent}{name}: {shown}".rstrip())
+
+
+def ask(settings: Settings, command: str, **arguments: Any) -> dict[str, Any]:
+    """Send a command to the running trader of these settings and return its answer."""
+    from infrastructure.control import ControlClient
+
+    answer: dict[str, Any] = ControlClient.for_settings(settings).request(command, **arguments)
+    return answer
+
+
+def show_answer(command: str, settings: Settings, *, as_json: bool, **arguments: Any) -> None:
+    """Ask the running trader and print its answer."""
+    answer = ask(settings, command, **arguments)
+    if as_json:
+        print_json(answer)
+    else:
+        print_pairs(command, answer)

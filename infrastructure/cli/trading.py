@@ -1,0 +1,129 @@
+"""Commands that run a strategy: backtest, live, gateway; and those that reach a running trader."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from infrastructure.cli import options as o
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (backtest, live, gateway, stop, status):
+        o.add(app, command)
+
+
+def backtest(
+    config: o.Config = None,
+    profile: o.Profile = None,
+    sets: o.Set = None,
+    bars: o.Bars = None,
+    symbols: o.Symbols = None,
+    timeframe: o.Timeframe = None,
+    runs_dir: o.RunsDir = None,
+) -> None:
+    """Run the configured strategy over past bars and write ledgers and a report.
+
+    The strategy, risk rules, matching and accounts are those of live trading.
+      trade backtest
+      trade backtest --config config.yaml --symbols SPY,IWM
+      trade backtest --bars bars/daily --set strategy.params.fast=10
+    """
+    settings = o.load(
+        config, profile, sets, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
+    )
+    o.set_up_logging(settings)
+    from infrastructure.compose import run_backtest
+
+    raise typer.Exit(run_backtest(settings, o.console()))
+
+
+def live(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but write orders to the broker's socket.")
+    ] = False,
+    config: o.Config = None,
+    profile: o.Profile = None,
+    sets: o.Set = None,
+    bars: o.Bars = None,
+    symbols: o.Symbols = None,
+    timeframe: o.Timeframe = None,
+    runs_dir: o.RunsDir = None,
+) -> None:
+    """Trade: against the simulated gateway (demo), a paper account, or with real money.
+
+    Real money needs four agreements: --profile live, ALPHEC_LIVE=I_UNDERSTAND in the
+    environment, a port from broker.live_ports, and an account with the live prefix.
+      trade live --profile demo
+      trade live --profile demo --bars bars/daily
+      trade live --profile paper --config config.yaml --dry-run
+    """
+    settings = o.load(
+        config, profile, sets, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
+    )
+    o.set_up_logging(settings)
+    if settings.profile == "demo":
+        from infrastructure.demo import run_demo
+
+        raise typer.Exit(run_demo(settings, dry_run=dry_run, console=o.console()))
+    from infrastructure.compose import run_live
+
+    raise typer.Exit(run_live(settings, dry_run=dry_run, console=o.console()))
+
+
+def gateway(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")] = 0,
+    state_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder for the port and process id files.")
+    ] = None,
+    idle_exit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Leave after so long without a client; 0 stays.")
+    ] = 600.0,
+    config: o.Config = None,
+    sets: o.Set = None,
+    bars: o.Bars = None,
+    symbols: o.Symbols = None,
+    timeframe: o.Timeframe = None,
+) -> None:
+    """Serve a simulated IB Gateway that any TWS API client can trade against.
+
+    Prints "listening on HOST:PORT" when it is ready.
+      trade gateway --port 4002
+      trade gateway --port 0 --bars bars/minute --timeframe 1m
+    """
+    settings = o.load(config, "demo", sets, bars=bars, symbols=symbols, timeframe=timeframe)
+    o.set_up_logging(settings)
+    from pathlib import Path
+
+    from infrastructure.compose import run_gateway
+
+    folder = Path(state_dir) if state_dir else None
+    raise typer.Exit(
+        run_gateway(
+            settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit, console=o.console()
+        )
+    )
+
+
+def stop(
+    config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
+) -> None:
+    """Ask the running trader to finish its step, cancel nothing, and leave.
+
+    trade stop --profile paper
+    """
+    o.show_answer("stop", o.load(config, profile, sets), as_json=as_json)
+
+
+def status(
+    config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
+) -> None:
+    """Show what the running trader is doing: connection, trading time, orders, equity.
+
+    trade status
+    trade status --profile paper --json
+    """
+    o.show_answer("status", o.load(config, profile, sets), as_json=as_json)

@@ -1,0 +1,196 @@
+"""The sections of the settings, and the strict types their values are parsed with.
+
+Values arrive as text. Amounts are `Decimal` and never pass through a float; a text that is only half a
+number is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from execution.errors import NumberFormatError
+from execution.models import OrderType
+from execution.numbers import parse_decimal, parse_integer
+from execution.timeframes import Timeframe
+
+
+def read_decimal(value: Any) -> Any:
+    """Read an amount from text; pass a Decimal or whole number on; refuse a float."""
+    if isinstance(value, str):
+        try:
+            return parse_decimal(value, name="value")
+        except NumberFormatError as error:
+            raise ValueError(str(error).removeprefix("value: ")) from error
+    if isinstance(value, bool | float):
+        raise ValueError(f"{value!r} is not an exact amount; write it as text")  # noqa: TRY004  # for pydantic
+    return value
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return parse_integer(value, name="value")
+        except NumberFormatError as error:
+            raise ValueError(str(error).removeprefix("value: ")) from error
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    return float(read_decimal(value)) if isinstance(value, str) else value
+
+
+def _list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper().replace(" ", "_").replace("-", "_") if isinstance(value, str) else value
+
+
+def _symbols(value: Any) -> Any:
+    symbols = _list(value)
+    for symbol in symbols or ():
+        if not re.fullmatch(r"[A-Z0-9][A-Z0-9 ./-]{0,31}", str(symbol), re.ASCII):
+            raise ValueError(f"{symbol!r} is not a symbol; use capital letters, digits, space . / -")
+    if symbols and len(set(symbols)) != len(symbols):
+        raise ValueError("a symbol is named twice")
+    return symbols
+
+
+def _timeframe(value: Any) -> Any:
+    if isinstance(value, str) and value not in (names := [t.value for t in Timeframe]):
+        raise ValueError(f"{value!r} is not offered; use one of {', '.join(names)}")
+    return value
+
+
+Money = Annotated[Decimal, BeforeValidator(read_decimal), Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[Decimal, BeforeValidator(read_decimal), Field(gt=0, allow_inf_nan=False)]
+Port = Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65535)]
+Count = Annotated[int, BeforeValidator(_integer), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)]
+SymbolList = Annotated[tuple[str, ...], BeforeValidator(_symbols)]
+BarSize = Annotated[Timeframe, BeforeValidator(_timeframe)]
+
+
+def plain_value(value: Any) -> Any:
+    """Read a strategy parameter's text as a whole number, number, truth value or text."""
+    if isinstance(value, list):
+        return [plain_value(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for parse, kind in ((parse_integer, int), (parse_decimal, float)):
+        try:
+            return kind(parse(value, name="value"))
+        except NumberFormatError:
+            continue
+    return value
+
+
+class Section(BaseModel):
+    """Base of the sections: immutable, and refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IBSettings(Section):
+    """The connection to TWS or IB Gateway, for market data and orders alike."""
+
+    host: str = "127.0.0.1"
+    port: Port = 7497
+    client_id: Count = 1
+    timeout_seconds: Seconds = 30.0
+    reconnect_max_attempts: Count = 5
+    reconnect_backoff_seconds: Seconds = 5.0
+
+
+class DataSettings(Section):
+    """Where bars come from and which of them are used."""
+
+    source: Literal["sample", "files", "ib"] = "sample"
+    bars: Path | None = None
+    """Folder of CSV or Parquet files; null uses the built-in sample."""
+    cache_dir: Path = Path("var/cache")
+    regular_hours: bool = True
+    warmup: Count = 0
+    """Bars shown to the strategy before the first that it may trade on."""
+    start: dt.date | None = None
+    end: dt.date | None = None
+    calendar: str = "XNYS"
+    ib: IBSettings = IBSettings()
+
+
+class BrokerSettings(Section):
+    """The account, and what tells paper from live."""
+
+    paper: bool = True
+    account: str | None = None
+    live_ports: Annotated[tuple[Port, ...], BeforeValidator(_list)] = (7496, 4001)
+    live_account_prefix: Annotated[str, Field(min_length=1)] = "U"
+    initial_cash: Limit = Decimal(1_000_000)
+    readonly: bool = False
+
+
+class RiskSettings(Section):
+    """Limits in account currency and units; null leaves a rule out."""
+
+    max_gross_exposure: Limit | None = Decimal(100_000)
+    per_symbol_notional_cap: Limit | None = Decimal(25_000)
+    max_order_quantity: Limit | None = Decimal(10_000)
+    max_order_notional: Limit | None = None
+    max_daily_loss: Limit | None = Decimal(5_000)
+    long_only: bool = True
+
+
+class ExecutionSettings(Section):
+    """How orders are shaped, what trading costs in a simulation, and how long answers may take."""
+
+    default_order_type: Annotated[OrderType, BeforeValidator(_upper)] = OrderType.MARKET
+    slippage_bps: Money = Decimal(1)
+    position_notional: Limit = Decimal(25_000)
+    """Value of one position; unless set, four fifths of the cap per symbol."""
+    limit_offset_bps: Money = Decimal(0)
+    commission_fixed: Money = Decimal(0)
+    commission_per_share: Money = Decimal("0.005")
+    commission_minimum: Money = Decimal(1)
+    participation: Annotated[Decimal, BeforeValidator(read_decimal), Field(gt=0, le=1)] | None = None
+    poll_interval_seconds: Seconds = 1.0
+    acknowledgement_timeout_seconds: Seconds = 30.0
+    """Unless set, `IBSettings.timeout_seconds`."""
+    release_absent_orders: bool = False
+    """Release orders proven absent at the broker by themselves instead of waiting for an operator."""
+
+
+class StrategySettings(Section):
+    """The strategy by its registered name, and its parameters."""
+
+    name: str = "ma_crossover"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class DatabaseSettings(Section):
+    """Where projections go; null keeps a SQLite file beside the journal."""
+
+    url: SecretStr | None = None
+
+
+class LoggingSettings(Section):
+    """Form and threshold of log lines."""
+
+    format: Literal["text", "json"] = "text"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = (
+        "INFO"
+    )
+
+
+class MonitoringSettings(Section):
+    """Signs of life."""
+
+    heartbeat_seconds: Seconds = 10.0

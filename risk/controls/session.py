@@ -1,0 +1,29 @@
+"""SESSION: orders trade inside a session only."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from execution.clocks import timestamp
+from execution.models import OrderRequest
+from risk.controls.base import Check, Control, RiskView
+
+
+class SessionControl(Control):
+    """Refuses orders that would trade outside a session, not orders decided outside one."""
+
+    code: ClassVar[str] = "SESSION"
+
+    def check(self, order: OrderRequest, view: RiskView) -> Check:
+        """Pass if the order keeps to regular hours and there is a session for it to trade in."""
+        limit = "inside a session"
+        if order.outside_rth:
+            return self.refuses(
+                limit, "outside_rth", "the order may trade outside regular hours: clear outside_rth"
+            )
+        session = view.next_session()
+        if session is None:
+            return self.refuses(
+                limit, "no session", "the calendar knows no further session: extend the calendar's range"
+            )
+        return self.passes(limit, f"session from {timestamp(session.open_ns):%Y-%m-%dT%H:%M:%SZ}")

@@ -1,0 +1,62 @@
+"""The contract of a strategy: bars in, order requests out.
+
+A strategy sees completed bars in time order and the book as it stands after every fill before them. It keeps
+no clock, draws no random numbers and sends nothing itself, so the same class runs in a backtest, against the
+simulated gateway, on paper and live, and a restart that replays history rebuilds the same state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from execution.models import Bar, Fill, OrderRequest
+from execution.portfolio import Portfolio
+from strategies.sizing import OrderFactory
+
+Proposal = OrderRequest | Iterable[OrderRequest] | None
+"""What `Strategy.on_bar` returns: nothing, one order, or several."""
+
+
+class StrategyParams(BaseModel):
+    """Base of a strategy's parameters: unknown names and wrong types are refused with a clear message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyContext:
+    """What a strategy may ask: the book, and a factory that sizes and shapes its orders."""
+
+    portfolio: Portfolio
+    orders: OrderFactory
+
+
+class Strategy(ABC):
+    """Base class of every strategy.
+
+    Subclasses set `Params` to their parameter model, keep state per symbol, and implement `on_bar`.
+    """
+
+    name: ClassVar[str] = ""
+    Params: ClassVar[type[StrategyParams]] = StrategyParams
+
+    def __init__(self, params: StrategyParams, context: StrategyContext) -> None:
+        self.params = params
+        self.context = context
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """The book after every fill before the current bar."""
+        return self.context.portfolio
+
+    @abstractmethod
+    def on_bar(self, bar: Bar) -> Proposal:
+        """Take a completed bar; return the orders to place, which fill no earlier than the next bar."""
+
+    def on_fill(self, fill: Fill) -> None:  # noqa: B027 - optional to implement
+        """Take an execution of one of this strategy's orders; the default does nothing."""

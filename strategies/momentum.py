@@ -1,0 +1,59 @@
+"""Example: time-series momentum, long only."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from execution.models import Bar
+from strategies.base import Proposal, Strategy, StrategyContext, StrategyParams
+from strategies.indicators import RateOfChange
+from strategies.registry import strategy
+
+
+class MomentumParams(StrategyParams):
+    """`lookback` in bars; `threshold` is the return over it, as a fraction, that must be exceeded."""
+
+    lookback: int = Field(default=90, ge=1)
+    threshold: float = Field(default=0.0, gt=-1.0, allow_inf_nan=False)
+
+
+class _State:
+    __slots__ = ("change", "rising")
+
+    def __init__(self, params: MomentumParams) -> None:
+        self.change = RateOfChange(params.lookback)
+        self.rising: bool | None = None
+
+
+@strategy("momentum")
+class Momentum(Strategy):
+    """Buys when the return over the lookback rises above the threshold; sells while it is not above.
+
+    An example of the contract, with no claim of alpha; see Moskowitz, Ooi and Pedersen, "Time series
+    momentum", Journal of Financial Economics 104 (2012), for the idea. An entry is proposed once, when the
+    threshold is passed: if it is refused or lapses unfilled, the next passing is awaited. An exit is proposed
+    on every bar until nothing is held. State depends on the last lookback + 2 bars alone.
+    """
+
+    Params = MomentumParams
+
+    def __init__(self, params: MomentumParams, context: StrategyContext) -> None:
+        super().__init__(params, context)
+        self._settings = params
+        self._states: dict[str, _State] = {}
+
+    def on_bar(self, bar: Bar) -> Proposal:
+        """Take a completed bar; return an entry, an exit or nothing."""
+        state = self._states.get(bar.symbol)
+        if state is None:
+            state = self._states[bar.symbol] = _State(self._settings)
+        change = state.change.update(bar.close)
+        if change is None:
+            return None
+        was_rising, state.rising = state.rising, change > self._settings.threshold
+        held = self.portfolio.position(bar.symbol)
+        if not state.rising:
+            return self.context.orders.exit_long(bar, held)
+        if was_rising is False and held <= 0:
+            return self.context.orders.enter_long(bar)
+        return None

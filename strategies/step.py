@@ -1,0 +1,286 @@
+"""The step: what happens when bars complete. Backtest, simulated gateway, paper and live share it.
+
+One step is all bars with the same end. By the time it runs, every fill before that moment is booked. Then:
+
+1. Bars are sorted by symbol; a defective bar is reported and left out.
+2. The book is marked at the closes and a snapshot is taken; the kill switch looks at it.
+3. The strategy sees each bar; what it proposes is collected. A strategy that raises loses its proposals for
+   that bar, is reported, and the step goes on.
+4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
+   manager, and is submitted. A refusal is final. While there is no session, or an order is in doubt, the
+   remaining proposals are kept: the step is not done, and running it again submits only those.
+
+Because the identity is a function of the bar, a step that runs twice sends nothing twice. Replaying a step
+from history does 1 to 3 and drops the proposals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import structlog
+
+from execution.broker import ExecutionEngine
+from execution.clocks import MonotonicClock, timestamp
+from execution.errors import ExecutionError, NotConnectedError, OrderInDoubtError, RiskCheckError
+from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
+from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
+from execution.portfolio import LedgerPortfolio
+from risk.manager import RiskManager
+from strategies.base import Strategy
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
+
+
+class LossLimit(Protocol):
+    """What the step needs of the kill switch."""
+
+    @property
+    def tripped(self) -> bool:
+        """Whether new risk is refused."""
+
+    def on_snapshot(self, snapshot: PortfolioSnapshot) -> KillSwitchEvent | None:
+        """Look at the book; return an event the moment the limit is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """Outcome of a step: `done` if every proposal found its end, `halted` if the kill switch tripped."""
+
+    done: bool
+    halted: bool
+    progress: StepProgress
+
+
+@dataclass(slots=True)
+class _Tally:
+    proposed: int = 0
+    approved: int = 0
+    submitted: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+def order_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
+    """Return the client order id of a strategy's `count`-th order on the bar that ends at `end_ns`."""
+    clean = _NOT_IN_IDS.sub("-", symbol)
+    return f"{strategy[:20]}-{clean[:12]}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}-{count}"
+
+
+class TradingStep:
+    """Runs a strategy over completed bars; books fills; hands proposals to risk and execution.
+
+    Parameters
+    ----------
+    strategy, strategy_name
+        The strategy and the name its orders carry.
+    portfolio
+        The book; fills told to `on_fill` move its ledger.
+    risk_manager
+        Shapes or denies proposals.
+    execution
+        Takes what was approved.
+    clock
+        Wall clock, for the time from close to submission.
+    kill_switch
+        Daily-loss limit, or None.
+    on_snapshot
+        Called with each step's snapshot, for the record.
+    on_kill_switch
+        Called once when the limit is reached, for the record.
+    progress
+        Receivers of each step's progress.
+    total
+        Number of steps to expect, if known.
+    """
+
+    def __init__(
+        self,
+        *,
+        strategy: Strategy,
+        strategy_name: str,
+        portfolio: LedgerPortfolio,
+        risk_manager: RiskManager,
+        execution: ExecutionEngine,
+        clock: MonotonicClock,
+        kill_switch: LossLimit | None = None,
+        on_snapshot: Callable[[PortfolioSnapshot], None] | None = None,
+        on_kill_switch: Callable[[KillSwitchEvent], None] | None = None,
+        progress: Sequence[ProgressHandler] = (),
+        logger: Any = None,
+        total: int | None = None,
+    ) -> None:
+        self.strategy = strategy
+        self.portfolio = portfolio
+        self._name = strategy_name
+        self._risk = risk_manager
+        self._execution = execution
+        self._clock = clock
+        self._kill_switch = kill_switch
+        self._on_snapshot = on_snapshot
+        self._on_kill_switch = on_kill_switch
+        self._progress = tuple(progress)
+        self._log = logger or structlog.get_logger("step")
+        self._total = total
+        self._index = 0
+        self._fills = 0
+        self._pending: list[OrderRequest] = []
+        self._pending_end = 0
+
+    def run(self, end_ns: int, bars: Sequence[Bar], *, replay: bool = False) -> StepResult:
+        """Run the step of the bars that end at `end_ns`, or go on with it if it was not done.
+
+        Parameters
+        ----------
+        end_ns
+            End of the bars, UTC nanoseconds.
+        bars
+            At most one bar a symbol.
+        replay
+            Rebuild state from history: proposals are dropped.
+        """
+        started = self._clock.monotonic()
+        tally = _Tally()
+        if self._pending_end != end_ns or not self._pending:
+            self._index += 1
+            sound = self._mark(bars)
+            self._look_at_the_book(end_ns)
+            self._pending = self._ask(end_ns, sound, tally)
+            self._pending_end = end_ns
+        if replay:
+            self._pending = []
+        done = self._submit_pending(tally)
+        progress = StepProgress(
+            end=timestamp(end_ns),
+            index=self._index,
+            total=self._total,
+            bars=len(bars),
+            proposed=tally.proposed,
+            approved=tally.approved,
+            submitted=tally.submitted,
+            refused=tally.refused,
+            failed=tally.failed,
+            fills=self._fills,
+            snapshot=self._snapshot,
+            replayed=replay,
+            close_to_submit=self._clock.monotonic() - started if tally.submitted else None,
+        )
+        self._fills = 0
+        for handler in self._progress:
+            handler.on_step(progress)
+        return StepResult(done, self.halted, progress)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the kill switch has tripped."""
+        return self._kill_switch is not None and self._kill_switch.tripped
+
+    # -- events of the execution library -------------------------------------------------------
+
+    def on_order_status(self, order: Order) -> None:
+        """Take note of an order's status; the book moves by fills only."""
+
+    def on_order_rejected(self, order: Order, reason: str) -> None:
+        """Report an order that the broker refused."""
+        self._log.warning("order rejected by the broker", order=order.client_order_id, reason=reason)
+
+    def on_fill(self, fill: Fill) -> None:
+        """Book an execution and tell the strategy."""
+        self.portfolio.ledger.apply(fill)
+        self._fills += 1
+        try:
+            self.strategy.on_fill(fill)
+        except Exception:  # noqa: BLE001 - a strategy's bug must not stop the loop
+            self._log.exception("strategy raised on a fill", symbol=fill.symbol, fill=fill.fill_id)
+
+    def on_commission(self, fill: Fill) -> None:
+        """Book a commission that came later than its fill."""
+        if fill.commission is not None:
+            self.portfolio.ledger.charge(fill.commission)
+
+    # -- the parts of a step ---------------------------------------------------------------------
+
+    def _mark(self, bars: Sequence[Bar]) -> list[Bar]:
+        sound = []
+        for bar in sorted(bars, key=lambda b: b.symbol):
+            defect = bar.defect()
+            if defect:
+                self._log.warning("bar left out", symbol=bar.symbol, bar_end=str(bar.end), defect=defect)
+                continue
+            self.portfolio.set_mark(bar.symbol, bar.close)
+            sound.append(bar)
+        return sound
+
+    def _look_at_the_book(self, end_ns: int) -> None:
+        self._snapshot = self.portfolio.snapshot(end_ns)
+        if self._on_snapshot:
+            self._on_snapshot(self._snapshot)
+        event = self._kill_switch.on_snapshot(self._snapshot) if self._kill_switch else None
+        if event:
+            self._log.error(
+                "kill switch: daily loss limit reached", loss=str(event.loss), limit=str(event.limit)
+            )
+            if self._on_kill_switch:
+                self._on_kill_switch(event)
+
+    def _ask(self, end_ns: int, bars: Sequence[Bar], tally: _Tally) -> list[OrderRequest]:
+        proposals: list[OrderRequest] = []
+        counts: Counter[str] = Counter()
+        for bar in bars:
+            try:
+                answer = self.strategy.on_bar(bar)
+                wishes = _as_list(answer)
+            except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
+                self._log.exception("strategy raised on a bar", symbol=bar.symbol, bar_end=str(bar.end))
+                tally.failed += 1
+                continue
+            for wish in wishes:
+                counts[wish.symbol] += 1
+                identity = wish.client_order_id or order_identity(
+                    self._name, wish.symbol, end_ns, counts[wish.symbol]
+                )
+                proposals.append(
+                    replace(wish, client_order_id=identity, strategy=wish.strategy or self._name)
+                )
+        tally.proposed += len(proposals)
+        return proposals
+
+    def _submit_pending(self, tally: _Tally) -> bool:
+        while self._pending:
+            request = self._pending[0]
+            try:
+                approved = self._risk.validate(request)
+                if approved is None:
+                    tally.refused += 1
+                else:
+                    tally.approved += 1
+                    self._execution.submit(approved)
+                    tally.submitted += 1
+            except RiskCheckError as refusal:
+                tally.refused += 1
+                self._log.info(
+                    "order refused by risk",
+                    order=request.client_order_id,
+                    rule=refusal.rule,
+                    why=str(refusal),
+                )
+            except (NotConnectedError, OrderInDoubtError) as problem:
+                self._log.warning("step not done", order=request.client_order_id, why=str(problem))
+                return False
+            except ExecutionError as problem:
+                tally.failed += 1
+                self._log.error(
+                    "order failed", order=request.client_order_id, code=problem.code, why=str(problem)
+                )
+            self._pending.pop(0)
+        return True
+
+
+def _as_list(answer: OrderRequest | Iterable[OrderRequest] | None) -> list[OrderRequest]:
+    if answer is None:
+        return []
+    return [answer] if isinstance(answer, OrderRequest) else list(answer)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from backtesting.gateway.errors import VersionError
+from backtesting.gateway.gates import negotiate
+
+
+@pytest.mark.parametrize(
+    ("offer", "version"),
+    [
+        (b"v157..176", 176),
+        (b"v157..178", 176),
+        (b"v100..226", 176),
+        (b"v100..157", 157),
+        (b"v157..170 +PACEAPI", 170),
+        (b"v157..158", 157),
+        (b"v160", 160),
+    ],
+)
+def test_the_smaller_of_both_newest_versions_is_chosen_and_never_158(offer: bytes, version: int) -> None:
+    assert negotiate(offer) == version
+
+
+@pytest.mark.parametrize(
+    "offer", [b"v100..156", b"v158..158", b"v177..226", b"", b"157..176", b"v157..176\n", b"v99999..99999"]
+)
+def test_an_offer_without_a_served_version_is_refused(offer: bytes) -> None:
+    with pytest.raises(VersionError):
+        negotiate(offer)

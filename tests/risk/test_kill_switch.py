@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execution.clocks import NANOS, timestamp
+from execution.models import ZERO, PortfolioSnapshot
+from risk.errors import KillSwitchResetError, LimitsError
+from risk.kill_switch import KillSwitch, session_day_of
+
+if TYPE_CHECKING:
+    from .conftest import MakeDesk
+
+DAY = 86_400 * NANOS
+
+
+def snapshot(day: int, equity: int | str, hour: int = 16) -> PortfolioSnapshot:
+    ns = day * DAY + hour * 3600 * NANOS
+    return PortfolioSnapshot(timestamp(ns), Decimal(equity), Decimal(equity), ZERO, ZERO)
+
+
+def switch(limit: str | None = "1000", **more: Decimal) -> KillSwitch:
+    return KillSwitch(None if limit is None else Decimal(limit), lambda ns: ns // DAY, **more)
+
+
+def test_it_trips_when_the_days_loss_reaches_the_limit_and_says_so_once() -> None:
+    kill = switch()
+    assert kill.on_snapshot(snapshot(1, 10_000)) is None
+    assert kill.on_snapshot(snapshot(1, "9000.01")) is None
+    event = kill.on_snapshot(snapshot(1, 9_000))
+    assert event is not None
+    assert (event.loss, event.limit, event.timestamp) == (1_000, 1_000, snapshot(1, 0).timestamp)
+    assert kill.tripped
+    assert kill.on_snapshot(snapshot(1, 8_000)) is None
+    assert kill.event == event
+
+
+def test_the_days_base_is_the_last_equity_of_the_day_before() -> None:
+    kill = switch()
+    kill.on_snapshot(snapshot(1, 10_000))
+    kill.on_snapshot(snapshot(1, 9_500))
+    assert kill.on_snapshot(snapshot(2, 8_600, hour=10)) is None
+    assert kill.daily_loss == 900
+    assert kill.on_snapshot(snapshot(2, 8_500)) is not None
+
+
+def test_a_gain_within_the_day_is_no_new_base() -> None:
+    kill = switch()
+    for equity in (10_000, 12_000, 9_001):
+        assert kill.on_snapshot(snapshot(1, equity)) is None
+
+
+def test_it_stays_tripped_on_the_following_days() -> None:
+    kill = switch(initial_equity=Decimal(10_000))
+    assert kill.on_snapshot(snapshot(1, 8_000)) is not None
+    assert kill.on_snapshot(snapshot(2, 12_000)) is None
+    assert kill.tripped
+
+
+def test_a_reset_needs_a_reason_and_counts_from_the_last_snapshot() -> None:
+    kill = switch(initial_equity=Decimal(10_000))
+    with pytest.raises(KillSwitchResetError, match="not tripped"):
+        kill.reset("why not")
+    kill.on_snapshot(snapshot(1, 9_000))
+    with pytest.raises(KillSwitchResetError, match="reason"):
+        kill.reset("  ")
+    kill.reset("bad print on AAA")
+    assert not kill.tripped
+    assert kill.on_snapshot(snapshot(1, 8_500)) is None
+    assert kill.on_snapshot(snapshot(1, 8_000)) is not None
+
+
+def test_without_a_limit_it_never_trips() -> None:
+    kill = switch(None)
+    kill.on_snapshot(snapshot(1, 10_000))
+    assert kill.on_snapshot(snapshot(1, 0)) is None
+    assert repr(kill) == "KillSwitch(armed, daily_loss=10000, limit=none)"
+
+
+def test_before_the_first_snapshot_there_is_no_loss() -> None:
+    assert switch().daily_loss == 0
+
+
+@pytest.mark.parametrize("limit", ["0", "-5", "NaN"])
+def test_a_limit_that_is_not_positive_is_refused(limit: str) -> None:
+    with pytest.raises(LimitsError, match="max_daily_loss"):
+        switch(limit)
+
+
+def test_a_moment_at_the_close_belongs_to_the_session_that_closes(desk: MakeDesk) -> None:
+    day_of = session_day_of(desk(days=2).sessions)
+    hour = 3600 * NANOS
+    first, second = 16 * hour, 40 * hour
+    assert [day_of(ns) for ns in (12 * hour, first, first + 1, second)] == [first, first, second, second]
+    assert day_of(second + 1) == -1
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(5_000, 12_000)), max_size=30))
+def test_the_same_snapshots_always_give_the_same_outcome(rows: list[tuple[int, int]]) -> None:
+    rows = sorted(rows, key=lambda row: row[0])
+    first, again = switch(), switch()
+    events = [first.on_snapshot(snapshot(*row)) for row in rows]
+    assert events == [again.on_snapshot(snapshot(*row)) for row in rows]
+    assert sum(event is not None for event in events) == int(first.tripped)
+    assert repr(first) == repr(again)

@@ -106,7 +106,7 @@ def _chosen(spec: RunSpec, bars: Mapping[str, BarSeries]) -> dict[str, BarSeries
             )
         if series.timeframe is not spec.timeframe:
             raise BacktestError(
-                f"{symbol}: its bars are {series.timeframe}, the run wants {spec.timeframe}; correct the timeframe"
+                f"{symbol} has {series.timeframe} bars, the run wants {spec.timeframe}: make them agree"
             )
         chosen[symbol] = series
     return chosen

@@ -19,17 +19,16 @@ from backtesting.broker import BrokerCancel, BrokerFill, SimulatedBroker, Workin
 from backtesting.errors import BrokerRejection
 from execution.broker import ExecutionEngine
 from execution.clocks import TradingClock, timestamp
-from execution.errors import DuplicateOrderError, OrderInDoubtError, RiskCheckError, UnknownOrderError
+from execution.errors import DuplicateOrderError, RiskCheckError, UnknownOrderError
 from execution.events import OrderEventHandler, RiskDecision
 from execution.models import Fill, Order, OrderRequest, OrderStatus
 from execution.validators import PreTradeValidator
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     request: OrderRequest
-    order: Order | None = None
-    refusal: RiskDecision | None = None
+    outcome: Order | RiskDecision
 
 
 class SimulatedExecution(ExecutionEngine):
@@ -97,14 +96,11 @@ class SimulatedExecution(ExecutionEngine):
             raise RiskCheckError(decision.reason, rule=decision.rule)
         self._validator.reserve(request)
         now_ns = self._clock.now_ns()
-        entry = self._entries[client_order_id] = _Entry(request)
         try:
             working = self._broker.place(request, now_ns)
         except BrokerRejection as rejection:
-            return self._reject(entry, rejection, now_ns)
-        entry.order = _order(working, OrderStatus.SUBMITTED)
-        self._tell_status(entry.order)
-        return entry.order
+            return self._reject(request, rejection, now_ns)
+        return self._set(working, OrderStatus.SUBMITTED)
 
     def cancel(self, client_order_id: str) -> Order:
         """Cancel an order; return it as it stands, which is unchanged if it had already ended.
@@ -115,11 +111,13 @@ class SimulatedExecution(ExecutionEngine):
             No order was placed under this id.
         """
         entry = self._entries.get(client_order_id)
-        if entry is None or entry.order is None:
+        if entry is None or isinstance(entry.outcome, RiskDecision):
             raise UnknownOrderError(f"no order {client_order_id!r} was placed in this run")
-        if not entry.order.status.is_final:
-            self.apply([self._broker.cancel(int(entry.order.order_id), self._clock.now_ns())])
-        return entry.order
+        order = entry.outcome
+        if not order.status.is_final:
+            working = self._broker.cancel(int(order.order_id), self._clock.now_ns()).order
+            order = self._set(working, OrderStatus.CANCELLED)
+        return order
 
     def apply(self, events: Iterable[BrokerFill | BrokerCancel]) -> None:
         """Apply what the broker reported, in order."""
@@ -132,12 +130,12 @@ class SimulatedExecution(ExecutionEngine):
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
         """Keep a refusal for the record: one of `submit`, or one told by the risk manager before it."""
         client_order_id = request.client_order_id or ""
-        self._entries.setdefault(client_order_id, _Entry(request, refusal=decision))
+        self._entries.setdefault(client_order_id, _Entry(request, decision))
         self._refusals.append((client_order_id, decision.rule))
 
     def orders(self) -> list[Order]:
         """Return every order that was placed, as it stands now, in order of submission."""
-        return [entry.order for entry in self._entries.values() if entry.order is not None]
+        return [entry.outcome for entry in self._entries.values() if isinstance(entry.outcome, Order)]
 
     def fills(self) -> list[Fill]:
         """Return every execution, in the order in which they happened."""
@@ -152,16 +150,13 @@ class SimulatedExecution(ExecutionEngine):
             raise DuplicateOrderError(
                 f"client order id {request.client_order_id!r} was used with another body: use a new id"
             )
-        if known.refusal is not None:
-            raise RiskCheckError(known.refusal.reason, rule=known.refusal.rule)
-        if known.order is None:
-            raise OrderInDoubtError(f"order {request.client_order_id} is being placed: submit it once")
-        return known.order
+        if isinstance(known.outcome, RiskDecision):
+            raise RiskCheckError(known.outcome.reason, rule=known.outcome.rule)
+        return known.outcome
 
-    def _reject(self, entry: _Entry, rejection: BrokerRejection, now_ns: int) -> Order:
-        request = entry.request
+    def _reject(self, request: OrderRequest, rejection: BrokerRejection, now_ns: int) -> Order:
         self._validator.release(str(request.client_order_id))
-        order = entry.order = Order(
+        order = Order(
             order_id="",
             client_order_id=request.client_order_id,
             symbol=request.symbol,
@@ -177,6 +172,7 @@ class SimulatedExecution(ExecutionEngine):
             strategy=request.strategy,
             reason=str(rejection),
         )
+        self._entries[str(request.client_order_id)] = _Entry(request, order)
         self._tell("on_order_rejected", lambda handler: handler.on_order_rejected(order, str(rejection)))
         return order
 
@@ -203,15 +199,14 @@ class SimulatedExecution(ExecutionEngine):
             event.order, OrderStatus.PARTIALLY_FILLED if event.order.remaining_lots else OrderStatus.FILLED
         )
 
-    def _set(self, working: WorkingOrder, status: OrderStatus) -> None:
-        entry = self._entries[str(working.request.client_order_id)]
-        entry.order = _order(working, status)
+    def _set(self, working: WorkingOrder, status: OrderStatus) -> Order:
+        client_order_id = str(working.request.client_order_id)
+        order = _order(working, status)
+        self._entries[client_order_id] = _Entry(working.request, order)
         if status.is_final:
-            self._validator.release(str(working.request.client_order_id))
-        self._tell_status(entry.order)
-
-    def _tell_status(self, order: Order) -> None:
+            self._validator.release(client_order_id)
         self._tell("on_order_status", lambda handler: handler.on_order_status(order))
+        return order
 
     def _tell(self, event: str, call: Callable[[OrderEventHandler], None]) -> None:
         for handler in self._handlers:

@@ -177,10 +177,14 @@ class EquityRow(Base):
 
 
 class CursorRow(Base):
-    """How far a journal has been projected for a run; written in the transaction of the rows it speaks of."""
+    """How far a journal has been projected for a run; written in the transaction of the rows it speaks of.
+
+    `active` says whether the events that follow belong to the run, or to another one of the same journal.
+    """
 
     __tablename__ = "projection_cursor"
 
     journal_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     last_seq: Mapped[int] = mapped_column(BigInteger)
+    active: Mapped[bool] = mapped_column()

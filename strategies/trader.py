@@ -227,23 +227,39 @@ class Trader:
         self._handlers = list(handlers)
         self._last_snapshot_ns = 0
         self._kill_switch_recorded = False
+        self._recovered: Recovered | None = None
         self._log = structlog.get_logger("trader")
+
+    def restore(self) -> Recovered:
+        """Fold the journal; call once, before `run`."""
+        self._recovered = self.executor.restore()
+        self._last_snapshot_ns = self._recovered.last_snapshot_ns
+        self._kill_switch_recorded = self._recovered.kill_switch is not None
+        return self._recovered
 
     async def run(self) -> LoopEnd:
         """Start or resume, and trade until the loop ends; see `LiveOrchestrator.run` for what is raised."""
-        recovered = self.executor.restore()
-        if recovered.session_closed is not None:
-            return LoopEnd.COMPLETED
+        recovered = self._recovered or self.restore()
         if recovered.started is None:
             self.audit.log("run_started", **self.options.started)
-        self._last_snapshot_ns = recovered.last_snapshot_ns
-        self._kill_switch_recorded = recovered.kill_switch is not None
         await self._link.subscribe()
         await self._rebuild(recovered)
-        end = await self.orchestrator.run()
-        if end is not LoopEnd.STOPPED:
-            await self._close_session()
-        return end
+        return await self.orchestrator.run()
+
+    async def close_session(self) -> None:
+        """Record the broker's closing book, durably: the last thing that needs the wire."""
+        await self.executor.ensure_ready()
+        session = self.executor.manager.session
+        positions = {p.symbol: format_decimal(p.quantity) for p in await session.positions()}
+        summary = await session.account_summary()
+        open_orders = [order.client_order_id for order in await self.executor.get_open_orders()]
+        self.audit.log(
+            "session_closed",
+            positions=positions,
+            cash=format_decimal(summary["TotalCashValue"]),
+            open_orders=open_orders,
+            trading_time=self.clock.now_ns(),
+        )
 
     def stop(self) -> None:
         """Ask the loop to end after its current turn."""
@@ -295,18 +311,3 @@ class Trader:
     def _record_kill_switch(self, event: KillSwitchEvent) -> None:
         if not self._kill_switch_recorded:
             self.audit.log_kill_switch(event)
-
-    async def _close_session(self) -> None:
-        """Record the broker's closing book, durably: the last thing that needs the wire."""
-        await self.executor.ensure_ready()
-        session = self.executor.manager.session
-        positions = {p.symbol: format_decimal(p.quantity) for p in await session.positions()}
-        summary = await session.account_summary()
-        open_orders = [order.client_order_id for order in await self.executor.get_open_orders()]
-        self.audit.log(
-            "session_closed",
-            positions=positions,
-            cash=format_decimal(summary["TotalCashValue"]),
-            open_orders=open_orders,
-            trading_time=self.clock.now_ns(),
-        )

@@ -70,7 +70,7 @@ class EncodedBars:
         return self._buffer[self._offsets[first] : self._offsets[last]]
 
     def update(self, index: int, bar: Bar) -> bytes:
-        """Encode a bar as an update has it after the request id; its prices are open, close, high, low."""
+        """Encode what follows the request id in an update: prices are open, close, high, low."""
         date = self._dates[index]
         return f"-1\0{date}\0{bar.open}\0{bar.close}\0{bar.high}\0{bar.low}\0-1\0{_volume(bar.volume)}\0".encode()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-import pytest
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,4 +76,4 @@ def test_the_equity_of_the_last_step_is_kept(step: MakeStep) -> None:
     counters.on_step(step(1, equity="1000.50"))
     assert counters.snapshot is not None
     assert counters.snapshot.equity == Decimal("1000.50")
-    assert counters.last_bar == pytest.importorskip("pandas").Timestamp("2020-01-01 21:00", tz="UTC")
+    assert counters.last_bar == pd.Timestamp("2020-01-01 21:00", tz="UTC")

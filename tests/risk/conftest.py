@@ -109,7 +109,7 @@ MakeDesk = Callable[..., Desk]
 @pytest.fixture
 def desk() -> MakeDesk:
     def make(days: int = 10, multiplier: str = "1", **limits: Any) -> Desk:
-        figures = {
+        figures: dict[str, Any] = {
             name: value if isinstance(value, bool) or value is None else Decimal(value)
             for name, value in limits.items()
         }

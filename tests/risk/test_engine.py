@@ -82,8 +82,8 @@ def test_a_released_order_gives_its_room_back(desk: MakeDesk) -> None:
     d = desk(per_symbol_notional_cap=10_000)
     first = d.order(100)
     assert d.submit(first) == ""
-    d.engine.release(first.client_order_id)
-    d.engine.release(first.client_order_id)
+    d.engine.release(str(first.client_order_id))
+    d.engine.release(str(first.client_order_id))
     assert d.submit(d.order(100)) == ""
 
 

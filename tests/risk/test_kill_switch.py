@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execution.clocks import NANOS, timestamp
+from execution.events import KillSwitchEvent
 from execution.models import ZERO, PortfolioSnapshot
 from risk.errors import KillSwitchResetError, LimitsError
 from risk.kill_switch import KillSwitch, session_day_of
@@ -33,7 +34,7 @@ def test_it_trips_when_the_days_loss_reaches_the_limit_and_says_so_once() -> Non
     assert kill.on_snapshot(snapshot(1, "9000.01")) is None
     event = kill.on_snapshot(snapshot(1, 9_000))
     assert event is not None
-    assert (event.loss, event.limit, event.timestamp) == (1_000, 1_000, snapshot(1, 0).timestamp)
+    assert event == KillSwitchEvent(snapshot(1, 0).timestamp, Decimal(1_000), Decimal(1_000))
     assert kill.tripped
     assert kill.on_snapshot(snapshot(1, 8_000)) is None
     assert kill.event == event

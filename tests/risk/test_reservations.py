@@ -114,7 +114,10 @@ def test_reservations_are_listed_oldest_first() -> None:
     book = Reservations()
     for key in ("b", "a"):
         book.hold(request(key, "AAA", Side.BUY, Decimal(2)), Decimal(3))
-    assert [(key, held.remaining, held.price) for key, held in book] == [("b", 2, 3), ("a", 2, 3)]
+    assert [(key, held.remaining, held.price) for key, held in book] == [
+        ("b", Decimal(2), Decimal(3)),
+        ("a", Decimal(2), Decimal(3)),
+    ]
 
 
 moves = st.lists(
@@ -143,7 +146,7 @@ def test_no_sequence_of_orders_fills_and_cancels_gets_past_the_limits(
         elif which < len(live):
             order, left = live.pop(which)
             if what == "cancel":
-                d.engine.release(order.client_order_id)
+                d.engine.release(str(order.client_order_id))
                 continue
             part = min(left, Decimal(size))
             d.fill(order, part)
@@ -159,5 +162,5 @@ def test_no_sequence_of_orders_fills_and_cancels_gets_past_the_limits(
             worst += max(abs(high), abs(low)) * 100
         assert worst <= 15_000
     for order, _ in live:
-        d.engine.release(order.client_order_id)
+        d.engine.release(str(order.client_order_id))
     assert len(d.engine.reservations) == 0

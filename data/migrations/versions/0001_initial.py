@@ -88,6 +88,7 @@ def upgrade() -> None:
         sa.Column("journal_id", sa.String(length=64), nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("journal_id", "run_id", name=op.f("pk_projection_cursor")),
     )
     op.create_table(

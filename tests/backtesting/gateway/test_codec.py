@@ -53,7 +53,7 @@ def test_missing_and_surplus_fields_are_named() -> None:
         FieldReader(["a", "b"]).end()
 
 
-@pytest.mark.parametrize("text", ["nan", "Infinite", "1_000", "١٢", "1e999", "--1", "1,5"])
+@pytest.mark.parametrize("text", ["nan", "Infinite", "1_000", "١٢", "1e300", "--1", "1,5"])
 def test_a_price_is_read_strictly(text: str) -> None:
     with pytest.raises(RequestFormatError):
         decimal_field("lmtPrice", text)

@@ -1,0 +1,53 @@
+# Two commands matter: `make run` and `make test`. Both set up what is missing.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.PHONY: help setup run test servers lint types contracts coverage bench lock docs
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements-dev.txt pyproject.toml
+	@PYTHON="$(PYTHON)" infrastructure/deploy/setup.sh
+
+setup: $(READY) ## Make .venv and install the locked dependencies (PYTHON=... chooses the interpreter)
+
+run: $(READY) ## Run the demo: a strategy against the simulated gateway (ARGS="--bars DIR" and other options)
+	@$(BIN)/trade live --profile demo $(ARGS)
+
+test: $(READY) servers lint types contracts coverage ## Run everything that must pass: lint, types, imports, all tests
+
+servers:
+	@infrastructure/deploy/install-test-servers.sh
+
+lint: $(READY) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types strictly
+	$(BIN)/mypy
+
+contracts: $(READY) ## Check that imports point downwards
+	$(BIN)/lint-imports
+
+coverage: $(READY) ## Run all tests and require 85 % branch coverage, child processes included
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(READY) ## Measure start-up of the command line
+	$(BIN)/python infrastructure/deploy/bench_startup.py
+
+lock: $(READY) ## Resolve the dependencies anew into the two lock files
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		pyproject.toml -o requirements.txt
+	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
+		pyproject.toml -c requirements.txt -o requirements-dev.txt
+
+docs: $(READY) ## Write the generated tables in docs/
+	$(BIN)/python infrastructure/deploy/generate_errors.py

@@ -1,0 +1,210 @@
+"""Settings become parts here: a backtest, a gateway, or a trader on a paper or live account."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from backtesting.gateway.server import GatewayConfig, GatewayServer
+from backtesting.gateway.server import run_gateway as serve_gateway
+from backtesting.runs import RunFolder
+from data.calendars import ExchangeClock
+from execution.clocks import SystemClock
+from execution.connection import IBKRConnectionManager
+from execution.errors import NotConnectedError
+from execution.journal import SqliteJournal
+from execution.models import Instrument
+from infrastructure import finish
+from infrastructure.demo import ACCOUNT, INTERRUPTED, OK, print_outcome, started_event
+from infrastructure.errors import ConfigError
+from infrastructure.gateway_process import hold
+from infrastructure.interlock import authorise_settings
+from infrastructure.market import load_market, run_hash, run_spec
+from infrastructure.provenance import manifest_of
+from infrastructure.settings import Settings
+from infrastructure.watch import Watch
+from strategies.live import LoopEnd
+from strategies.spec import RunSpec
+from strategies.trader import Trader, TraderOptions
+
+HALTED = 4
+_SESSIONS_A_YEAR = 240
+_CALENDAR_MARGIN = dt.timedelta(days=400)
+
+
+def run_backtest(settings: Settings, console: Console) -> int:
+    """Run the configured strategy through the engine; write a run folder; return the exit status."""
+    market = load_market(settings)
+    spec = run_spec(settings, market)
+    started = time.monotonic()
+    manifest = manifest_of(settings, market, run_hash(settings, market), profile="backtest")
+    with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
+        console.print(f"run {run.run_id}: {market.bars.source}")
+        with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
+            tables = finish.backtest_tables(spec, market)
+        facts = {"wall_seconds": round(time.monotonic() - started, 3)}
+        outcome = finish.write_outcome(run, settings, spec, tables, labels=market.labels, facts=facts)
+        print_outcome(console, outcome)
+        run.end("finished", now=_now())
+    return OK
+
+
+def run_gateway(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    state_dir: Path | None,
+    idle_exit: float,
+    console: Console,  # noqa: ARG001 - the gateway prints one plain line, for programs to read
+) -> int:
+    """Serve the simulated gateway until it is told to leave; return the exit status."""
+    market = load_market(settings)
+    spec = run_spec(settings, market)
+    handle = hold(state_dir) if state_dir is not None else None
+    config = GatewayConfig(
+        host=host,
+        port=port,
+        account=settings.broker.account or ACCOUNT,
+        idle_exit_seconds=idle_exit or None,
+        state_dir=state_dir,
+        costs=spec.costs,
+        initial_cash=spec.initial_cash,
+    )
+    server = GatewayServer(config, market.bars, market.bars.clock, market.instruments)
+    try:
+        asyncio.run(serve_gateway(server, lambda text: print(text, flush=True)))
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return OK
+
+
+def run_live(settings: Settings, *, dry_run: bool, console: Console) -> int:
+    """Trade on a paper or live account until stopped; return the exit status.
+
+    Raises
+    ------
+    LiveInterlockError
+        If the agreements for real money do not all hold, or a paper run points at a live broker.
+    """
+    authorise_settings(settings, os.environ)
+    if not settings.symbols:
+        raise ConfigError("symbols: name what to trade, for example --symbols SPY,QQQ")
+    return asyncio.run(_trade(settings, dry_run=dry_run, console=console))
+
+
+async def _trade(settings: Settings, *, dry_run: bool, console: Console) -> int:
+    ib = settings.data.ib
+    manager = IBKRConnectionManager(
+        ib.host,
+        ib.port,
+        ib.client_id,
+        settings.broker.readonly,
+        timeout=ib.timeout_seconds,
+        reconnect_max_attempts=ib.reconnect_max_attempts,
+        reconnect_backoff=ib.reconnect_backoff_seconds,
+    )
+    await manager.connect()
+    try:
+        account = _account(settings, manager.session.accounts)
+        authorise_settings(settings, os.environ, account=account)
+        folder = settings.var_dir / settings.profile / account
+        spec = settings.to_run_spec(Instrument(symbol) for symbol in settings.symbols)
+        manifest = manifest_of(settings, None, "", profile=settings.profile, dry_run=dry_run)
+        with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
+            return await _trade_in(run, settings, spec, manager, account, folder, dry_run, console)
+    finally:
+        await manager.disconnect()
+
+
+async def _trade_in(
+    run: RunFolder,
+    settings: Settings,
+    spec: RunSpec,
+    manager: IBKRConnectionManager,
+    account: str,
+    folder: Path,
+    dry_run: bool,
+    console: Console,
+) -> int:
+    path = folder / finish.JOURNAL
+    journal = SqliteJournal(path, SystemClock().now_ns)
+    watch = Watch(settings, console, f"{spec.strategy} on {', '.join(spec.symbols)} [{settings.profile}]")
+    today = _now().date()
+    sessions = ExchangeClock(spec.calendar, today - _CALENDAR_MARGIN, today + _CALENDAR_MARGIN)
+    try:
+        trader = Trader(
+            spec,
+            manager,
+            journal,
+            sessions,
+            TraderOptions(
+                account=account,
+                dry_run=dry_run,
+                release_absent=settings.execution.release_absent_orders,
+                regular_hours=settings.data.regular_hours,
+                warmup=_duration(settings),
+                poll_interval_seconds=settings.execution.poll_interval_seconds,
+                acknowledgement_timeout=settings.execution.acknowledgement_timeout_seconds,
+                started=started_event(run, settings, spec),
+            ),
+            handlers=(watch.counters, watch.table),
+            progress=(watch.counters, watch.table),
+        )
+        trader.restore()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, trader.stop)
+        run.update_manifest(journal=str(path.resolve()))
+        async with watch.over(trader, path, run.run_id, folder / finish.DATABASE):
+            end = await trader.run()
+            try:
+                await trader.close_session()
+            except NotConnectedError as error:
+                console.print(f"the broker's closing book could not be recorded: {error}", style="red")
+        outcome = finish.write_outcome(
+            run,
+            settings,
+            spec,
+            finish.live_tables(path),
+            labels={symbol: symbol for symbol in spec.symbols},
+            facts={"counters": watch.counters.as_dict(), "end": end.value},
+        )
+        print_outcome(console, outcome)
+        run.end("finished", now=_now())
+    finally:
+        journal.close()
+    if end is LoopEnd.HALTED:
+        return HALTED
+    return INTERRUPTED if end is LoopEnd.STOPPED else OK
+
+
+def _account(settings: Settings, offered: list[str]) -> str:
+    wanted = settings.broker.account
+    if wanted is None and len(offered) == 1:
+        return offered[0]
+    if wanted is None or wanted not in offered:
+        raise ConfigError(
+            f"broker.account {wanted or 'is not set'}: this login trades {', '.join(offered)}; name one"
+        )
+    return wanted
+
+
+def _duration(settings: Settings) -> str:
+    """Return the history to ask for at start, as TWS spells it, long enough for the warm-up bars."""
+    bars_a_day = {"1D": 1, "1h": 7, "1m": 390}[settings.timeframe.value]
+    days = -(-max(settings.data.warmup, 1) // bars_a_day)
+    if days > _SESSIONS_A_YEAR:  # TWS wants longer spans in years
+        return f"{-(-days // _SESSIONS_A_YEAR)} Y"
+    return f"{days * 7 // 5 + 5} D"
+
+
+def _now() -> pd.Timestamp:
+    return pd.Timestamp.now(tz="UTC")

@@ -1,0 +1,231 @@
+"""The running trader's control socket, and the client that the command line uses.
+
+A Unix socket in a short runtime folder of the user, mode 0600; the peer's uid is checked where the system
+tells it. One request and one answer a connection, each a line of JSON. Nobody but the trader itself writes
+its journal: orders placed here take the same way as the strategy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import struct
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from execution.errors import ExecutionError
+from execution.models import Order, OrderRequest, OrderType, Side, TimeInForce
+from execution.numbers import format_decimal, parse_decimal
+from infrastructure.errors import TraderUnreachableError
+from infrastructure.settings import Settings
+from monitoring.counters import Counters
+from strategies.trader import Trader
+
+_LIMIT = 64 * 1024
+_TIMEOUT = 30.0
+
+
+def socket_path(settings: Settings) -> Path:
+    """Return where the trader of these settings listens; short, because a Unix path holds 107 bytes."""
+    name = f"{settings.profile}|{settings.var_dir.resolve()}|{settings.runs_dir.resolve()}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    base = Path(runtime) if runtime and Path(runtime).is_dir() else Path(tempfile.gettempdir())
+    return base / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
+
+
+class ControlServer:
+    """Answers commands for a running trader while its block runs."""
+
+    def __init__(self, trader: Trader, settings: Settings, counters: Counters) -> None:
+        self._trader = trader
+        self._settings = settings
+        self._counters = counters
+        self._path = socket_path(settings)
+        self._server: asyncio.Server | None = None
+        self._log = structlog.get_logger("control")
+
+    async def __aenter__(self) -> Self:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _answers(self._path):
+            self._log.warning("another trader of this profile has the control socket", path=str(self._path))
+            return self
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=_LIMIT)
+        self._path.chmod(0o600)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if not _same_user(writer.get_extra_info("socket")):
+                self._log.warning("control request from another user refused")
+                return
+            line = await asyncio.wait_for(reader.readline(), _TIMEOUT)
+            writer.write(json.dumps(await self._answer(line), default=str).encode() + b"\n")
+            await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError) as error:
+            self._log.warning("control request dropped", why=str(error))
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            command, arguments = str(request.pop("command")), dict(request)
+            method = getattr(self, f"_do_{command}", None)
+            if method is None:
+                return {"error": f"command {command!r} is not known", "code": "UNKNOWN_COMMAND"}
+            answer: dict[str, Any] = await method(**arguments)
+        except ExecutionError as error:
+            return {"error": str(error), "code": error.code}
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            return {"error": f"the request is malformed: {error}", "code": "BAD_REQUEST"}
+        return answer
+
+    async def _do_status(self) -> dict[str, Any]:
+        trader = self._trader
+        snapshot = self._counters.snapshot
+        return {
+            "profile": self._settings.profile,
+            "run_id": self._settings.run_id,
+            "pid": os.getpid(),
+            "connected": trader.executor.manager.is_connected(),
+            "ready": trader.executor.is_ready,
+            "halted": trader.orchestrator.halted,
+            "last_bar": None if self._counters.last_bar is None else str(self._counters.last_bar),
+            "equity": None if snapshot is None else format_decimal(snapshot.equity),
+            **self._counters.as_dict(),
+        }
+
+    async def _do_stop(self) -> dict[str, Any]:
+        self._trader.stop()
+        return {"stopping": True, "run_id": self._settings.run_id}
+
+    async def _do_orders(self) -> dict[str, Any]:
+        return {"orders": [_order(order) for order in self._trader.executor.orders()]}
+
+    async def _do_positions(self) -> dict[str, Any]:
+        positions = await self._trader.executor.get_positions()
+        return {
+            "positions": [
+                {
+                    "symbol": p.symbol,
+                    "quantity": format_decimal(p.quantity),
+                    "average_cost": format_decimal(p.average_cost),
+                    "account": p.account,
+                }
+                for p in positions
+            ]
+        }
+
+    async def _do_place(self, **fields: Any) -> dict[str, Any]:
+        def price(name: str) -> Decimal | None:
+            text = fields.get(name)
+            return None if text is None else parse_decimal(text, name=name)
+
+        request = OrderRequest(
+            symbol=str(fields["symbol"]),
+            quantity=parse_decimal(fields["quantity"], name="quantity"),
+            order_type=OrderType(fields["order_type"]),
+            side=Side(fields["side"]),
+            limit_price=price("limit_price"),
+            stop_price=price("stop_price"),
+            time_in_force=TimeInForce(fields.get("time_in_force") or "DAY"),
+            client_order_id=fields.get("client_order_id"),
+        )
+        return _order(self._trader.executor.submit(request))
+
+    async def _do_cancel(self, order: str) -> dict[str, Any]:
+        await self._trader.executor.cancel_order(order)
+        return _order(await self._trader.executor.get_order_status(order))
+
+
+class ControlClient:
+    """Asks a running trader."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def for_settings(cls, settings: Settings) -> ControlClient:
+        """Return the client of the trader that runs with these settings."""
+        return cls(socket_path(settings))
+
+    def request(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Send one command and return its answer.
+
+        Raises
+        ------
+        TraderUnreachableError
+            If no trader answers.
+        ExecutionError
+            If the trader refuses; the code is the trader's.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_TIMEOUT)
+                connection.connect(str(self._path))
+                connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+                received = b""
+                while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
+                    received += part
+        except OSError as error:
+            raise TraderUnreachableError(
+                f"no running trader answers at {self._path}; start one with `trade live`, and give the same "
+                "--profile and --config here"
+            ) from error
+        if not received:
+            raise TraderUnreachableError(f"the trader at {self._path} closed without an answer; ask again")
+        answer: dict[str, Any] = json.loads(received)
+        if "error" in answer:
+            refusal = ExecutionError(answer["error"])
+            refusal.code = answer.get("code", ExecutionError.code)
+            raise refusal
+        return answer
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "client_order_id": order.client_order_id,
+        "order_id": order.order_id,
+        "symbol": order.symbol,
+        "side": order.side.value,
+        "order_type": order.order_type.value,
+        "quantity": format_decimal(order.quantity),
+        "limit_price": None if order.limit_price is None else format_decimal(order.limit_price),
+        "stop_price": None if order.stop_price is None else format_decimal(order.stop_price),
+        "status": order.status.value,
+        "filled": format_decimal(order.filled_quantity),
+        "reason": order.reason,
+    }
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _same_user(connection: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the socket's mode and folder keep others out where the peer cannot be asked for
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return bool(struct.unpack("3i", credentials)[1] == os.getuid())

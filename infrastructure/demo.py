@@ -1,0 +1,231 @@
+"""The paper day: a strategy trades over the TWS wire against the simulated gateway.
+
+1. Find the unfinished run of the same configuration and bars, or begin a new one.
+2. Start the gateway as a process of its own, or find the one that the run left behind.
+3. Trade until the bars end; the loop resumes by itself after an interruption.
+4. Record the broker's closing book; make the gateway write its statement and leave.
+5. Judge, compare with the backtest, write ledgers, database, summary and report; close the run.
+
+Every stage can be interrupted and done again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import pandas as pd
+import structlog
+from rich.console import Console
+
+from backtesting import runs
+from backtesting.runs import RunFolder
+from execution.clocks import SystemClock
+from execution.connection import IBKRConnectionManager
+from execution.journal import SqliteJournal
+from infrastructure import finish
+from infrastructure.gateway_process import GatewayProcess
+from infrastructure.market import Market, load_market, run_hash, run_spec
+from infrastructure.provenance import manifest_of
+from infrastructure.settings import Settings
+from infrastructure.watch import Watch
+from strategies.live import LoopEnd
+from strategies.spec import RunSpec
+from strategies.trader import Trader, TraderOptions
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+ACCOUNT = "DU0000001"
+_WHOLE_HISTORY = "50 Y"
+
+
+def run_demo(settings: Settings, *, dry_run: bool, console: Console) -> int:
+    """Run the demo or resume it; return the exit status."""
+    market = load_market(settings)
+    spec = run_spec(settings, market)
+    while True:
+        run = _open_run(settings, market, dry_run, console)
+        with run:
+            day = PaperDay(settings, market, spec, run, dry_run=dry_run, console=console)
+            if not day.can_go_on():
+                run.end("abandoned", now=_now())
+                console.print(f"run {run.run_id}: its gateway has left; the run is given up")
+                continue
+            return asyncio.run(day.run_to_the_end())
+
+
+class PaperDay:
+    """One run of the demo."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        market: Market,
+        spec: RunSpec,
+        run: RunFolder,
+        *,
+        dry_run: bool,
+        console: Console,
+    ) -> None:
+        self._settings = settings
+        self._market = market
+        self._spec = spec
+        self._run = run
+        self._dry_run = dry_run
+        self._console = console
+        self._gateway = GatewayProcess(run.path / "gateway")
+        self._journal_path = run.path / finish.JOURNAL
+        self._database = run.path / finish.DATABASE
+        title = f"{spec.strategy} on {', '.join(spec.symbols)}"
+        self._watch = Watch(settings, console, f"{title} [simulated contracts]")
+        self._log = structlog.get_logger("demo")
+
+    def can_go_on(self) -> bool:
+        """Return whether what the run needs still exists: its gateway, or that gateway's last word."""
+        if self._gateway.is_alive() or not self._journal_path.exists():
+            return True
+        if self._gateway.statement.exists():
+            return self._closed()
+        return not self._has_traded()
+
+    async def run_to_the_end(self) -> int:
+        """Trade what is left to trade, then write what the run leaves behind."""
+        started = time.monotonic()
+        if not self._closed():
+            end = await self._trade()
+            if end is LoopEnd.STOPPED:
+                self._console.print(f"run {self._run.run_id} stopped; the same command goes on with it")
+                return INTERRUPTED
+        self._gateway.stop()
+        return self._finish(time.monotonic() - started)
+
+    async def _trade(self) -> LoopEnd:
+        host, port = self._gateway.start(self._settings)
+        journal = SqliteJournal(self._journal_path, SystemClock().now_ns)
+        manager = IBKRConnectionManager(
+            host,
+            port,
+            self._settings.data.ib.client_id,
+            timeout=self._settings.data.ib.timeout_seconds,
+            reconnect_max_attempts=self._settings.data.ib.reconnect_max_attempts,
+            reconnect_backoff=min(1.0, self._settings.data.ib.reconnect_backoff_seconds),
+            throttled=False,
+        )
+        try:
+            trader = self._trader(manager, journal)
+            trader.restore()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, trader.stop)
+            async with self._watch.over(trader, self._journal_path, self._run.run_id, self._database):
+                end = await trader.run()
+                if end is not LoopEnd.STOPPED:
+                    await trader.close_session()
+            return end
+        finally:
+            await manager.disconnect()
+            journal.close()
+
+    def _trader(self, manager: IBKRConnectionManager, journal: SqliteJournal) -> Trader:
+        settings = self._settings
+        return Trader(
+            self._spec,
+            manager,
+            journal,
+            self._market.bars.clock,
+            TraderOptions(
+                account=settings.broker.account or ACCOUNT,
+                lockstep=True,
+                dry_run=self._dry_run,
+                release_absent=settings.execution.release_absent_orders,
+                regular_hours=settings.data.regular_hours,
+                warmup=_WHOLE_HISTORY,
+                poll_interval_seconds=settings.execution.poll_interval_seconds,
+                acknowledgement_timeout=settings.execution.acknowledgement_timeout_seconds,
+                total=self._market.total_steps,
+                until_ns=self._market.last_end_ns,
+                started=started_event(self._run, settings, self._spec),
+            ),
+            handlers=(self._watch.counters, self._watch.table),
+            progress=(self._watch.counters, self._watch.table),
+        )
+
+    def _finish(self, seconds: float) -> int:
+        broker = finish.read_statement(self._gateway.statement)
+        tables = finish.live_tables(self._journal_path)
+        verdict = finish.judge(self._journal_path, broker)
+        parity = None if self._dry_run else finish.compared(tables, self._spec, self._market)
+        finish.project(self._journal_path, self._run.run_id, self._settings, self._database)
+        outcome = finish.write_outcome(
+            self._run,
+            self._settings,
+            self._spec,
+            tables,
+            labels=self._market.labels,
+            verdict=verdict,
+            parity=parity,
+            facts={"counters": self._watch.counters.as_dict(), "wall_seconds": round(seconds, 3)},
+        )
+        agreed = verdict.ok and (parity is None or parity.identical)
+        print_outcome(self._console, outcome)
+        self._run.end("finished" if agreed else "failed", now=_now())
+        return OK if agreed else FAILED
+
+    def _closed(self) -> bool:
+        return self._knows("session_closed")
+
+    def _has_traded(self) -> bool:
+        return self._knows("opening")
+
+    def _knows(self, kind: str) -> bool:
+        from execution import journal  # noqa: PLC0415
+
+        if not self._journal_path.exists():
+            return False
+        return any(event.kind == kind for event in journal.read(self._journal_path))
+
+
+def _open_run(settings: Settings, market: Market, dry_run: bool, console: Console) -> RunFolder:
+    digest = run_hash(settings, market) + ("-dry" if dry_run else "")
+    named = settings.run_id if settings.is_set("run_id") else None
+    if named is not None and (settings.runs_dir / named).exists():
+        return RunFolder.resume(settings.runs_dir, named)
+    unfinished = runs.find_unfinished(settings.runs_dir, digest) if named is None else None
+    if unfinished is not None:
+        console.print(f"going on with run {unfinished.run_id}, which was interrupted")
+        return RunFolder.resume(settings.runs_dir, unfinished.run_id)
+    manifest = manifest_of(settings, market, digest, profile=settings.profile, dry_run=dry_run)
+    run = RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now())
+    console.print(f"run {run.run_id}: {market.bars.source}")
+    return run
+
+
+def started_event(run: RunFolder, settings: Settings, spec: RunSpec) -> dict[str, Any]:
+    """Return the first event of a run's journal."""
+    return {
+        "run_id": run.run_id,
+        "config_hash": run.manifest["config_hash"],
+        "git_sha": run.manifest["git_sha"],
+        "profile": settings.profile,
+        "account": settings.broker.account or ACCOUNT,
+        "symbols": list(spec.symbols),
+        "timeframe": spec.timeframe.value,
+        "strategy": spec.strategy,
+        "initial_cash": format(spec.initial_cash, "f"),
+    }
+
+
+def print_outcome(console: Console, outcome: finish.Outcome) -> None:
+    """Print where the report lies, parity, and last the verdict."""
+    for name, digest in outcome.hashes.items():
+        console.print(f"{name + '.parquet':20} sha256 {digest}", highlight=False)
+    console.print(f"report: {outcome.report}")
+    if outcome.parity is not None:
+        console.print(outcome.parity.text(), markup=False)
+    if outcome.verdict is not None:
+        console.print(outcome.verdict.text(), markup=False)
+
+
+def _now() -> pd.Timestamp:
+    return pd.Timestamp.now(tz="UTC")

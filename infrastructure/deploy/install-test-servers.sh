@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Install the programs that only tests need, where this can be done without asking: as root, with apt.
+# Elsewhere it says what is missing; the tests then skip (or fail, with CI=true).
+set -euo pipefail
+
+missing=()
+found() { local name; for name in "$@"; do command -v "$name" >/dev/null 2>&1 && return 0; done; return 1; }
+found chromium chromium-browser google-chrome google-chrome-stable || missing+=(chromium)
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+if [ "$(id -u)" = 0 ] && found apt-get; then
+    printf 'test servers: installing %s\n' "${missing[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    if apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+        exit 0
+    fi
+    printf 'test servers: apt-get failed\n' >&2
+fi
+printf '\n  MISSING TEST SERVERS: %s\n  Install them with your package manager; their tests are skipped until then.\n\n' \
+    "${missing[*]}" >&2

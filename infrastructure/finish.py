@@ -1,0 +1,210 @@
+"""What a run leaves behind: ledgers, database, verdict, parity, summary and report.
+
+Everything is made from the journal, so it can be made again after any interruption and comes out the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backtesting import report
+from backtesting.assemble import assemble
+from backtesting.ledgers import LedgerTables
+from backtesting.metrics import summary_metrics
+from backtesting.parity import ParityReport, compare
+from backtesting.runs import RunFolder
+from data.database import Database
+from data.projector import Projector
+from execution import journal
+from execution.blotter import Blotter
+from execution.clocks import timestamp
+from execution.models import ZERO, Fill, OrderStatus, Side
+from execution.recovery import Recovered, recover
+from infrastructure.market import Market
+from infrastructure.settings import Settings
+from monitoring.verdict import BookFacts, ChainFacts, Verdict
+from strategies.spec import RunSpec
+
+JOURNAL = "journal.db"
+DATABASE = "trading.db"
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run: its verdict, its parity with the other path, and the hashes of its ledgers."""
+
+    verdict: Verdict | None
+    parity: ParityReport | None
+    hashes: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    report: Path
+
+
+def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
+    """Compare the journal with the broker's statement and its closing book as told over the wire."""
+    chain = journal.verify(journal_path)
+    blotter = Blotter()
+    recovered = recover(journal.read(journal_path), blotter)
+    closed = recovered.session_closed or {}
+    sent = {
+        name: (entry.request.quantity, entry.filled)
+        for name, entry in blotter.entries.items()
+        if entry.status is not OrderStatus.NOT_SENT
+    }
+    ours = BookFacts(
+        orders=sent,
+        fills=sum(len(entry.executions) for entry in blotter.entries.values()),
+        positions={symbol: held for symbol, held in _positions(recovered).items() if held},
+        cash=_cash(journal_path),
+    )
+    theirs = BookFacts(
+        orders={o["order_ref"]: (Decimal(o["quantity"]), Decimal(o["filled"])) for o in broker["orders"]},
+        fills=len(broker["executions"]),
+        positions={symbol: Decimal(held) for symbol, held in closed.get("positions", {}).items()},
+        cash=Decimal(closed.get("cash", "0")),
+    )
+    in_doubt = [name for name, e in blotter.entries.items() if e.status is OrderStatus.UNKNOWN]
+    facts = ChainFacts(chain.ok, chain.events, chain.head, chain.problem or "")
+    return Verdict.of(ours, theirs, facts, in_doubt=in_doubt)
+
+
+def backtest_tables(spec: RunSpec, market: Market) -> LedgerTables:
+    """Run the specification through the engine and return its ledgers."""
+    result = assemble(spec, market.bars, market.bars.clock).run()
+    return LedgerTables.from_result(result.orders, result.fills, result.snapshots, refused=result.refused)
+
+
+def metrics_of(tables: LedgerTables, spec: RunSpec) -> dict[str, Any]:
+    """Return the key figures of a run's ledgers."""
+    equity = tables.equity
+    fills = [
+        Fill(
+            row["fill_id"],
+            "",
+            row["symbol"],
+            row["quantity"],
+            row["price"],
+            Side(row["side"]),
+            timestamp(row["time"].value),
+            row["commission"],
+        )
+        for row in _rows(tables.fills)
+    ]
+    return summary_metrics(
+        equity["time"].cast("int64").to_numpy(),
+        np.array(equity["equity"].cast("float64")),
+        np.array(equity["gross_exposure"].cast("float64")),
+        fills,
+        multipliers={i.symbol: i.multiplier for i in spec.instruments},
+    )
+
+
+def write_outcome(
+    run: RunFolder,
+    settings: Settings,
+    spec: RunSpec,
+    tables: LedgerTables,
+    *,
+    labels: Mapping[str, str],
+    verdict: Verdict | None = None,
+    parity: ParityReport | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Write the ledgers, the summary and the report into a run's folder."""
+    hashes = tables.write(run.path)
+    metrics = metrics_of(tables, spec)
+    verdict_dict = verdict.as_dict() if verdict else None
+    run.write_summary(
+        {
+            "metrics": metrics,
+            "orders": tables.orders.num_rows,
+            "refusals": dict(tables.refusals),
+            "ledger_hashes": hashes,
+            "verdict": verdict_dict,
+            "parity": parity.as_dict() if parity else None,
+            **(facts or {}),
+        }
+    )
+    path = report.write(
+        report.ReportData(
+            run_id=run.run_id,
+            strategy=spec.strategy,
+            symbols=labels,
+            tables=tables,
+            metrics={**metrics, "orders": tables.orders.num_rows},
+            initial_cash=spec.initial_cash,
+            timeframe=spec.timeframe.value,
+            profile=settings.profile,
+            verdict=verdict_dict,
+            parity=parity,
+            manifest={k: v for k, v in run.manifest.items() if k != "config"},
+            config=settings.dump(masked=True),
+        ),
+        run.file(REPORT),
+    )
+    return Outcome(verdict, parity, hashes, metrics, path)
+
+
+def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path) -> None:
+    """Bring the database up to the journal's end.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If it cannot be opened or written; the journal is not affected.
+    """
+    url = settings.database.url
+    database = Database(url.get_secret_value() if url else f"sqlite:///{fallback}")
+    try:
+        database.upgrade()
+        projector = Projector(database, str(journal_path.resolve()), run_id)
+        # Closed here, in the thread that opened it, also when the database fails half-way.
+        with closing(journal.read(journal_path, projector.cursor())) as events:
+            projector.project(events)
+    finally:
+        database.close()
+
+
+def live_tables(journal_path: Path) -> LedgerTables:
+    """Return the ledgers that a journal amounts to."""
+    return LedgerTables.from_journal(journal.read(journal_path))
+
+
+def compared(live: LedgerTables, spec: RunSpec, market: Market) -> ParityReport:
+    """Compare a run over the wire with the same specification through the engine."""
+    return compare(live, backtest_tables(spec, market), ("wire", "backtest"))
+
+
+def read_statement(path: Path) -> dict[str, Any]:
+    """Read the statement that the gateway wrote when it left."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _positions(recovered: Recovered) -> dict[str, Decimal]:
+    positions = dict(recovered.net())
+    for symbol, held in (recovered.opening or {"positions": {}})["positions"].items():
+        positions[symbol] = positions.get(symbol, ZERO) + Decimal(held["quantity"])
+    return positions
+
+
+def _cash(journal_path: Path) -> Decimal:
+    cash = ZERO
+    for event in journal.read(journal_path):
+        if event.kind in ("snapshot", "opening"):
+            cash = Decimal(event.body["cash"])
+    return cash
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

@@ -1,0 +1,113 @@
+"""Sessions of an exchange: half days, holidays, borders and the range."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.calendars import ExchangeClock, Session
+from data.errors import CalendarError, CalendarRangeError
+
+CLOCK = ExchangeClock("XNYS", dt.date(2012, 11, 1), dt.date(2012, 12, 31))
+
+
+def ns(text: str) -> int:
+    return pd.Timestamp(text, tz="UTC").value
+
+
+def test_a_half_day_closes_early() -> None:
+    session = CLOCK.session_on(dt.date(2012, 11, 23))
+    assert session == Session(ns("2012-11-23 14:30"), ns("2012-11-23 18:00"), dt.date(2012, 11, 23))
+    assert not CLOCK.is_bar_in_session(ns("2012-11-23 17:30"), ns("2012-11-23 18:30"))
+
+
+def test_a_holiday_has_no_session() -> None:
+    assert CLOCK.session_on(dt.date(2012, 11, 22)) is None
+    assert CLOCK.session_at(ns("2012-11-22 16:00")) is None
+
+
+def test_the_open_belongs_to_the_session_and_the_close_does_not() -> None:
+    session = CLOCK.session_on(dt.date(2012, 11, 21))
+    assert session is not None
+    assert CLOCK.session_at(session.open_ns) == session
+    assert CLOCK.session_at(session.open_ns - 1) is None
+    assert CLOCK.session_at(session.close_ns - 1) == session
+    assert CLOCK.session_at(session.close_ns) is None
+
+
+def test_a_decision_at_the_close_belongs_to_the_next_session() -> None:
+    session = CLOCK.session_on(dt.date(2012, 11, 21))
+    assert session is not None
+    assert CLOCK.session_closing_after(session.close_ns - 1) == session
+    after = CLOCK.session_closing_after(session.close_ns)
+    assert after is not None
+    assert after.date == dt.date(2012, 11, 23)
+
+
+def test_next_open_skips_the_weekend_and_the_open_itself() -> None:
+    friday = pd.Timestamp("2012-11-30 20:00", tz="UTC")
+    monday = pd.Timestamp("2012-12-03 14:30", tz="UTC")
+    assert CLOCK.next_session_open(friday) == monday
+    assert CLOCK.next_session_open(monday) == pd.Timestamp("2012-12-04 14:30", tz="UTC")
+    assert CLOCK.is_session_open(monday)
+    assert not CLOCK.is_session_open(pd.Timestamp("2012-12-01 16:00", tz="America/New_York"))
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="no timezone"):
+        CLOCK.is_session_open(pd.Timestamp("2012-12-03 14:30"))
+
+
+def test_outside_the_range_it_does_not_guess() -> None:
+    later = pd.Timestamp("2013-01-02 16:00", tz="UTC")
+    assert CLOCK.session_at(later.value) is None
+    assert CLOCK.session_closing_after(later.value) is None
+    assert CLOCK.session_closing_after(ns("2012-10-01")) is None
+    with pytest.raises(CalendarRangeError, match="widen its range"):
+        CLOCK.is_session_open(later)
+    with pytest.raises(CalendarRangeError, match="no session opening after"):
+        CLOCK.next_session_open(pd.Timestamp("2012-12-31 15:00", tz="UTC"))
+
+
+def test_a_range_without_sessions_is_legal_and_empty() -> None:
+    christmas = dt.date(2012, 12, 25)
+    clock = ExchangeClock("XNYS", christmas, christmas)
+    assert len(clock) == 0
+    assert clock.session_closing_after(ns("2012-12-25 12:00")) is None
+    assert not clock.is_session_open(pd.Timestamp("2012-12-25 16:00", tz="UTC"))
+    assert not clock.is_bar_in_session(ns("2012-12-25 16:00"), ns("2012-12-25 17:00"))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "fault"),
+    [
+        ("XNYZ", "2012-01-01", "2012-02-01", "not known; did you mean"),
+        ("!!", "2012-01-01", "2012-02-01", "not known$"),
+        ("XNYS", "2012-02-01", "2012-01-01", "precedes its start"),
+        ("XKRX", "1950-01-01", "1951-01-01", "cannot be built for 1950-01-01"),
+    ],
+)
+def test_a_wrong_calendar_is_named(name: str, first: str, last: str, fault: str) -> None:
+    with pytest.raises(CalendarError, match=fault):
+        ExchangeClock(name, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+
+
+def test_sessions_and_repr_state_the_range() -> None:
+    days = [s.date.day for s in CLOCK.sessions(dt.date(2012, 11, 21), dt.date(2012, 11, 26))]
+    assert days == [21, 23, 26]
+    assert repr(CLOCK) == "ExchangeClock('XNYS', 2012-11-01, 2012-12-31)"
+
+
+def test_midnight_is_that_of_the_exchange() -> None:
+    assert CLOCK.midnight_ns(dt.date(2012, 11, 21)) == ns("2012-11-21 05:00")
+
+
+@given(st.integers(ns("2012-11-01"), ns("2013-01-01")))
+def test_lookups_agree_with_a_plain_search(moment: int) -> None:
+    every = CLOCK.sessions(dt.date(2012, 1, 1), dt.date(2013, 1, 1))
+    assert CLOCK.session_at(moment) == next((s for s in every if s.open_ns <= moment < s.close_ns), None)
+    assert CLOCK.session_closing_after(moment) == next((s for s in every if s.close_ns > moment), None)

@@ -1,0 +1,157 @@
+"""Domain objects: what is refused when they are built, and what they say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from decimal import Decimal as D
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from execution.errors import ExecutionError, InvalidOrderError
+from execution.models import (
+    Bar,
+    Instrument,
+    Order,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+
+START = pd.Timestamp("2024-01-02 14:30", tz="UTC")
+END = pd.Timestamp("2024-01-02 21:00", tz="UTC")
+
+
+def request(**changes: Any) -> OrderRequest:
+    fields: dict[str, Any] = {
+        "symbol": "SPY",
+        "quantity": D(10),
+        "order_type": OrderType.MARKET,
+        "side": Side.BUY,
+    }
+    return OrderRequest(**{**fields, **changes})
+
+
+def test_a_request_is_a_day_order_unless_it_says_otherwise() -> None:
+    made = request()
+    assert made.time_in_force is TimeInForce.DAY
+    assert not made.outside_rth
+    with pytest.raises(FrozenInstanceError):
+        made.quantity = D(5)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("quantity", [D(0), D(-1), D("NaN"), D("Infinity"), D("1E15"), 10, 1.0, "10"])
+def test_a_size_must_be_a_positive_finite_decimal(quantity: Any) -> None:
+    with pytest.raises(InvalidOrderError, match="quantity"):
+        request(quantity=quantity)
+
+
+@pytest.mark.parametrize(
+    ("order_type", "prices", "named"),
+    [
+        (OrderType.MARKET, {"limit_price": D(1)}, "limit_price"),
+        (OrderType.MARKET, {"stop_price": D(1)}, "stop_price"),
+        (OrderType.LIMIT, {}, "limit_price"),
+        (OrderType.LIMIT, {"limit_price": D(0)}, "limit_price"),
+        (OrderType.LIMIT, {"limit_price": D(1), "stop_price": D(1)}, "stop_price"),
+        (OrderType.STOP, {}, "stop_price"),
+        (OrderType.STOP_LIMIT, {"stop_price": D(1)}, "limit_price"),
+        (OrderType.STOP_LIMIT, {"limit_price": D(1)}, "stop_price"),
+    ],
+)
+def test_each_order_type_takes_its_prices_and_no_others(
+    order_type: OrderType, prices: dict[str, D], named: str
+) -> None:
+    with pytest.raises(InvalidOrderError, match=named):
+        request(order_type=order_type, **prices)
+
+
+def test_a_stop_limit_takes_both_prices() -> None:
+    made = request(order_type=OrderType.STOP_LIMIT, limit_price=D("1.5"), stop_price=D(1))
+    assert (made.limit_price, made.stop_price) == (D("1.5"), D(1))
+
+
+@pytest.mark.parametrize("symbol", ["", "spy", "SPY\0", "SPY\n", "ÄPFEL", "A" * 33, " SPY", None])
+def test_symbols_that_the_wire_cannot_carry_are_refused(symbol: Any) -> None:
+    with pytest.raises(InvalidOrderError, match="symbol"):
+        request(symbol=symbol)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "x" * 65, "ünique", "a\0"])
+def test_ids_that_the_wire_cannot_carry_are_refused(text: str) -> None:
+    with pytest.raises(InvalidOrderError, match="client_order_id"):
+        request(client_order_id=text)
+    with pytest.raises(InvalidOrderError, match="account"):
+        request(account=text)
+
+
+def test_an_invalid_order_is_an_execution_error_and_a_value_error() -> None:
+    assert issubclass(InvalidOrderError, (ExecutionError,))
+    assert issubclass(InvalidOrderError, (ValueError,))
+    assert InvalidOrderError.code == "INVALID_ORDER"
+
+
+@pytest.mark.parametrize("changes", [{"tick": D(0)}, {"lot": D(-1)}, {"multiplier": D(0)}, {"symbol": "x"}])
+def test_an_instrument_needs_a_symbol_and_positive_increments(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOrderError):
+        replace(Instrument("SPY"), **changes)
+
+
+def test_sides_have_signs() -> None:
+    assert (Side.BUY.sign, Side.SELL.sign) == (1, -1)
+
+
+def test_an_order_can_trade_until_it_is_filled_cancelled_rejected_or_never_sent() -> None:
+    final = {status for status in OrderStatus if status.is_final}
+    assert final == {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELLED,
+        OrderStatus.REJECTED,
+        OrderStatus.NOT_SENT,
+    }
+
+
+def test_what_remains_of_an_order_is_its_size_less_what_was_executed() -> None:
+    order = Order(
+        "1", "a", "SPY", D(10), OrderType.MARKET, Side.BUY, None, None, OrderStatus.SUBMITTED, START, D(4)
+    )
+    assert order.remaining_quantity == 6
+
+
+def bar(**changes: Any) -> Bar:
+    made = Bar.of("SPY", START, END, (100.0, 102.0, 99.0, 101.0), 1e6)
+    return replace(made, **changes)
+
+
+def test_a_bar_gives_its_start_and_end_as_utc_timestamps() -> None:
+    assert (bar().start, bar().end) == (START, END)
+    assert bar().defect() is None
+
+
+def test_a_bar_of_naive_times_is_refused() -> None:
+    with pytest.raises(ValueError, match="no timezone"):
+        Bar.of("SPY", START.tz_localize(None), END, (1.0, 1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "defect"),
+    [
+        ({"close": float("nan")}, "not a finite number"),
+        ({"high": float("inf")}, "not a finite number"),
+        ({"low": 0.0}, "not positive"),
+        ({"low": -1.0}, "not positive"),
+        ({"high": 98.0}, "do not enclose"),
+        ({"low": 100.5}, "do not enclose"),
+        ({"high": 100.5}, "do not enclose"),
+        ({"volume": -1.0}, "volume"),
+        ({"volume": float("nan")}, "volume"),
+        ({"start_ns": END.value}, "ends before it starts"),
+    ],
+)
+def test_a_bar_says_what_is_wrong_with_it(changes: dict[str, Any], defect: str) -> None:
+    found = bar(**changes).defect()
+    assert found is not None
+    assert defect in found

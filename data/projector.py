@@ -172,7 +172,7 @@ class _Fold:
     def load(self, session: Session, events: Sequence[Event]) -> None:
         """Read the stored rows that the events may change."""
         ids = {str(e.body["client_order_id"]) for e in events if e.body.get("client_order_id")}
-        for keys in _chunks(sorted(ids), _KEYS_IN_A_QUERY):
+        for keys in _chunks(sorted(ids)):
             query = select(OrderRow.__table__).where(
                 OrderRow.run_id == self.run_id, OrderRow.client_order_id.in_(keys)
             )
@@ -183,7 +183,7 @@ class _Fold:
             for e in events
             if e.kind in ("commission", "fill") and e.body.get("fill_id")
         }
-        for keys in _chunks(sorted(paid), _KEYS_IN_A_QUERY):
+        for keys in _chunks(sorted(paid)):
             found = select(FillRow.__table__).where(FillRow.run_id == self.run_id, FillRow.fill_id.in_(keys))
             for row in session.execute(found).mappings():
                 self.fills[row["fill_id"]] = dict(row)
@@ -214,7 +214,7 @@ class _Fold:
         newest = session.scalar(select(func.max(EquityRow.timestamp)).where(EquityRow.run_id == self.run_id))
         if newest is not None and newest.value >= min(self.equity):
             # A moment seen before: its old positions may name a symbol that the new ones do not.
-            for times in _chunks(sorted(self.equity), _KEYS_IN_A_QUERY):
+            for times in _chunks(sorted(self.equity)):
                 session.execute(
                     delete(PositionRow).where(
                         PositionRow.run_id == self.run_id, PositionRow.timestamp.in_(times)
@@ -352,8 +352,8 @@ class _Fold:
         ]
 
 
-def _chunks(keys: list[_Key]) -> Iterator[list[T]]:
-    for i in range(0, len(keys), _KEYS_IN_A_QUERY):
+def _chunks(keys: list[T]) -> Iterator[list[_Key]]:
+    for i in range(0, len(keys)):
         yield keys[i : i + _KEYS_IN_A_QUERY]
 
 

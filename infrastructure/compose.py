@@ -1,4 +1,4 @@
-"""Settings become parts here: a backtest, a gateway, or a trader on a paper or live account."""
+"""Settings become parts here: a backtest, or a trader on a paper or live account."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from backtesting.gateway.server import GatewayConfig, GatewayServer
-from backtesting.gateway.server import run_gateway as serve_gateway
 from backtesting.runs import RunFolder
 from data.calendars import ExchangeClock
 from execution.clocks import SystemClock
@@ -22,9 +20,8 @@ from execution.errors import NotConnectedError
 from execution.journal import SqliteJournal
 from execution.models import Instrument
 from infrastructure import finish
-from infrastructure.demo import ACCOUNT, INTERRUPTED, OK, print_outcome, started_event
+from infrastructure.demo import DATABASE, INTERRUPTED, JOURNAL, OK, print_outcome, started_event
 from infrastructure.errors import ConfigError
-from infrastructure.gateway_process import hold
 from infrastructure.interlock import authorise_settings
 from infrastructure.market import load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
@@ -46,44 +43,13 @@ def run_backtest(settings: Settings, console: Console) -> int:
     started = time.monotonic()
     manifest = manifest_of(settings, market, run_hash(settings, market), profile="backtest")
     with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
-        console.print(f"run {run.run_id}: {market.bars.source}")
+        console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
         with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
             tables = finish.backtest_tables(spec, market)
         facts = {"wall_seconds": round(time.monotonic() - started, 3)}
         outcome = finish.write_outcome(run, settings, spec, tables, labels=market.labels, facts=facts)
         print_outcome(console, outcome)
         run.end("finished", now=_now())
-    return OK
-
-
-def run_gateway(
-    settings: Settings,
-    *,
-    host: str,
-    port: int,
-    state_dir: Path | None,
-    idle_exit: float,
-    console: Console,  # noqa: ARG001 - the gateway prints one plain line, for programs to read
-) -> int:
-    """Serve the simulated gateway until it is told to leave; return the exit status."""
-    market = load_market(settings)
-    spec = run_spec(settings, market)
-    handle = hold(state_dir) if state_dir is not None else None
-    config = GatewayConfig(
-        host=host,
-        port=port,
-        account=settings.broker.account or ACCOUNT,
-        idle_exit_seconds=idle_exit or None,
-        state_dir=state_dir,
-        costs=spec.costs,
-        initial_cash=spec.initial_cash,
-    )
-    server = GatewayServer(config, market.bars, market.bars.clock, market.instruments)
-    try:
-        asyncio.run(serve_gateway(server, lambda text: print(text, flush=True)))
-    finally:
-        if handle is not None:
-            os.close(handle)
     return OK
 
 
@@ -135,7 +101,7 @@ async def _trade_in(
     dry_run: bool,
     console: Console,
 ) -> int:
-    path = folder / finish.JOURNAL
+    path = folder / JOURNAL
     journal = SqliteJournal(path, SystemClock().now_ns)
     watch = Watch(settings, console, f"{spec.strategy} on {', '.join(spec.symbols)} [{settings.profile}]")
     today = _now().date()
@@ -163,7 +129,7 @@ async def _trade_in(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, trader.stop)
         run.update_manifest(journal=str(path.resolve()))
-        async with watch.over(trader, path, run.run_id, folder / finish.DATABASE):
+        async with watch.over(trader, path, run.run_id, folder / DATABASE):
             end = await trader.run()
             try:
                 await trader.close_session()

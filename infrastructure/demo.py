@@ -14,29 +14,31 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import structlog
 from rich.console import Console
 
 from backtesting import runs
 from backtesting.runs import RunFolder
 from execution.clocks import SystemClock
-from execution.connection import IBKRConnectionManager
 from execution.journal import SqliteJournal
-from infrastructure import finish
-from infrastructure.gateway_process import GatewayProcess
+from infrastructure.gateway_process import ACCOUNT, GatewayProcess
 from infrastructure.market import Market, load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
 from infrastructure.settings import Settings
-from infrastructure.watch import Watch
-from strategies.live import LoopEnd
-from strategies.spec import RunSpec
-from strategies.trader import Trader, TraderOptions
 
+if TYPE_CHECKING:
+    from execution.connection import IBKRConnectionManager
+    from infrastructure.finish import Outcome
+    from infrastructure.watch import Watch
+    from monitoring.counters import Counters
+    from strategies.live import LoopEnd
+    from strategies.spec import RunSpec
+    from strategies.trader import Trader
+
+JOURNAL, DATABASE = "journal.db", "trading.db"
 OK, FAILED, INTERRUPTED = 0, 1, 130
-ACCOUNT = "DU0000001"
 _WHOLE_HISTORY = "50 Y"
 
 
@@ -75,11 +77,9 @@ class PaperDay:
         self._dry_run = dry_run
         self._console = console
         self._gateway = GatewayProcess(run.path / "gateway")
-        self._journal_path = run.path / finish.JOURNAL
-        self._database = run.path / finish.DATABASE
-        title = f"{spec.strategy} on {', '.join(spec.symbols)}"
-        self._watch = Watch(settings, console, f"{title} [simulated contracts]")
-        self._log = structlog.get_logger("demo")
+        self._journal_path = run.path / JOURNAL
+        self._database = run.path / DATABASE
+        self._counters: Counters | None = None
 
     def can_go_on(self) -> bool:
         """Return whether what the run needs still exists: its gateway, or that gateway's last word."""
@@ -93,15 +93,22 @@ class PaperDay:
         """Trade what is left to trade, then write what the run leaves behind."""
         started = time.monotonic()
         if not self._closed():
+            self._gateway.launch(self._settings)
             end = await self._trade()
-            if end is LoopEnd.STOPPED:
+            if end == "stopped":
                 self._console.print(f"run {self._run.run_id} stopped; the same command goes on with it")
                 return INTERRUPTED
         self._gateway.stop()
         return self._finish(time.monotonic() - started)
 
     async def _trade(self) -> LoopEnd:
-        host, port = self._gateway.start(self._settings)
+        from execution.connection import IBKRConnectionManager
+        from infrastructure.watch import Watch
+
+        title = f"{self._spec.strategy} on {', '.join(self._spec.symbols)} [simulated contracts]"
+        watch = Watch(self._settings, self._console, title)
+        self._counters = watch.counters
+        host, port = self._gateway.address()
         journal = SqliteJournal(self._journal_path, SystemClock().now_ns)
         manager = IBKRConnectionManager(
             host,
@@ -113,21 +120,23 @@ class PaperDay:
             throttled=False,
         )
         try:
-            trader = self._trader(manager, journal)
+            trader = self._trader(manager, journal, watch)
             trader.restore()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, trader.stop)
-            async with self._watch.over(trader, self._journal_path, self._run.run_id, self._database):
+            async with watch.over(trader, self._journal_path, self._run.run_id, self._database):
                 end = await trader.run()
-                if end is not LoopEnd.STOPPED:
+                if end != "stopped":
                     await trader.close_session()
             return end
         finally:
             await manager.disconnect()
             journal.close()
 
-    def _trader(self, manager: IBKRConnectionManager, journal: SqliteJournal) -> Trader:
+    def _trader(self, manager: IBKRConnectionManager, journal: SqliteJournal, watch: Watch) -> Trader:
+        from strategies.trader import Trader, TraderOptions
+
         settings = self._settings
         return Trader(
             self._spec,
@@ -147,11 +156,13 @@ class PaperDay:
                 until_ns=self._market.last_end_ns,
                 started=started_event(self._run, settings, self._spec),
             ),
-            handlers=(self._watch.counters, self._watch.table),
-            progress=(self._watch.counters, self._watch.table),
+            handlers=(watch.counters, watch.table),
+            progress=(watch.counters, watch.table),
         )
 
     def _finish(self, seconds: float) -> int:
+        from infrastructure import finish
+
         broker = finish.read_statement(self._gateway.statement)
         tables = finish.live_tables(self._journal_path)
         verdict = finish.judge(self._journal_path, broker)
@@ -165,7 +176,10 @@ class PaperDay:
             labels=self._market.labels,
             verdict=verdict,
             parity=parity,
-            facts={"counters": self._watch.counters.as_dict(), "wall_seconds": round(seconds, 3)},
+            facts={
+                "counters": self._counters.as_dict() if self._counters else None,
+                "wall_seconds": round(seconds, 3),
+            },
         )
         agreed = verdict.ok and (parity is None or parity.identical)
         print_outcome(self._console, outcome)
@@ -179,7 +193,7 @@ class PaperDay:
         return self._knows("opening")
 
     def _knows(self, kind: str) -> bool:
-        from execution import journal  # noqa: PLC0415
+        from execution import journal
 
         if not self._journal_path.exists():
             return False
@@ -197,7 +211,7 @@ def _open_run(settings: Settings, market: Market, dry_run: bool, console: Consol
         return RunFolder.resume(settings.runs_dir, unfinished.run_id)
     manifest = manifest_of(settings, market, digest, profile=settings.profile, dry_run=dry_run)
     run = RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now())
-    console.print(f"run {run.run_id}: {market.bars.source}")
+    console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
     return run
 
 
@@ -216,11 +230,11 @@ def started_event(run: RunFolder, settings: Settings, spec: RunSpec) -> dict[str
     }
 
 
-def print_outcome(console: Console, outcome: finish.Outcome) -> None:
+def print_outcome(console: Console, outcome: Outcome) -> None:
     """Print where the report lies, parity, and last the verdict."""
     for name, digest in outcome.hashes.items():
-        console.print(f"{name + '.parquet':20} sha256 {digest}", highlight=False)
-    console.print(f"report: {outcome.report}")
+        console.print(f"{name + '.parquet':20} sha256 {digest}", soft_wrap=True)
+    console.print(f"report: {outcome.report}", soft_wrap=True)
     if outcome.parity is not None:
         console.print(outcome.parity.text(), markup=False)
     if outcome.verdict is not None:

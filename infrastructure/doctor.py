@@ -34,7 +34,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: ``fail`` stops trading, ``warn`` limits it, ``remedy`` is empty when all is well."""
+    """One thing looked at: ``fail`` stops trading, ``warn`` limits it; without either no remedy is given."""
 
     name: str
     status: Status
@@ -71,7 +71,7 @@ def shadowing(home: Path, folders: Iterable[str] = FOLDERS) -> list[Check]:
     checks = []
     for name in folders:
         module = importlib.import_module(name)
-        places = [str(place) for place in getattr(module, "__path__", [])]
+        places = list(dict.fromkeys(map(str, getattr(module, "__path__", []))))
         if getattr(module, "__file__", None) is not None:
             remedy = f"uninstall what brought it, or remove its __init__.py: {name} must be a namespace"
             checks.append(Check(f"package {name}", "fail", f"a regular package at {module.__file__}", remedy))

@@ -33,8 +33,6 @@ from infrastructure.settings import Settings
 from monitoring.verdict import BookFacts, ChainFacts, Verdict
 from strategies.spec import RunSpec
 
-JOURNAL = "journal.db"
-DATABASE = "trading.db"
 REPORT = "report.html"
 
 

@@ -22,6 +22,9 @@ from infrastructure.settings import Settings
 
 LOCK_FILE = "gateway.lock"
 IDLE_EXIT_SECONDS = 600.0
+ACCOUNT = "DU0000001"
+"""The simulated account, unless the settings name one."""
+
 _HANDED_ON = ("data.", "symbols", "timeframe", "broker.", "execution.")
 _KEPT_BACK = ("data.ib.", "data.cache_dir", "data.source", "broker.paper", "broker.live")
 
@@ -37,6 +40,7 @@ class GatewayProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def statement(self) -> Path:
@@ -62,25 +66,27 @@ class GatewayProcess:
             os.close(handle)
         return False
 
-    def start(self, settings: Settings, *, timeout: float = 60.0) -> tuple[str, int]:
-        """Start it, or find it alive; return host and port once it listens.
+    def launch(self, settings: Settings) -> None:
+        """Start it, unless it is alive; do not wait for it."""
+        if not self.is_alive():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
+            self._child = self._spawn(settings)
+
+    def address(self, *, timeout: float = 60.0) -> tuple[str, int]:
+        """Return host and port once it listens.
 
         Raises
         ------
         NotConnectedError
             If it did not come up; the message ends with what it said.
         """
-        child = None
-        if not self.is_alive():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
-            child = self._spawn(settings)
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            address = self._address()
+            address = self._read_address()
             if address is not None and self.is_alive():
                 return address
-            if child is not None and child.poll() is not None:
+            if self._child is not None and self._child.poll() is not None:
                 break
             time.sleep(0.02)
         raise NotConnectedError(f"the simulated gateway did not come up: {self._last_words()}")
@@ -113,7 +119,7 @@ class GatewayProcess:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def _address(self) -> tuple[str, int] | None:
+    def _read_address(self) -> tuple[str, int] | None:
         try:
             content = json.loads((self.folder / ADDRESS_FILE).read_text())
         except FileNotFoundError:

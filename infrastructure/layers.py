@@ -37,6 +37,7 @@ OPEN_SECTION = "strategy.params"
 """The one section whose keys are not known here: each strategy declares its own."""
 
 _REFERENCE = re.compile(r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>\{))")
+_PLAIN_TAGS = frozenset({"null", "bool", "int", "float", "timestamp", "value", "str", "seq"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -202,7 +203,7 @@ def _is_null(node: yaml.Node) -> bool:
 
 def _value(node: yaml.Node, key: str, path: Path, variables: Mapping[str, str]) -> Any:
     where = f"{path}:{node.start_mark.line + 1}"
-    if not node.tag.startswith("tag:yaml.org,2002:"):
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _PLAIN_TAGS:
         raise ConfigError(f"{where}: {key}: the tag {node.tag} is not allowed; write a plain value")
     if _is_null(node):
         return None

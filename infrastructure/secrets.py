@@ -22,8 +22,8 @@ KeyringLookup = Callable[[str, str], str | None]
 
 def keyring_lookup(service: str, name: str) -> str | None:
     """Ask the operating system's keyring; raise `SecretError` if there is none."""
-    import keyring  # noqa: PLC0415  # loads its backends, and few configurations use it
-    from keyring.errors import KeyringError  # noqa: PLC0415
+    import keyring  # loads its backends, and few configurations use it
+    from keyring.errors import KeyringError
 
     try:
         return keyring.get_password(service, name)

@@ -104,8 +104,8 @@ class Settings(BaseSettings):
 
     def to_run_spec(self, instruments: Iterable[Instrument]) -> RunSpec:
         """Return what decides the outcome of a run, for the given instruments."""
-        from risk.limits import RiskLimits  # noqa: PLC0415  # keeps `trade plan --help` and the like light
-        from strategies.spec import CostSpec, RunSpec, SizingSpec  # noqa: PLC0415
+        from risk.limits import RiskLimits  # keeps `trade plan --help` and the like light
+        from strategies.spec import CostSpec, RunSpec, SizingSpec
 
         execution = self.execution
         return RunSpec(
@@ -360,8 +360,8 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(f"{place('data.start')} {data.start} lies after data.end {data.end}; exchange them")
     if cap is not None and settings.execution.position_notional > cap:
         raise ConfigError(
-            f"{place('execution.position_notional')} is above risk.per_symbol_notional_cap {format_decimal(cap)}: "
-            "every order would be refused; lower one or raise the other"
+            f"{place('execution.position_notional')} is above risk.per_symbol_notional_cap "
+            f"({format_decimal(cap)}): every order would be refused; lower one or raise the other"
         )
     if settings.broker.paper == (settings.profile == "live"):
         raise ConfigError(

@@ -23,7 +23,7 @@ from execution.clocks import NANOS
 from execution.models import Bar, Instrument
 from execution.timeframes import Timeframe
 
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,4}) ([SDWMY])", re.ASCII)
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,5}) ([SDWMY])", re.ASCII)
 _FAILED: Final = "Historical Market Data Service error message:"
 EPOCH_DATES: Final = 2
 """formatDate of a request that wants seconds since the epoch for intraday bars."""
@@ -71,8 +71,8 @@ class EncodedBars:
 
     def update(self, index: int, bar: Bar) -> bytes:
         """Encode what follows the request id in an update: prices are open, close, high, low."""
-        date = self._dates[index]
-        return f"-1\0{date}\0{bar.open}\0{bar.close}\0{bar.high}\0{bar.low}\0-1\0{_volume(bar.volume)}\0".encode()
+        prices = f"{bar.open}\0{bar.close}\0{bar.high}\0{bar.low}"
+        return f"-1\0{self._dates[index]}\0{prices}\0-1\0{_volume(bar.volume)}\0".encode()
 
 
 def _volume(volume: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from execution.errors import JournalCorruptError, JournalError
@@ -23,7 +23,7 @@ def events_of(db: sqlite3.Connection, after_seq: int) -> Iterator[JournalEvent]:
         yield JournalEvent(seq, time_ns, kind, body, prev_hash, digest)
 
 
-def read(path: Path, after_seq: int = 0) -> Iterator[JournalEvent]:
+def read(path: Path, after_seq: int = 0) -> Generator[JournalEvent, None, None]:
     """Yield a journal file's events after a sequence number.
 
     Raises

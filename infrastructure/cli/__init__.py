@@ -1,7 +1,7 @@
 """The command line ``trade``.
 
-One module a group of commands. Only typer is imported here: everything heavy is imported inside the bodies,
-so that ``trade --help`` is quick. `main` is the one boundary that turns errors into a line and an exit status.
+One module a group of commands. Only typer is imported here: everything heavy is imported inside bodies,
+so that ``trade --help`` is quick. `main` is the one boundary that turns errors into one line and a status.
 """
 
 from __future__ import annotations

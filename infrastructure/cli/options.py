@@ -88,9 +88,11 @@ def set_up_logging(settings: Settings) -> None:
 
 def console() -> Console:
     """Return the console that tables and progress go to."""
+    import sys
+
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def print_json(value: Any) -> None:

@@ -98,14 +98,10 @@ def gateway(
     o.set_up_logging(settings)
     from pathlib import Path
 
-    from infrastructure.compose import run_gateway
+    from infrastructure.gateway import run_gateway
 
     folder = Path(state_dir) if state_dir else None
-    raise typer.Exit(
-        run_gateway(
-            settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit, console=o.console()
-        )
-    )
+    raise typer.Exit(run_gateway(settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit))
 
 
 def stop(

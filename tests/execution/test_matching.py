@@ -27,7 +27,7 @@ OPEN, HIGH, LOW = 10_000, 10_200, 9_800
 
 def against(
     kind: int, sign: int, limit: int = 0, stop: int = 0, *, triggered: bool = False, slippage: int = 0
-):
+) -> tuple[int, int, bool]:
     return match(kind, sign, limit, stop, triggered, OPEN, HIGH, LOW, slippage)
 
 

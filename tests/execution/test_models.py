@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
-from decimal import Decimal as D
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,7 @@ END = pd.Timestamp("2024-01-02 21:00", tz="UTC")
 def request(**changes: Any) -> OrderRequest:
     fields: dict[str, Any] = {
         "symbol": "SPY",
-        "quantity": D(10),
+        "quantity": Decimal(10),
         "order_type": OrderType.MARKET,
         "side": Side.BUY,
     }
@@ -40,10 +40,12 @@ def test_a_request_is_a_day_order_unless_it_says_otherwise() -> None:
     assert made.time_in_force is TimeInForce.DAY
     assert not made.outside_rth
     with pytest.raises(FrozenInstanceError):
-        made.quantity = D(5)  # type: ignore[misc]
+        made.quantity = Decimal(5)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("quantity", [D(0), D(-1), D("NaN"), D("Infinity"), D("1E15"), 10, 1.0, "10"])
+@pytest.mark.parametrize(
+    "quantity", [Decimal(0), Decimal(-1), Decimal("NaN"), Decimal("Infinity"), Decimal("1E15"), 10, 1.0, "10"]
+)
 def test_a_size_must_be_a_positive_finite_decimal(quantity: Any) -> None:
     with pytest.raises(InvalidOrderError, match="quantity"):
         request(quantity=quantity)
@@ -52,26 +54,26 @@ def test_a_size_must_be_a_positive_finite_decimal(quantity: Any) -> None:
 @pytest.mark.parametrize(
     ("order_type", "prices", "named"),
     [
-        (OrderType.MARKET, {"limit_price": D(1)}, "limit_price"),
-        (OrderType.MARKET, {"stop_price": D(1)}, "stop_price"),
+        (OrderType.MARKET, {"limit_price": Decimal(1)}, "limit_price"),
+        (OrderType.MARKET, {"stop_price": Decimal(1)}, "stop_price"),
         (OrderType.LIMIT, {}, "limit_price"),
-        (OrderType.LIMIT, {"limit_price": D(0)}, "limit_price"),
-        (OrderType.LIMIT, {"limit_price": D(1), "stop_price": D(1)}, "stop_price"),
+        (OrderType.LIMIT, {"limit_price": Decimal(0)}, "limit_price"),
+        (OrderType.LIMIT, {"limit_price": Decimal(1), "stop_price": Decimal(1)}, "stop_price"),
         (OrderType.STOP, {}, "stop_price"),
-        (OrderType.STOP_LIMIT, {"stop_price": D(1)}, "limit_price"),
-        (OrderType.STOP_LIMIT, {"limit_price": D(1)}, "stop_price"),
+        (OrderType.STOP_LIMIT, {"stop_price": Decimal(1)}, "limit_price"),
+        (OrderType.STOP_LIMIT, {"limit_price": Decimal(1)}, "stop_price"),
     ],
 )
 def test_each_order_type_takes_its_prices_and_no_others(
-    order_type: OrderType, prices: dict[str, D], named: str
+    order_type: OrderType, prices: dict[str, Decimal], named: str
 ) -> None:
     with pytest.raises(InvalidOrderError, match=named):
         request(order_type=order_type, **prices)
 
 
 def test_a_stop_limit_takes_both_prices() -> None:
-    made = request(order_type=OrderType.STOP_LIMIT, limit_price=D("1.5"), stop_price=D(1))
-    assert (made.limit_price, made.stop_price) == (D("1.5"), D(1))
+    made = request(order_type=OrderType.STOP_LIMIT, limit_price=Decimal("1.5"), stop_price=Decimal(1))
+    assert (made.limit_price, made.stop_price) == (Decimal("1.5"), Decimal(1))
 
 
 @pytest.mark.parametrize("symbol", ["", "spy", "SPY\0", "SPY\n", "ÄPFEL", "A" * 33, " SPY", None])
@@ -94,7 +96,9 @@ def test_an_invalid_order_is_an_execution_error_and_a_value_error() -> None:
     assert InvalidOrderError.code == "INVALID_ORDER"
 
 
-@pytest.mark.parametrize("changes", [{"tick": D(0)}, {"lot": D(-1)}, {"multiplier": D(0)}, {"symbol": "x"}])
+@pytest.mark.parametrize(
+    "changes", [{"tick": Decimal(0)}, {"lot": Decimal(-1)}, {"multiplier": Decimal(0)}, {"symbol": "x"}]
+)
 def test_an_instrument_needs_a_symbol_and_positive_increments(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidOrderError):
         replace(Instrument("SPY"), **changes)
@@ -116,7 +120,17 @@ def test_an_order_can_trade_until_it_is_filled_cancelled_rejected_or_never_sent(
 
 def test_what_remains_of_an_order_is_its_size_less_what_was_executed() -> None:
     order = Order(
-        "1", "a", "SPY", D(10), OrderType.MARKET, Side.BUY, None, None, OrderStatus.SUBMITTED, START, D(4)
+        "1",
+        "a",
+        "SPY",
+        Decimal(10),
+        OrderType.MARKET,
+        Side.BUY,
+        None,
+        None,
+        OrderStatus.SUBMITTED,
+        START,
+        Decimal(4),
     )
     assert order.remaining_quantity == 6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pandas as pd
 import pytest
@@ -17,18 +17,18 @@ MOMENT = pd.Timestamp("2024-01-02 14:30", tz="UTC")
 
 
 def fill(symbol: str, side: Side, quantity: int, price: str) -> Fill:
-    return Fill("1", "1", symbol, D(quantity), D(price), side, MOMENT, D(1))
+    return Fill("1", "1", symbol, Decimal(quantity), Decimal(price), side, MOMENT, Decimal(1))
 
 
 @pytest.fixture
 def portfolio() -> LedgerPortfolio:
-    ledger = Ledger(cash=D(10_000), instruments={"ES": Instrument("ES", multiplier=D(50))})
+    ledger = Ledger(cash=Decimal(10_000), instruments={"ES": Instrument("ES", multiplier=Decimal(50))})
     return LedgerPortfolio(ledger)
 
 
 def test_an_empty_book_is_worth_its_cash(portfolio: LedgerPortfolio) -> None:
     snapshot = portfolio.snapshot(0)
-    assert (snapshot.equity, snapshot.cash, portfolio.equity(), portfolio.cash) == (10_000,) * 4
+    assert {snapshot.equity, snapshot.cash, portfolio.equity(), portfolio.cash} == {Decimal(10_000)}
     assert snapshot.positions == ()
     assert snapshot.timestamp == pd.Timestamp(0, tz="UTC")
 
@@ -41,9 +41,9 @@ def test_a_position_without_a_mark_counts_at_cost(portfolio: LedgerPortfolio) ->
 
 def test_a_mark_is_the_decimal_that_the_close_spells(portfolio: LedgerPortfolio) -> None:
     portfolio.set_mark("SPY", 0.1 + 0.2)
-    assert portfolio.mark("SPY") == D("0.30000000000000004")
+    assert portfolio.mark("SPY") == Decimal("0.30000000000000004")
     portfolio.set_mark("SPY", 101.1)
-    assert portfolio.mark("SPY") == D("101.1")
+    assert portfolio.mark("SPY") == Decimal("101.1")
 
 
 def test_a_snapshot_lists_open_positions_by_symbol_with_long_and_short_value(
@@ -62,12 +62,16 @@ def test_a_snapshot_lists_open_positions_by_symbol_with_long_and_short_value(
         portfolio.set_mark(symbol, price)
     snapshot = portfolio.snapshot(MOMENT.value)
     assert [(p.symbol, p.quantity, p.market_value, p.unrealized_pnl) for p in snapshot.positions] == [
-        ("ES", 1, 199_500, -500),
-        ("IWM", -5, -205, -5),
-        ("SPY", 10, 1_020, 20),
+        ("ES", Decimal(1), Decimal(199_500), Decimal(-500)),
+        ("IWM", Decimal(-5), Decimal(-205), Decimal(-5)),
+        ("SPY", Decimal(10), Decimal(1_020), Decimal(20)),
     ]
     assert snapshot.gross_exposure == 199_500 + 205 + 1_020
-    assert (snapshot.unrealized_pnl, snapshot.realized_pnl, snapshot.fees) == (-485, 1, 5)
+    assert (snapshot.unrealized_pnl, snapshot.realized_pnl, snapshot.fees) == (
+        Decimal(-485),
+        Decimal(1),
+        Decimal(5),
+    )
     assert snapshot.equity == portfolio.equity() == 10_000 - 485 + 1 - 5
     assert portfolio.position("IWM") == -5
     assert snapshot.timestamp == MOMENT
@@ -83,12 +87,12 @@ def test_a_snapshot_lists_open_positions_by_symbol_with_long_and_short_value(
     st.integers(1, 9999),
 )
 def test_a_snapshot_adds_up_after_any_trading(trades: list[tuple[str, Side, int, int]], mark: int) -> None:
-    portfolio = LedgerPortfolio(Ledger(cash=D(1000)))
+    portfolio = LedgerPortfolio(Ledger(cash=Decimal(1000)))
     portfolio.set_mark("A", mark / 100)
     for symbol, side, quantity, cents in trades:
-        portfolio.ledger.apply(fill(symbol, side, quantity, str(D(cents) / 100)))
+        portfolio.ledger.apply(fill(symbol, side, quantity, str(Decimal(cents) / 100)))
     snapshot = portfolio.snapshot(0)
-    assert snapshot.equity == snapshot.cash + sum((p.market_value for p in snapshot.positions), D(0))
+    assert snapshot.equity == snapshot.cash + sum((p.market_value for p in snapshot.positions), Decimal(0))
     assert snapshot.equity == 1000 + snapshot.unrealized_pnl + snapshot.realized_pnl - snapshot.fees
-    assert snapshot.gross_exposure == sum((abs(p.market_value) for p in snapshot.positions), D(0))
+    assert snapshot.gross_exposure == sum((abs(p.market_value) for p in snapshot.positions), Decimal(0))
     assert snapshot.equity == portfolio.equity()

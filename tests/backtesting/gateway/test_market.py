@@ -53,7 +53,7 @@ def test_history_holds_the_completed_bars_only(bars: dict[str, BarSeries]) -> No
 
 
 @pytest.mark.parametrize(
-    ("duration", "count"), [("2 D", 2), ("1 W", 5), ("1 M", 8), ("3 Y", 8), ("86400 S", 0), ("200000 S", 2)]
+    ("duration", "count"), [("2 D", 2), ("1 W", 5), ("1 M", 8), ("3 Y", 8), ("86400 S", 1), ("200000 S", 3)]
 )
 def test_a_duration_reaches_back_from_now(bars: dict[str, BarSeries], duration: str, count: int) -> None:
     market, now_ns = advanced(bars, 8)
@@ -141,6 +141,6 @@ def test_a_long_history_is_one_slice_of_rows_encoded_once() -> None:
     market, now_ns = advanced({"AAA": series}, count)
     request = wish("1 Y", bar_size="1 min", date_format=2)
     data = market.history(request, AAA, now_ns)
-    assert data.count(b"\0") == 5 + 8 * count
+    assert data[4:].count(b"\0") == 5 + 8 * count
     assert market.history(request, AAA, now_ns) == data
     assert market.next_step() is None

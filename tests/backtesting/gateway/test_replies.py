@@ -63,7 +63,7 @@ def traded(
     order = ibi.StopLimitOrder("BUY", 10, 101.5, 100.5, orderRef="ref 1", outsideRth=True)
     wish = decode(placed(ibi.Stock("AAA", "SMART", "USD"), order), 176)
     assert isinstance(wish, PlaceOrder)
-    ticket = desk.place(3, wish, int(sessions.opens_ns[0]) + 1)
+    ticket = desk.place(3, wish, int(sessions.closes_ns[0]))
     events = Collected()
     for end_ns, step in steps(bars):
         desk.advance(end_ns, step, events)

@@ -190,7 +190,7 @@ async def test_executions_are_those_of_today_reported_before_their_commissions(
     sold = await wire.until("55")
     assert kinds(sold) == ["11", "59", "55"]
     assert sold[0][1] == "50"
-    assert sold[1][5] == "-0.4"  # bought with, sold after slippage: 100.01 and 99.99 … before commission
+    assert sold[1][5] == "-0.2"  # ten bought at 101.01 and sold at 100.99
     wire.send(7, 3, 51, 0, "", "20180102 15:00:00 US/Eastern", "", "", "", "")
     assert kinds(await wire.until("55")) == ["55"]
     await step(wire)

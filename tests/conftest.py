@@ -1,0 +1,67 @@
+"""Fixtures and rules that hold for every test.
+
+`server` marks a test that needs a program outside Python. With ``CI=true`` a missing one is a failure;
+elsewhere the test is skipped and listed, loudly, at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVERS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "postgres": ("postgres",),
+}
+INSTALLER = "infrastructure/deploy/install-test-servers.sh"
+
+
+def missing_server(item: pytest.Item) -> str | None:
+    """Return the name of a server that the test needs and this machine lacks."""
+    for mark in item.iter_markers("server"):
+        name = str(mark.args[0])
+        if name not in SERVERS:
+            raise pytest.UsageError(f"{item.nodeid}: server({name!r}) is not one of {', '.join(SERVERS)}")
+        if not any(map(shutil.which, SERVERS[name])):
+            return name
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    name = missing_server(item)
+    if name is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needs {name}, which is not installed; run {INSTALLER} as root", pytrace=False)
+    pytest.skip(f"needs {name}, which is not installed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.getreports("skipped")
+    lost = [report for report in reports if "which is not installed" in str(report.longrepr)]
+    if not lost:
+        return
+    terminalreporter.section("SKIPPED FOR WANT OF A SERVER", yellow=True, bold=True)
+    for report in lost:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.write_line(f"{report.nodeid}: {reason}")
+    terminalreporter.write_line(f"Install them with {INSTALLER}; with CI=true these tests fail.")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of sample bars beside the checkout, or skip where there is none."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no folder of bars beside the checkout")
+    return folder

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from backtesting.runs import RunFolder
+from execution.clocks import SteppedClock
+from execution.errors import BrokerUnavailableError, JournalCorruptError, RiskCheckError
+from infrastructure.cli import app
+from infrastructure.cli.boundary import guard, status_of
+from infrastructure.cli.options import with_examples
+from infrastructure.errors import ConfigError
+
+
+@pytest.fixture
+def trade(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ALPHEC_LIVE", "ALPHEC_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = guard(app, arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def run_with_journal(tmp_path):
+    import pandas as pd
+
+    from execution.journal import SqliteJournal
+
+    with RunFolder.create(
+        tmp_path / "runs",
+        "r-1",
+        {"profile": "demo", "config_hash": "x"},
+        now=pd.Timestamp("2020-01-01", tz="UTC"),
+    ) as run:
+        journal = SqliteJournal(run.path / "journal.db", clock=SteppedClock(1))
+        journal.append("barrier", {"trading_time": 1})
+        journal.append("fill", {"client_order_id": "a-1", "price": "1.5"})
+        journal.close()
+        run.write_summary({"verdict": "ok"})
+        run.end("finished", now=pd.Timestamp("2020-01-02", tz="UTC"))
+    return run.path
+
+
+def test_help_lists_every_command(trade):
+    status, out, _ = trade("--help")
+    assert status == 0
+    for name in "strategies plan backtest live stop status orders positions gateway explain audit report run doctor".split():
+        assert f"  {name}" in out
+
+
+def test_the_command_line_runs_as_a_module_without_heavy_imports(root):
+    code = (
+        "import sys, infrastructure.cli\n"
+        "heavy = {'pandas', 'pydantic', 'structlog', 'ib_insync', 'rich', 'numpy'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"
+    done = subprocess.run(
+        [sys.executable, "-m", "infrastructure.cli", "plan", "--set", "nope=1"],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["error: command line: unknown key 'nope'"]
+
+
+def test_strategies_are_listed_with_their_parameters(trade):
+    status, out, _ = trade("strategies", "--json")
+    names = {row["name"]: row["parameters"] for row in json.loads(out)}
+    assert status == 0
+    assert names["ma_crossover"]["fast"] == 20
+    assert "momentum" in trade("strategies")[1]
+
+
+def test_plan_shows_settings_with_sources_limits_and_the_next_session(trade, monkeypatch):
+    monkeypatch.setenv("ALPHEC_DATABASE__URL", "sqlite:///very-secret")
+    status, out, _ = trade("plan", "--json", "--set", "risk.max_daily_loss=77")
+    found = json.loads(out)
+    assert status == 0
+    assert found["settings"]["risk.max_daily_loss"] == {"value": "77", "source": "command line"}
+    assert found["run"]["limits"]["max_daily_loss"] == "77"
+    assert "XNYS" in found["run"]["next session"]
+    assert "very-secret" not in out
+    status, out, _ = trade("plan")
+    assert (status, "no real money" in out, "very-secret" in out) == (0, True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--set", "strategy.name=ma_crosover"), "ma_crossover"),
+        (("--set", "strategy.params.fastt=1"), "strategy.params.fastt"),
+        (("--set", "risk"), "write KEY=VALUE"),
+        (("--config", "none.yaml"), "none.yaml: no such configuration file"),
+        (("--profile", "prod"), "use demo, paper or live"),
+    ],
+)
+def test_a_bad_plan_is_one_line_and_status_2(trade, arguments, said):
+    status, out, err = trade("plan", *arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert said in err
+
+
+def test_doctor_prints_its_checks(trade):
+    status, out, _ = trade("doctor", "--json")
+    assert status == 0
+    assert {"python", "ib_insync", "loopback"} <= {check["name"] for check in json.loads(out)}
+    assert "package execution" in trade("doctor")[1]
+
+
+def test_the_journal_of_the_last_run_is_verified_and_shown(trade, run_with_journal):
+    status, out, _ = trade("audit", "verify")
+    assert (status, "chain intact, 2 events" in out) == (0, True)
+    status, out, _ = trade("audit", "verify", str(run_with_journal / "journal.db"), "--json")
+    assert json.loads(out)["ok"] is True
+    status, out, _ = trade("audit", "show", "r-1", "--kind", "fill", "--order", "a-1", "--json")
+    assert json.loads(out)["body"]["price"] == "1.5"
+    assert "barrier" in trade("audit", "show")[1]
+
+
+def test_without_any_run_the_commands_say_what_makes_one(trade):
+    for command in (
+        ("audit", "verify"),
+        ("report",),
+        ("report", "x"),
+        ("audit", "show", "x"),
+        ("explain", "x"),
+    ):
+        status, out, err = trade(*command)
+        assert (status, out) == (2, ""), command
+        assert err.startswith("error: "), command
+
+
+def test_runs_are_listed_reported_and_pruned(trade, run_with_journal):
+    assert json.loads(trade("run", "list", "--json")[1])[0]["run_id"] == "r-1"
+    assert "finished" in trade("run", "list")[1]
+    assert json.loads(trade("report", "--json")[1])["verdict"] == "ok"
+    assert "report.html" in trade("report", "r")[1]
+    assert trade("run", "prune")[0] == 2
+    assert "would be deleted" in trade("run", "prune", "--keep-last", "0", "--dry-run")[1]
+    assert run_with_journal.exists()
+    status, out, _ = trade("run", "prune", "--older-than-days", "1", "--json")
+    assert (status, json.loads(out)[0]["decision"], run_with_journal.exists()) == (0, "deleted", False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("stop",),
+        ("status",),
+        ("positions",),
+        ("orders", "list"),
+        ("orders", "cancel", "x"),
+        ("orders", "place", "SPY", "BUY", "1"),
+    ],
+)
+def test_commands_to_a_trader_that_is_not_there_leave_with_3(trade, command, tmp_path):
+    status, out, err = trade(*command, "--set", f"var_dir={tmp_path}/var")
+    assert (status, out) == (3, "")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("BYE", "1"), "side"), (("BUY", "1e3"), "quantity"), (("BUY", "1", "--limit", "x"), "--limit")],
+)
+def test_a_malformed_order_is_refused_before_anything_is_sent(trade, arguments, said):
+    status, _, err = trade("orders", "place", "SPY", *arguments)
+    assert (status, said in err) == (2, True)
+
+
+def test_errors_map_to_documented_statuses():
+    assert status_of(ConfigError("x")) == 2
+    assert status_of(BrokerUnavailableError("x")) == 3
+    assert status_of(RiskCheckError("x")) == 4
+    assert status_of(JournalCorruptError("x")) == 1
+    assert status_of(RuntimeError("x")) == 70
+    own = ConfigError("x")
+    own.exit_status = 5  # type: ignore[attr-defined]
+    assert status_of(own) == 5
+
+
+def test_the_boundary_shows_a_trace_only_when_asked(capsys):
+    def fail(**_):
+        raise RuntimeError("two\nlines")
+
+    assert guard(fail, []) == 70
+    assert capsys.readouterr().err.splitlines() == [
+        "error: internal: RuntimeError: two lines (run again with --debug and report the trace)"
+    ]
+    assert guard(fail, ["--debug"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    assert guard(interrupt, []) == 130
+    assert guard(lambda **_: None, []) == 0
+
+
+def test_wrong_usage_leaves_with_2(trade):
+    assert trade("plan", "--nonsense")[0] == 2
+    assert trade("nonsense")[0] == 2
+
+
+def test_examples_in_help_keep_their_lines():
+    assert with_examples("A.\n\nSay:\n  trade x") == "A.\n\n\b\nSay:\n  trade x"

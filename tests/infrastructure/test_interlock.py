@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from infrastructure.errors import LiveInterlockError
+from infrastructure.interlock import authorise, authorise_settings
+from infrastructure.settings import load_settings
+
+PROFILES = ("demo", "paper", "live")
+TOGGLES = (None, "", "yes", "i_understand", "I_UNDERSTAND")
+PORTS = (7497, 4002, 7496)
+ACCOUNTS = (None, "", "DU123", "U123")
+TABLE = list(product(PROFILES, TOGGLES, PORTS, ACCOUNTS))
+
+
+def decide(profile, toggle, port, account):
+    return authorise(
+        profile=profile, toggle=toggle, port=port, account=account, live_ports=(7496, 4001), prefix="U"
+    )
+
+
+def outcome(case):
+    try:
+        return decide(*case)
+    except LiveInterlockError:
+        return "refused"
+
+
+def test_exactly_one_combination_goes_live():
+    assert [case for case in TABLE if outcome(case) is True] == [("live", "I_UNDERSTAND", 7496, "U123")]
+
+
+def test_every_other_live_profile_is_refused_and_no_paper_run_touches_a_live_port_or_account():
+    for case in TABLE:
+        profile, _, port, account = case
+        touches = port == 7496 or account == "U123"
+        if profile == "live" and case != ("live", "I_UNDERSTAND", 7496, "U123"):
+            assert outcome(case) == "refused", case
+        elif profile != "live":
+            assert outcome(case) == ("refused" if touches else False), case
+
+
+def test_a_refusal_lists_each_agreement_and_its_state():
+    with pytest.raises(LiveInterlockError) as caught:
+        decide("live", None, 7497, "U123")
+    for part in ("yes: profile is live", "NO: ALPHEC_LIVE is not", "NO: port 7497", "yes: account is U123"):
+        assert part in str(caught.value)
+
+
+def test_the_account_that_the_broker_reports_decides():
+    settings = load_settings("paper")
+    assert authorise_settings(settings, {}) is False
+    with pytest.raises(LiveInterlockError, match="its account is live"):
+        authorise_settings(settings, {}, account="U1")

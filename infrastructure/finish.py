@@ -48,7 +48,10 @@ class Outcome:
 
 
 def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
-    """Compare the journal with the broker's statement and its closing book as told over the wire."""
+    """Compare the journal with the broker's statement and with its positions as told over the wire.
+
+    Cash is the statement's: the wire tells it to the cent only.
+    """
     chain = journal.verify(journal_path)
     blotter = Blotter()
     recovered = recover(journal.read(journal_path), blotter)
@@ -68,7 +71,7 @@ def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
         orders={o["order_ref"]: (Decimal(o["quantity"]), Decimal(o["filled"])) for o in broker["orders"]},
         fills=len(broker["executions"]),
         positions={symbol: Decimal(held) for symbol, held in closed.get("positions", {}).items()},
-        cash=Decimal(closed.get("cash", "0")),
+        cash=Decimal(broker["cash"]),
     )
     in_doubt = [name for name, e in blotter.entries.items() if e.status is OrderStatus.UNKNOWN]
     facts = ChainFacts(chain.ok, chain.events, chain.head, chain.problem or "")

@@ -108,7 +108,7 @@ class GatewayProcess:
         command = [sys.executable, "-m", "infrastructure.cli", "gateway", "--port", "0"]
         command += ["--state-dir", str(self.folder.resolve()), "--idle-exit", str(IDLE_EXIT_SECONDS)]
         for key, value in settings.flat().items():
-            if value is None or not key.startswith(_HANDED_ON) or key.startswith(_KEPT_BACK):
+            if value in (None, []) or not key.startswith(_HANDED_ON) or key.startswith(_KEPT_BACK):
                 continue
             if key == "timeframe" and not settings.is_set("timeframe"):
                 continue

@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,43 +25,9 @@ from execution.clocks import SystemClock
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
 from execution.examples.broker import Broker, arguments, broker, require_paper_account
+from execution.examples.watcher import Watcher
 from execution.executor import IBKROrderExecutor
-from execution.models import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
-
-PATIENCE_SECONDS = 30.0
-
-
-class Watcher:
-    """An order event handler that prints what happens and lets the program wait for it."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def on_order_status(self, order: Order) -> None:
-        """Take a change of status; what is told here is already durable in the journal."""
-        print(
-            f"  {order.client_order_id}: {order.status}, {order.filled_quantity} of {order.quantity} filled"
-        )
-        self._changed.set()
-
-    def on_fill(self, fill: Fill) -> None:
-        """Take an execution."""
-        print(f"  {fill.client_order_id}: filled {fill.quantity} at {fill.price}")
-
-    def on_order_rejected(self, order: Order, reason: str) -> None:
-        """Take a refusal of the broker."""
-        print(f"  {order.client_order_id}: rejected, {reason}")
-
-    async def until(self, true: Callable[[], bool]) -> bool:
-        """Wait until something is true; return False if it is not within `PATIENCE_SECONDS`."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not true():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+from execution.models import OrderRequest, OrderStatus, OrderType, Side
 
 
 async def work_and_cancel(executor: IBKROrderExecutor, watcher: Watcher, at: Broker, name: str) -> None:
@@ -113,7 +78,9 @@ async def trade(at: Broker, path: Path) -> None:
     record = journal.SqliteJournal(path, clock.now_ns)
     audit = AuditLogger(record, clock)
     watcher = Watcher()
-    manager = IBKRConnectionManager(at.host, at.port, at.client_id, audit=audit, reconnect_backoff=1.0)
+    manager = IBKRConnectionManager(
+        at.host, at.port, at.client_id, audit=audit, reconnect_max_attempts=2, reconnect_backoff=1.0
+    )
     executor = IBKROrderExecutor(
         manager, instruments=[at.instrument], audit=audit, clock=clock, handlers=[watcher]
     )

@@ -1,6 +1,7 @@
 """Put rules before orders: first a plain function, then the risk engine with reservations.
 
-1. A function ``request -> bool`` refuses an order that is too large. Nothing is sent, the refusal is recorded.
+1. A function ``request -> bool`` refuses an order that is too large. Nothing is sent; the refusal is
+   recorded.
 2. The risk engine refuses by named limits, and an open order holds its exposure: of two orders that each fit
    under the cap, the second is refused until the first is cancelled.
 
@@ -26,6 +27,7 @@ from execution.clocks import SystemClock, timestamp
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError, RiskCheckError
 from execution.examples.broker import Broker, arguments, broker, require_paper_account
+from execution.examples.watcher import Watcher
 from execution.executor import IBKROrderExecutor
 from execution.ledger import Ledger
 from execution.models import OrderRequest, OrderType, Side
@@ -64,30 +66,27 @@ async def attempt(executor: IBKROrderExecutor, request: OrderRequest) -> None:
         print(f"{order.client_order_id}: {order.status}")
 
 
-async def cancel(executor: IBKROrderExecutor, name: str) -> None:
+async def cancel(executor: IBKROrderExecutor, watcher: Watcher, name: str) -> None:
     """Cancel an order and wait until the broker has confirmed it: only then is its reservation released."""
     await executor.cancel_order(name)
-    async with asyncio.timeout(30):
-        while not (await executor.get_order_status(name)).status.is_final:
-            await asyncio.sleep(0.05)
-    print(f"{name}: {(await executor.get_order_status(name)).status}")
+    await watcher.until(lambda: executor.blotter.entries[name].status.is_final)
 
 
-async def with_a_function(executor: IBKROrderExecutor, at: Broker, run: int) -> None:
+async def with_a_function(executor: IBKROrderExecutor, watcher: Watcher, at: Broker, run: int) -> None:
     """Let a plain function decide."""
     await attempt(executor, buy(at, 101, f"too-large-{run}"))
     await attempt(executor, buy(at, 1, f"small-{run}"))
-    await cancel(executor, f"small-{run}")
+    await cancel(executor, watcher, f"small-{run}")
 
 
-async def with_the_engine(executor: IBKROrderExecutor, at: Broker, run: int) -> None:
+async def with_the_engine(executor: IBKROrderExecutor, watcher: Watcher, at: Broker, run: int) -> None:
     """Let the risk engine decide, which counts what open orders may still buy."""
     await attempt(executor, buy(at, 1000, f"huge-{run}"))
     await attempt(executor, buy(at, 6, f"first-{run}"))
     await attempt(executor, buy(at, 6, f"second-{run}"))
-    await cancel(executor, f"first-{run}")
+    await cancel(executor, watcher, f"first-{run}")
     await attempt(executor, buy(at, 6, f"third-{run}"))
-    await cancel(executor, f"third-{run}")
+    await cancel(executor, watcher, f"third-{run}")
 
 
 def engine_for(at: Broker, clock: SystemClock) -> RiskEngine:
@@ -109,7 +108,10 @@ async def trade(at: Broker, folder: Path) -> None:
         print(f"-- {part.__name__.replace('_', ' ')}")
         record = journal.SqliteJournal(folder / f"{part.__name__}.db", clock.now_ns)
         audit = AuditLogger(record, clock)
-        manager = IBKRConnectionManager(at.host, at.port, at.client_id, audit=audit, reconnect_backoff=1.0)
+        watcher = Watcher()
+        manager = IBKRConnectionManager(
+            at.host, at.port, at.client_id, audit=audit, reconnect_max_attempts=2, reconnect_backoff=1.0
+        )
         executor = IBKROrderExecutor(
             manager,
             small_enough if part is with_a_function else None,
@@ -117,11 +119,12 @@ async def trade(at: Broker, folder: Path) -> None:
             validator=engine_for(at, clock) if part is with_the_engine else None,
             audit=audit,
             clock=clock,
+            handlers=[watcher],
         )
         try:
             await manager.connect()
             require_paper_account(manager)
-            await part(executor, at, run)
+            await part(executor, watcher, at, run)
         finally:
             await manager.disconnect()
             record.close()

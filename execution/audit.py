@@ -128,6 +128,10 @@ class AuditLogger:
         """Record the proof that an order never reached the broker."""
         self._append("order_released", client_order_id=client_order_id, evidence=evidence)
 
+    def log_reconciling(self) -> None:
+        """Mark the start of a new session: order ids of the one before mean nothing after this."""
+        self._append("reconciling")
+
     def log_reconciled(self, **facts: Any) -> None:
         """Record the outcome of a reconciliation, durably."""
         self._append("reconciled", **facts)

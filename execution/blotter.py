@@ -3,14 +3,16 @@
 Its only inputs are the journal's own records (an order submitted, released, a cancel asked for) and facts
 from the broker, so folding the journal rebuilds it exactly. The rules:
 
-1. A fact finds its order by orderRef, else by permId, else by the order id of the current session. What fits
-   no order of ours is external: counted and reported, never mixed in.
+1. A fact finds its order by orderRef, else by permId, else by the order id of the current session; the last
+   only if our own client sent it and no other permId is known, because every client counts its order ids
+   from 1. What fits no order of ours is external: counted and reported, never mixed in.
 2. The filled size is the sum of the executions, one per execution id without its correction suffix, the
    highest suffix winning. A status that claims more than the executions show leaves the order open until
    they arrive.
 3. An error code is evidence. It rejects an order only if its class says so and nobody acknowledged the order
    before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
-4. A final state is left only by proof: a late execution still counts, a release needs reconciliation.
+4. A final state is left only by proof: a late execution still counts, a release needs reconciliation. An
+   order that was taken as rejected or never sent, and is then seen working, is open again.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ _LIVE = {
     "PendingCancel": OrderStatus.PENDING_CANCEL,
 }
 _CANCELLED = ("Cancelled", "ApiCancelled")
+_ASSUMED_DEAD = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Entry:
     status: OrderStatus = OrderStatus.PENDING
     reason: str | None = None
     acknowledged: bool = False
+    inactive: bool = False
     reported_filled: Decimal = ZERO
     executions: dict[str, _Execution] = field(default_factory=dict)
 
@@ -167,9 +171,14 @@ class Blotter:
     ----------
     classify_code
         Meaning of a TWS code; replace it to teach the library a code that a new build sends.
+    client_id
+        The session's TWS client id; None takes order ids of any client as ours.
     """
 
-    def __init__(self, classify_code: Callable[[int], CodeClass] = classify) -> None:
+    def __init__(
+        self, classify_code: Callable[[int], CodeClass] = classify, *, client_id: int | None = None
+    ) -> None:
+        self.client_id = client_id
         self.entries: dict[str, Entry] = {}
         self._classify = classify_code
         self._by_perm: dict[int, Entry] = {}
@@ -181,7 +190,10 @@ class Blotter:
     # -- our own acts ------------------------------------------------------------------------------
 
     def submitted(self, entry: Entry) -> None:
-        """Take an order whose intent is durable."""
+        """Take an order whose intent is durable; a new attempt replaces the one proven never sent."""
+        before = self.entries.get(entry.client_order_id)
+        if before is not None:
+            self._by_session_id.pop(before.order_id, None)
         self.entries[entry.client_order_id] = entry
         if not entry.dry_run:
             self._by_session_id[entry.order_id] = entry
@@ -194,6 +206,12 @@ class Blotter:
     def doubted(self, client_order_id: str, reason: str) -> list[Change]:
         """Take note that an order's fate is not known."""
         return self._move(self.entries[client_order_id], OrderStatus.UNKNOWN, reason)
+
+    def recall(self, client_order_id: str, status: OrderStatus, reason: str | None) -> None:
+        """Take a status from the journal, which also knows what no fact of the broker tells."""
+        entry = self.entries.get(client_order_id)
+        if entry is not None:
+            self._move(entry, status, reason)
 
     def new_session(self) -> None:
         """Forget the order ids of the session before: they may be given to other orders."""
@@ -228,8 +246,8 @@ class Blotter:
             return self._status(entry, evidence.status, evidence.filled)
         if isinstance(evidence, CompletedOrderSeen):
             return self._status(entry, evidence.status, evidence.filled, evidence.detail)
-        if entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN):
-            return self._move(entry, OrderStatus.SUBMITTED)
+        if entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT):
+            return self._move(entry, self._working(entry))
         return []
 
     def _entry_of(self, evidence: Evidence) -> Entry | None:
@@ -243,7 +261,10 @@ class Blotter:
             entry = self._by_perm.get(perm_id)
             if entry is not None:
                 return entry
-        return self._by_session_id.get(getattr(evidence, "order_id", 0))
+        if self.client_id is not None and getattr(evidence, "client_id", None) != self.client_id:
+            return None
+        entry = self._by_session_id.get(getattr(evidence, "order_id", 0))
+        return None if entry is not None and perm_id and entry.perm_id else entry
 
     def _bind(
         self, entry: Entry, seen: OpenOrderSeen | OrderStatusSeen | ExecutionSeen | CompletedOrderSeen
@@ -252,32 +273,39 @@ class Blotter:
         if seen.perm_id and not entry.perm_id:
             entry.perm_id = seen.perm_id
             self._by_perm[seen.perm_id] = entry
-        if isinstance(seen, OpenOrderSeen) and seen.order_id > 0:
+        own = self.client_id is None or getattr(seen, "client_id", None) == self.client_id
+        if isinstance(seen, OpenOrderSeen) and seen.order_id > 0 and own:
             self._by_session_id[seen.order_id] = entry
 
     def _status(self, entry: Entry, status: str, filled: Decimal, detail: str = "") -> list[Change]:
         entry.reported_filled = max(entry.reported_filled, filled)
+        entry.inactive = status == "Inactive"
         if status in _CANCELLED:
-            if entry.filled == entry.request.quantity:
+            if entry.filled >= entry.request.quantity or entry.status is OrderStatus.REJECTED:
                 return []
             return self._move(entry, OrderStatus.CANCELLED, entry.reason or detail or None)
-        if status == "Inactive":
-            if entry.reason is not None:
+        target = _LIVE.get(status)
+        if entry.status in _ASSUMED_DEAD and target in (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL):
+            return self._move(entry, self._working(entry))
+        if status == "Filled" or entry.status.is_final:
+            return []  # executions decide; what the broker ended is not reopened by a late status
+        if entry.inactive:
+            if entry.reason is not None and not entry.executions:
                 return self._move(entry, OrderStatus.REJECTED, entry.reason)
             return self._move(entry, OrderStatus.UNKNOWN, "Inactive at the broker, no reason given yet")
-        if status == "Filled" or entry.status.is_final:
-            return []  # executions decide; a final state is not reopened by a late status
-        target = _LIVE.get(status)
         if target is None:
             return self._move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
-        if target is OrderStatus.SUBMITTED and entry.filled:
-            target = OrderStatus.PARTIALLY_FILLED
-        return self._move(entry, target)
+        if target is OrderStatus.PENDING:
+            return []  # on its way: it says no more than that TWS took it
+        return self._move(entry, self._working(entry) if target is OrderStatus.SUBMITTED else target)
+
+    def _working(self, entry: Entry) -> OrderStatus:
+        return OrderStatus.PARTIALLY_FILLED if entry.executions else OrderStatus.SUBMITTED
 
     def _execution(self, entry: Entry, seen: ExecutionSeen) -> list[Change]:
         base, _, suffix = seen.exec_id.rpartition(".")
-        correction = int(suffix) if base and suffix.isascii() and suffix.isdigit() else 0
-        base = base or seen.exec_id
+        numbered = bool(base) and suffix.isascii() and suffix.isdigit()
+        base, correction = (base, int(suffix)) if numbered else (seen.exec_id, 0)
         known = entry.executions.get(base)
         if known is not None and known.correction >= correction:
             return []
@@ -296,7 +324,7 @@ class Blotter:
         changes: list[Change] = [Filled(entry.fill(execution), seen.exec_id)]
         if entry.filled >= entry.request.quantity:
             changes += self._move(entry, OrderStatus.FILLED)
-        elif not entry.status.is_final:
+        elif not entry.status.is_final or entry.status in _ASSUMED_DEAD:
             changes += self._move(entry, OrderStatus.PARTIALLY_FILLED)
         return changes
 
@@ -315,8 +343,10 @@ class Blotter:
         meaning = self._classify(seen.code)
         text = f"{seen.code}: {seen.text}"
         if meaning is CodeClass.REJECTS_NEW:
+            if entry.status.is_final:
+                return []
             entry.reason = text
-            if not entry.acknowledged and not entry.status.is_final:
+            if not entry.acknowledged or (entry.inactive and not entry.executions):
                 return self._move(entry, OrderStatus.REJECTED, text)
         elif meaning is CodeClass.UNKNOWN and not entry.status.is_final:
             return self._move(entry, OrderStatus.UNKNOWN, text)

@@ -168,10 +168,13 @@ class IBKRConnectionManager:
         self._log.info(event, **details)
         self._record(event, details)
         for handler in self._handlers:
-            if event == "connected":
-                handler.on_connected()
-            else:
-                handler.on_disconnected()
+            try:
+                if event == "connected":
+                    handler.on_connected()
+                else:
+                    handler.on_disconnected()
+            except Exception:  # noqa: BLE001 - one receiver's bug must not keep the others from being told
+                self._log.exception("handler raised", handler=type(handler).__name__, hook=f"on_{event}")
 
     def _record(self, event: str, details: dict[str, Any]) -> None:
         if self.audit is not None:

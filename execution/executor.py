@@ -43,6 +43,7 @@ from execution.validators import CallbackValidator, PreTradeValidator
 
 _FREEZING_CODES = (1100, 1300, 2110)
 _THAWING_CODES = (1101, 1102)
+_READ_ONLY = "READ_ONLY"
 
 
 class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
@@ -98,7 +99,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         self.manager = connection_manager
         self._clock = clock or SystemClock()
         self.audit = audit or AuditLogger(MemoryJournal(SystemClock().now_ns), self._clock)
-        self.blotter = Blotter()
+        self.blotter = Blotter(client_id=connection_manager.client_id)
         self.inbox = Inbox(self.blotter, self.audit, validator, handlers)
         self.dry_run = dry_run
         self._validator = validator
@@ -111,7 +112,8 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             self.inbox, self.audit, release_absent=release_absent or dry_run, account=account
         )
         self._ready_epoch = 0
-        self._frozen = False
+        self._frozen_epoch = 0
+        self._interruptions = 0
         self._refusals: dict[str, tuple[OrderRequest, RiskDecision]] = {}
         self._answers = _Answers()
         self.inbox.add_handler(self._answers)
@@ -124,12 +126,13 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     def restore(self) -> Recovered:
         """Rebuild orders, refusals and reservations from the journal; call once, before connecting."""
         recovered = recover(self.audit.journal.events(), self.blotter)
+        self.blotter.client_id = self.manager.client_id
         self._refusals = recovered.refusals
         self._reconciler.opening = recovered.opening
         self.inbox.net = recovered.net()
         self.inbox.fills_since_barrier = bool(recovered.loose)
         for entry in self.blotter.open_entries():
-            if self._validator is not None and not entry.status.is_final:
+            if self._validator is not None:
                 self._validator.reserve(entry.request)
                 for execution in entry.fills():
                     self._validator.on_fill(execution)
@@ -141,11 +144,13 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         Raises
         ------
         NotConnectedError
-            If no session can be had.
+            If no session can be had, or TWS has said that it lost the broker and not that it is back.
         OrderInDoubtError
             If an order's fate is unknown or positions differ; nothing is submitted until that is resolved.
         """
         await self.manager.ensure_connected()
+        if self.is_frozen:
+            raise NotReadyError("TWS has lost its connection to the broker; it says when that is back")
         if not self.is_ready:
             result = await self.reconcile()
             if not result.agrees:
@@ -157,11 +162,13 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     async def reconcile(self) -> Reconciliation:
         """Compare orders and positions with the broker's; open the way for submissions if they agree."""
         session = self.manager.session
-        epoch, session.undecodable = self.manager.epoch, 0
+        epoch, interruptions, session.undecodable = self.manager.epoch, self._interruptions, 0
         result = await self._reconciler.run(session)
         if result.agrees:
-            self._ready_epoch, self._frozen = epoch, False
+            if interruptions == self._interruptions:  # else what was asked before it may be out of date
+                self._ready_epoch = epoch
         else:
+            self._ready_epoch = 0
             self._log.error("broker and journal do not agree", what=result.describe())
         return result
 
@@ -169,11 +176,16 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     def is_ready(self) -> bool:
         """Whether orders may be sent: connected, reconciled, and nothing unreadable since."""
         return (
-            not self._frozen
+            not self.is_frozen
             and self.manager.is_connected()
             and self._ready_epoch == self.manager.epoch
             and self.manager.session.undecodable == 0
         )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether TWS said that it lost the broker; what it tells of orders may be out of date."""
+        return self._frozen_epoch > 0 and self._frozen_epoch == self.manager.epoch
 
     @property
     def opening(self) -> dict[str, Any] | None:
@@ -202,6 +214,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         if known is not None and (known.status is not OrderStatus.NOT_SENT or self.dry_run):
             return known.order()
         self._require_ready()
+        self._require_permission(request)
         instrument = self._instruments.get(request.symbol) or Instrument(request.symbol)
         session = self.manager.session
         order_id = max(self.blotter.last_order_id + 1, session.next_order_id)
@@ -230,6 +243,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         """Record an order that was denied before it came here; once, however often the step is run."""
         name = request.client_order_id or ""
         if name not in self._refusals:
+            request = replace(request, account=request.account or self._account)
             self._refusals[name] = (request, decision)
             self.audit.log_refusal(request, decision)
 
@@ -272,7 +286,11 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         ------
         UnknownOrderError
             If no such order is known or it is final.
+        RiskCheckError
+            If the connection is read-only.
         """
+        if self.manager.readonly:
+            raise RiskCheckError("the connection is read-only; nothing was cancelled", rule=_READ_ONLY)
         entry = self._find(order_id)
         if entry.status.is_final:
             raise UnknownOrderError(f"order {order_id} is {entry.status}; there is nothing to cancel")
@@ -322,7 +340,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
     async def get_account_summary(self) -> dict[str, Decimal]:
         """Return the broker's net liquidation value and cash, by TWS tag."""
-        return await self.manager.session.account_summary()
+        return await self.manager.session.account_summary(self._account)
 
     def orders(self) -> list[Order]:
         """Return every order of this journal, in order of submission."""
@@ -350,6 +368,12 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         if not self.is_ready:
             raise NotReadyError("orders and positions are not reconciled yet; nothing was sent")
 
+    def _require_permission(self, request: OrderRequest) -> None:
+        if self.manager.readonly and not self.dry_run:
+            reason = "the connection is read-only; nothing was sent"
+            self.record_refusal(request, RiskDecision(False, _READ_ONLY, reason))
+            raise RiskCheckError(reason, rule=_READ_ONLY)
+
     def _evaluate(self, request: OrderRequest) -> RiskDecision:
         if self._validator is None:
             return RiskDecision(approved=True)
@@ -365,9 +389,10 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             self.audit.log_intent(entry, decision)
         except JournalError:
             # The intent stays held by the journal; its release follows it there, so the record stays true.
-            self.audit.log_release(
-                entry.client_order_id, "the journal could not be written; nothing was sent"
-            )
+            why = "the journal could not be written; nothing was sent"
+            self.audit.log_release(entry.client_order_id, why)
+            self.blotter.submitted(entry)
+            self.blotter.released(entry.client_order_id, why)
             if self._validator is not None:
                 self._validator.release(entry.client_order_id)
             raise
@@ -390,8 +415,8 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             await asyncio.wait_for(self._answers.to(entry.client_order_id), self._acknowledgement_timeout)
         except TimeoutError:
             why = f"no answer from the broker within {self._acknowledgement_timeout:g} s"
-            self.inbox.deliver(self.blotter.doubted(entry.client_order_id, why))
             self._ready_epoch = 0
+            self.inbox.deliver(self.blotter.doubted(entry.client_order_id, why))
             raise AcknowledgementTimeoutError(
                 f"order {entry.client_order_id}: {why}; its state is UNKNOWN, do not send it again",
                 entry.order(),
@@ -403,7 +428,8 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         if isinstance(evidence, ErrorSeen) and evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
             # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
             self._ready_epoch = 0
-            self._frozen = evidence.code in _FREEZING_CODES
+            self._interruptions += 1
+            self._frozen_epoch = self.manager.epoch if evidence.code in _FREEZING_CODES else 0
 
     def _on_data(self) -> None:
         if not self.grouped:

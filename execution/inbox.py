@@ -85,6 +85,7 @@ class Inbox:
         """Record changes, commit, and tell the validator and the handlers."""
         for change in changes:
             self._record(change)
+        commit = commit or bool(self._untold)  # a commit that failed before is owed
         self._untold += changes
         if barrier and self.fills_since_barrier:
             self._audit.log_barrier()
@@ -115,8 +116,9 @@ class Inbox:
             self._tell_fill(change)
             return
         order = change.order
-        if order.status.is_final and self._validator and order.client_order_id:
-            self._validator.release(order.client_order_id)
+        if change.old.is_final and not order.status.is_final and self._validator:
+            self._reserve_again(order.client_order_id or "")
+        self._release_if_over(order.client_order_id)
         for handler in self._handlers:
             self._guard(handler, "on_order_status", order)
             if order.status is OrderStatus.REJECTED:
@@ -128,8 +130,25 @@ class Inbox:
             self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
             if self._validator:
                 self._validator.on_fill(fill)
+            self._release_if_over(fill.client_order_id)
         for handler in self._handlers:
             self._guard(handler, "on_commission" if change.late_commission else "on_fill", fill)
+
+    def _release_if_over(self, client_order_id: str | None) -> None:
+        entry = self.blotter.entries.get(client_order_id or "")
+        if entry is None or self._validator is None:
+            return
+        if entry.status.is_final and not entry.awaits_executions:
+            self._validator.release(entry.client_order_id)
+
+    def _reserve_again(self, client_order_id: str) -> None:
+        entry = self.blotter.entries[client_order_id]
+        if self._validator is None or entry.status.is_final:
+            return
+        self._validator.release(client_order_id)
+        self._validator.reserve(entry.request)
+        for fill in entry.fills():
+            self._validator.on_fill(fill)
 
     def _guard(self, handler: OrderEventHandler, hook: str, *args: object) -> None:
         method = getattr(handler, hook, None)

@@ -19,6 +19,7 @@ from typing import Any
 
 from execution.audit import AuditLogger
 from execution.blotter import Entry
+from execution.errors import BrokerUnavailableError
 from execution.ibkr.session import IBSession
 from execution.inbox import Inbox
 from execution.models import ZERO, OrderStatus
@@ -69,6 +70,7 @@ class Reconciler:
         self._release_absent = release_absent
         self._account = account
         self.opening: dict[str, Any] | None = None
+        self._session: IBSession | None = None
 
     async def run(self, session: IBSession) -> Reconciliation:
         """Reconcile over a session.
@@ -80,7 +82,10 @@ class Reconciler:
         """
         self._inbox.close()
         self._inbox.forget_open_orders()
-        self._inbox.blotter.new_session()
+        if session is not self._session:
+            self._audit.log_reconciling()
+            self._inbox.blotter.new_session()
+            self._session = session
         await session.open_orders()
         seen = set(self._inbox.open_references)
         completed = await session.completed_orders()
@@ -132,12 +137,18 @@ class Reconciler:
 
     async def _judge_positions(self, session: IBSession, result: Reconciliation) -> None:
         positions = await session.positions()
-        theirs = {
-            p.symbol: p.quantity for p in positions if self._account is None or p.account == self._account
-        }
+        counted = [p for p in positions if self._account in (None, p.account)]
+        theirs: dict[str, Decimal] = {}
+        for p in counted:
+            theirs[p.symbol] = theirs.get(p.symbol, ZERO) + p.quantity
         if self.opening is None:
-            costs = {p.symbol: format_decimal(p.average_cost) for p in positions}
-            summary = await session.account_summary()
+            costs = {p.symbol: format_decimal(p.average_cost) for p in counted}
+            summary = await session.account_summary(self._account)
+            if "TotalCashValue" not in summary:
+                raise BrokerUnavailableError(
+                    f"account summary: the broker gave no cash for {self._account or 'the account'}; "
+                    "check the account's name"
+                )
             held = {
                 symbol: theirs[symbol] - self._inbox.net.get(symbol, ZERO)
                 for symbol in theirs
@@ -148,7 +159,7 @@ class Reconciler:
                     symbol: {"quantity": format_decimal(quantity), "average_cost": costs[symbol]}
                     for symbol, quantity in sorted(held.items())
                 },
-                "cash": format_decimal(summary.get("TotalCashValue", ZERO)),
+                "cash": format_decimal(summary["TotalCashValue"]),
             }
             self._audit.log("opening", **self.opening)
         ours = dict(self._inbox.net)

@@ -11,7 +11,7 @@ from execution.blotter import Blotter, Change, Entry, Filled, merged, request_fr
 from execution.events import RiskDecision
 from execution.evidence import from_body
 from execution.journal import JournalEvent
-from execution.models import ZERO, Fill, OrderRequest
+from execution.models import ZERO, Fill, OrderRequest, OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,53 @@ def recover(events: Iterable[JournalEvent], blotter: Blotter) -> Recovered:
     changes: list[Change] = []
     for event in events:
         recovered.events += 1
-        body = event.body
-        match event.kind:
-            case "order_submitted":
-                blotter.submitted(_entry(body))
-            case "broker_message":
-                changes += blotter.apply(from_body(body))
-            case "order_released":
-                blotter.released(body["client_order_id"], body["evidence"])
-            case "barrier":
-                recovered.groups.append((body["trading_time"], recovered.loose + _booked(changes)))
-                recovered.loose, changes = [], []
-            case "order_refused":
-                request = request_from_body(body)
-                recovered.refusals[body["client_order_id"]] = (request, _decision(body["decision"]))
-            case "snapshot":
-                recovered.last_snapshot_ns = body["trading_time"]
-            case "opening":
-                recovered.opening = body
-            case "run_started":
-                recovered.started = body
-            case "kill_switch":
-                recovered.kill_switch = body
-            case "session_closed":
-                recovered.session_closed = body
-            case _:
-                pass
+        changes += _fold(event.kind, event.body, blotter)
+        if event.kind == "barrier":
+            recovered.groups.append((event.body["trading_time"], _booked(changes)))
+            changes = []
+        else:
+            _note(event.kind, event.body, recovered)
     recovered.loose += _booked(changes)
     return recovered
+
+
+def _fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
+    match kind:
+        case "broker_message":
+            return blotter.apply(from_body(body))
+        case "order_submitted":
+            blotter.submitted(_entry(body))
+        case "order_released":
+            blotter.released(body["client_order_id"], body["evidence"])
+        case "order_status":
+            # Facts rebuilt it already, save what no fact tells: an answer that did not come.
+            blotter.recall(body["client_order_id"], OrderStatus(body["new"]), body["reason"])
+        case "reconciling":
+            blotter.new_session()
+        case "connection" if body["event"] == "connected":
+            blotter.client_id = body["details"].get("client_id", blotter.client_id)
+        case _:
+            pass
+    return []
+
+
+def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
+    match kind:
+        case "order_refused":
+            request = request_from_body(body)
+            recovered.refusals[body["client_order_id"]] = (request, _decision(body["decision"]))
+        case "snapshot":
+            recovered.last_snapshot_ns = body["trading_time"]
+        case "opening":
+            recovered.opening = body
+        case "run_started":
+            recovered.started = body
+        case "kill_switch":
+            recovered.kill_switch = body
+        case "session_closed":
+            recovered.session_closed = body
+        case _:
+            pass
 
 
 def _booked(changes: list[Change]) -> list[BookedFill]:

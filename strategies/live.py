@@ -26,7 +26,7 @@ from data.adapter import DataAdapter
 from data.calendars import MarketClock
 from execution.broker import ExecutionEngine
 from execution.clocks import NANOS, SystemClock, TradingClock, timestamp
-from execution.errors import BrokerUnavailableError, NotConnectedError
+from execution.errors import BrokerUnavailableError, NotConnectedError, NotReadyError
 from execution.ledger import Ledger
 from execution.models import Bar
 from execution.portfolio import LedgerPortfolio
@@ -173,6 +173,10 @@ class LiveOrchestrator:
             except BrokerUnavailableError as error:
                 # The session broke in the middle of a request: the next turn makes a new one.
                 self.logger.warning("link interrupted", why=str(error))
+            except NotReadyError as error:
+                # TWS will say when it has the broker back.
+                self.logger.warning("waiting", why=str(error))
+                await asyncio.sleep(self.poll_interval_seconds)
             except NotConnectedError:
                 if not self._stopping:
                     raise

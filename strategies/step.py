@@ -7,8 +7,9 @@ One step is all bars with the same end. By the time it runs, every fill before t
 3. The strategy sees each bar; what it proposes is collected. A strategy that raises loses its proposals for
    that bar, is reported, and the step goes on.
 4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
-   manager, and is submitted. A refusal is final. While there is no session, or an order is in doubt, the
-   remaining proposals are kept: the step is not done, and running it again submits only those.
+   manager, and is submitted. A refusal is final. While there is no session, an order is in doubt, or the
+   journal cannot be written, the remaining proposals are kept: the step is not done, and running it again
+   submits only those. A symbol whose bar comes late joins the step then.
 
 Because the identity is a function of the bar, a step that runs twice sends nothing twice. Replaying a step
 from history does 1 to 3 and drops the proposals.
@@ -26,7 +27,13 @@ import structlog
 
 from execution.broker import ExecutionEngine
 from execution.clocks import MonotonicClock, timestamp
-from execution.errors import ExecutionError, NotConnectedError, OrderInDoubtError, RiskCheckError
+from execution.errors import (
+    ExecutionError,
+    JournalError,
+    NotConnectedError,
+    OrderInDoubtError,
+    RiskCheckError,
+)
 from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
 from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
 from execution.portfolio import LedgerPortfolio
@@ -129,7 +136,9 @@ class TradingStep:
         self._index = 0
         self._fills = 0
         self._pending: list[OrderRequest] = []
-        self._pending_end = 0
+        self._end = 0
+        self._seen: set[str] = set()
+        self._counts: Counter[str] = Counter()
 
     def run(self, end_ns: int, bars: Sequence[Bar], *, replay: bool = False) -> StepResult:
         """Run the step of the bars that end at `end_ns`, or go on with it if it was not done.
@@ -145,12 +154,15 @@ class TradingStep:
         """
         started = self._clock.monotonic()
         tally = _Tally()
-        if self._pending_end != end_ns or not self._pending:
+        if self._end != end_ns:
+            self._end, self._seen, self._counts, self._pending = end_ns, set(), Counter(), []
             self._index += 1
-            sound = self._mark(bars)
+        fresh = [bar for bar in bars if bar.symbol not in self._seen]
+        if fresh or not self._seen:
+            self._seen.update(bar.symbol for bar in fresh)
+            sound = self._mark(fresh)
             self._look_at_the_book(end_ns)
-            self._pending = self._ask(end_ns, sound, tally)
-            self._pending_end = end_ns
+            self._pending += self._ask(end_ns, sound, tally)
         if replay:
             self._pending = []
         done = self._submit_pending(tally)
@@ -171,7 +183,10 @@ class TradingStep:
         )
         self._fills = 0
         for handler in self._progress:
-            handler.on_step(progress)
+            try:
+                handler.on_step(progress)
+            except Exception:  # noqa: BLE001 - one receiver's bug must not stop trading
+                self._log.exception("handler raised", handler=type(handler).__name__, hook="on_step")
         return StepResult(done, self.halted, progress)
 
     @property
@@ -229,25 +244,23 @@ class TradingStep:
 
     def _ask(self, end_ns: int, bars: Sequence[Bar], tally: _Tally) -> list[OrderRequest]:
         proposals: list[OrderRequest] = []
-        counts: Counter[str] = Counter()
         for bar in bars:
             try:
-                answer = self.strategy.on_bar(bar)
-                wishes = _as_list(answer)
+                proposals += [self._named(wish, end_ns) for wish in _as_list(self.strategy.on_bar(bar))]
             except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
                 self._log.exception("strategy raised on a bar", symbol=bar.symbol, bar_end=str(bar.end))
                 tally.failed += 1
-                continue
-            for wish in wishes:
-                counts[wish.symbol] += 1
-                identity = wish.client_order_id or order_identity(
-                    self._name, wish.symbol, end_ns, counts[wish.symbol]
-                )
-                proposals.append(
-                    replace(wish, client_order_id=identity, strategy=wish.strategy or self._name)
-                )
         tally.proposed += len(proposals)
         return proposals
+
+    def _named(self, wish: OrderRequest, end_ns: int) -> OrderRequest:
+        self._counts[wish.symbol] += 1
+        identity = order_identity(self._name, wish.symbol, end_ns, self._counts[wish.symbol])
+        return replace(
+            wish,
+            client_order_id=wish.client_order_id or identity,
+            strategy=wish.strategy or self._name,
+        )
 
     def _submit_pending(self, tally: _Tally) -> bool:
         while self._pending:
@@ -268,7 +281,7 @@ class TradingStep:
                     rule=refusal.rule,
                     why=str(refusal),
                 )
-            except (NotConnectedError, OrderInDoubtError) as problem:
+            except (NotConnectedError, OrderInDoubtError, JournalError) as problem:
                 self._log.warning("step not done", order=request.client_order_id, why=str(problem))
                 return False
             except ExecutionError as problem:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -22,7 +23,7 @@ import structlog
 from data.calendars import MarketClock
 from data.ibkr import LiveBars
 from execution.audit import AuditLogger
-from execution.clocks import MonotonicClock, SteppedClock, SystemClock, TradingClock, utc_ns
+from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, utc_ns
 from execution.connection import IBKRConnectionManager
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
@@ -41,6 +42,11 @@ from strategies.registry import create
 from strategies.sizing import OrderFactory
 from strategies.spec import RunSpec
 from strategies.step import TradingStep
+
+_LATE_BARS_NS = 600 * NANOS
+"""How long after a close its last bars may still come."""
+
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class _TradingLink:
         self._clock = clock
         self._options = options
         self._subscribed_epoch = 0
+        self._woken = asyncio.Event()
         executor.manager.on_bar = bars.on_bar
 
     async def ensure(self) -> None:
@@ -95,9 +102,11 @@ class _TradingLink:
         """Connect if needed; on a new session subscribe every symbol and learn the broker's time."""
         manager = self._executor.manager
         await manager.ensure_connected()
-        if self._subscribed_epoch == manager.epoch:
-            return
         session = manager.session
+        if self._subscribed_epoch == manager.epoch and not session.market_data_lost:
+            return
+        rejoining = self._subscribed_epoch == manager.epoch
+        session.market_data_lost = False
         for instrument in sorted(self._spec.instruments, key=lambda i: i.symbol):
             _, history = await session.subscribe_bars(
                 instrument,
@@ -107,7 +116,7 @@ class _TradingLink:
                 regular_hours=self._options.regular_hours,
             )
             self._bars.extend(history)
-        if isinstance(self._clock, SteppedClock):
+        if isinstance(self._clock, SteppedClock) and not rejoining:
             # The first request of a session joins the lockstep without moving time.
             self._clock.advance_to(await session.current_time())
         self._subscribed_epoch = manager.epoch
@@ -116,14 +125,30 @@ class _TradingLink:
         """Make everything received so far durable and apply it."""
         self._executor.close_inbox()
 
+    def wake(self) -> None:
+        """End a wait early."""
+        self._woken.set()
+
     async def wait(self) -> bool:
-        """End the step: in lockstep ask for the next moment, else sleep for the poll interval."""
+        """End the step: in lockstep ask for the next moment, else sleep for the poll interval.
+
+        While the market is closed there is nothing to poll for, so the sleep is longer, up to the next open.
+        """
         if isinstance(self._clock, SteppedClock):
             before = self._clock.now_ns()
             self._clock.advance_to(await self._executor.manager.session.current_time())
             return self._clock.now_ns() > before
-        await asyncio.sleep(self._options.poll_interval_seconds)
+        with suppress(TimeoutError):  # nobody woke it: the pause is over
+            await asyncio.wait_for(self._woken.wait(), self._pause())
         return True
+
+    def _pause(self) -> float:
+        poll = self._options.poll_interval_seconds
+        now = self._clock.now_ns()
+        session = self._sessions.session_closing_after(now - _LATE_BARS_NS)
+        if session is None or session.open_ns <= now:
+            return poll
+        return max(poll, min(_LONGEST_PAUSE, (session.open_ns - now) / NANOS))
 
 
 class Trader:
@@ -250,8 +275,13 @@ class Trader:
         """Record the broker's closing book, durably: the last thing that needs the wire."""
         await self.executor.ensure_ready()
         session = self.executor.manager.session
-        positions = {p.symbol: format_decimal(p.quantity) for p in await session.positions()}
-        summary = await session.account_summary()
+        account = self.options.account
+        positions = {
+            p.symbol: format_decimal(p.quantity)
+            for p in await session.positions()
+            if account in (None, p.account)
+        }
+        summary = await session.account_summary(account)
         open_orders = [order.client_order_id for order in await self.executor.get_open_orders()]
         self.audit.log(
             "session_closed",
@@ -264,6 +294,7 @@ class Trader:
     def stop(self) -> None:
         """Ask the loop to end after its current turn."""
         self.orchestrator.stop()
+        self._link.wake()
 
     async def _rebuild(self, recovered: Recovered) -> None:
         if recovered.opening is not None:
@@ -293,7 +324,9 @@ class Trader:
         ledger.cash += Decimal(opening["cash"])
         for symbol, held in opening["positions"].items():
             quantity, cost = Decimal(held["quantity"]), Decimal(held["average_cost"])
-            ledger.holdings[symbol] = Holding(quantity, quantity * cost)
+            instrument = ledger.instruments.get(symbol)
+            multiplier = instrument.multiplier if instrument else Decimal(1)
+            ledger.holdings[symbol] = Holding(quantity, quantity * cost, multiplier=multiplier)
 
     def _book(self, booked: Sequence[Any]) -> None:
         for item in booked:

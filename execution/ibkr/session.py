@@ -19,6 +19,7 @@ import ib_insync
 import structlog
 
 from execution.clocks import NANOS
+from execution.codes import CodeClass, classify
 from execution.errors import BrokerUnavailableError, ExecutionError, NotConnectedError
 from execution.evidence import CompletedOrderSeen, ErrorSeen, Evidence
 from execution.ibkr import translate
@@ -27,6 +28,7 @@ from execution.models import Bar, Instrument, OrderRequest
 from execution.numbers import parse_integer, parse_wire_decimal
 from execution.timeframes import Timeframe
 
+_MARKET_DATA_LOST = 1101
 _SUMMARY_TAGS = "NetLiquidation,TotalCashValue"
 
 
@@ -102,6 +104,7 @@ class IBSession:
         self._log = structlog.get_logger("ibkr")
         self.timeout = 30.0
         self.undecodable = 0
+        self.market_data_lost = False
         self.messages_received = 0
 
     # -- life ----------------------------------------------------------------------------------------
@@ -133,7 +136,8 @@ class IBSession:
     @property
     def is_open(self) -> bool:
         """Whether the handshake is done and the socket stands."""
-        return bool(self._ib.client.isReady() and self._ib.client.conn.transport is not None)
+        transport = self._ib.client.conn.transport
+        return bool(self._ib.client.isReady() and transport is not None and not transport.is_closing())
 
     @property
     def accounts(self) -> list[str]:
@@ -201,15 +205,17 @@ class IBSession:
                 found.append(BrokerPosition(row[2], row[4], quantity, cost))
         return found
 
-    async def account_summary(self) -> dict[str, Decimal]:
-        """Ask for net liquidation value and cash, by tag."""
+    async def account_summary(self, account: str | None = None) -> dict[str, Decimal]:
+        """Ask for net liquidation value and cash, by tag, of one account or of the only one."""
         request_id = self._ib.client.getReqId()
         rows = await self._ask(
             f"account summary {request_id}",
             lambda: self._ib.client.reqAccountSummary(request_id, "All", _SUMMARY_TAGS),
         )
         self._ib.client.cancelAccountSummary(request_id)
-        values = {row[4]: parse_wire_decimal(row[5], name=row[4]) for row in rows}
+        values = {
+            row[4]: parse_wire_decimal(row[5], name=row[4]) for row in rows if account in (None, row[3])
+        }
         return {tag: value for tag, value in values.items() if value is not None}
 
     async def current_time(self) -> int:
@@ -291,7 +297,13 @@ class IBSession:
                 pending.rows.append(fields)
         if kind in _ENDS:
             self._finish(_ENDS[kind].format(*fields))
-        if isinstance(evidence, ErrorSeen) and evidence.request_id > 0:
+        if isinstance(evidence, ErrorSeen) and evidence.code == _MARKET_DATA_LOST:
+            self.market_data_lost = True
+        if (
+            isinstance(evidence, ErrorSeen)
+            and evidence.request_id > 0
+            and classify(evidence.code) is not CodeClass.INFORMATIONAL
+        ):
             problem = f"{evidence.code}: {evidence.text}"
             for name in ("executions", "account summary", "bars"):
                 self._finish(f"{name} {evidence.request_id}", problem)
@@ -347,6 +359,10 @@ class IBSession:
         try:
             return await asyncio.wait_for(answer, self.timeout)
         except TimeoutError as error:
+            # A late end mark would complete the next request of this name: the session cannot be used on.
+            if self.is_open:
+                self.close()
+                self._on_disconnected()
             raise BrokerUnavailableError(
                 f"{name}: no complete answer within {self.timeout:g} s; what stands at the broker is unknown"
             ) from error

@@ -172,9 +172,13 @@ def to_completed(trade: ib_insync.Trade) -> CompletedOrderSeen:
         perm_id=int(order.permId),
         order_ref=order.orderRef,
         status=trade.orderStatus.status,
-        filled=Decimal(repr(float(order.filledQuantity))).normalize() + ZERO,
+        filled=_filled(order),
         detail=getattr(trade.orderStatus, "completedStatus", "") or "",
     )
+
+
+def _filled(order: ib_insync.Order) -> Decimal:
+    return parse_wire_decimal(str(order.filledQuantity), name="filled quantity") or ZERO
 
 
 @lru_cache(maxsize=4096)

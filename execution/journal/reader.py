@@ -34,7 +34,9 @@ def read(path: Path, after_seq: int = 0) -> Generator[JournalEvent, None, None]:
     if not path.is_file():
         raise JournalError(f"journal {path} does not exist")
     try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        # Without a write-ahead log nobody writes it; then SQLite must not try to make files beside it.
+        how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True)
         try:
             yield from events_of(db, after_seq)
         finally:

@@ -121,11 +121,16 @@ class SqliteJournal(MemoryJournal):
         self._lock = _lock(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise JournalError(f"journal {path} cannot be opened: {error}") from error
+        try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
             self._adopt_head()
         except (sqlite3.Error, JournalError) as error:
+            self._db.close()
             os.close(self._lock)
             if isinstance(error, JournalError):
                 raise

@@ -20,7 +20,16 @@ import pytest
 KILLS = int(os.environ.get("CRASH_KILLS", "4"))
 END = os.environ.get("CRASH_END", "2001-12-31")
 SEED = int(os.environ.get("CRASH_SEED", str(random.SystemRandom().randrange(10**6))))
-COMMAND = [sys.executable, "-m", "infrastructure.cli", "live", "--profile", "demo", "--set", f"data.end={END}"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "infrastructure.cli",
+    "live",
+    "--profile",
+    "demo",
+    "--set",
+    f"data.end={END}",
+]
 LONGEST = 300.0
 
 

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-calls
 """A few days of bars that are easy to reason about, and gateways over them."""
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def placed() -> Callable[..., list[str]]:
 def sent_by_ib_insync(version: int) -> Iterator[tuple[Any, list[list[str]]]]:
     """Give an ib_insync client that is told it is connected, and the messages it sends."""
     sent: list[list[str]] = []
-    client = ibi.IB().client
+    client: Any = ibi.IB().client
     client.connState = client.CONNECTED
     client._serverVersion = version
     client.sendMsg = lambda text: sent.append(text[:-1].split("\0"))

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-calls
 """What we send, read back by ib_insync's decoder and held against frames recorded from real gateways."""
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ class Listener:
 
 def read(data: bytes, version: int = 176) -> tuple[Any, ...]:
     """Decode one message and return what the wrapper was called with."""
-    listener = Listener()
+    listener: Any = Listener()
     decoder = Decoder(listener, version)
     fields = split(data[4:])
     decoder.handlers[int(fields[0])](fields)
-    (call,) = listener.calls
-    return call[1]
+    calls: list[tuple[str, tuple[Any, ...]]] = listener.calls
+    assert len(calls) == 1
+    return calls[0][1]
 
 
 class Collected:
@@ -176,5 +178,5 @@ def _kind(text: str) -> str:
 
 def _varies(message_id: int, place: int) -> bool:
     """Say whether a field depends on the order: its reference, margins and commission, trailing stop."""
-    varying = {5: {22, *range(88, 106), 108, 109, 110, 111, 112}, 101: {86, 21}, 11: {26}, 3: set[int]()}
+    varying = {5: {22, *range(88, 106), 113}, 101: {21, 80}, 11: {26}, 3: set[int]()}
     return place in varying[message_id]

@@ -1,7 +1,9 @@
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import ib_insync as ibi
 import pytest
@@ -41,7 +43,7 @@ def test_each_kind_of_order_carries_its_prices(placed: Placed) -> None:
     stop = order(placed, ibi.StopOrder("SELL", 5, 90.25))
     both = order(placed, ibi.StopLimitOrder("SELL", 5, 90, 90.25))
     assert (stop.order_type, stop.limit_price, stop.stop_price) == ("STP", None, Decimal("90.25"))
-    assert (both.order_type, both.limit_price, both.stop_price) == ("STP LMT", 90, Decimal("90.25"))
+    assert (both.order_type, both.limit_price, both.stop_price) == ("STP LMT", Decimal(90), Decimal("90.25"))
     assert order(placed, ibi.MarketOrder("BUY", 5, outsideRth=True)).outside_rth
     assert order(placed, ibi.MarketOrder("BUY", 5, whatIf=True)).what_if
 
@@ -67,7 +69,7 @@ def test_each_kind_of_order_carries_its_prices(placed: Placed) -> None:
 def test_what_is_not_simulated_is_named_and_never_ignored(
     placed: Placed, more: dict[str, object], named: str
 ) -> None:
-    what = ibi.LimitOrder("BUY", 1, 99.5)
+    what: Any = ibi.LimitOrder("BUY", 1, 99.5)
     what.update(**more)
     assert named in order(placed, what).unserved
 
@@ -148,7 +150,7 @@ def test_requests_are_read_as_ib_insync_sends_them(sent: list[list[str]]) -> Non
 @pytest.fixture
 def sent() -> list[list[str]]:
     messages: list[list[str]] = []
-    client = ibi.IB().client
+    client: Any = ibi.IB().client
     client.connState = client.CONNECTED
     client._serverVersion = 176
     client.sendMsg = lambda text: messages.append(text[:-1].split("\0"))
@@ -171,7 +173,7 @@ def sent() -> list[list[str]]:
 
 def _plain() -> list[str]:
     messages: list[list[str]] = []
-    client = ibi.IB().client
+    client: Any = ibi.IB().client
     client.connState = client.CONNECTED
     client._serverVersion = 176
     client.sendMsg = lambda text: messages.append(text[:-1].split("\0"))

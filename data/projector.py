@@ -352,8 +352,8 @@ class _Fold:
         ]
 
 
-def _chunks(keys: list[T]) -> Iterator[list[_Key]]:
-    for i in range(0, len(keys)):
+def _chunks(keys: list[_Key]) -> Iterator[list[_Key]]:
+    for i in range(0, len(keys), _KEYS_IN_A_QUERY):
         yield keys[i : i + _KEYS_IN_A_QUERY]
 
 

@@ -110,8 +110,8 @@ class RecordingHandler:
         """Remember a commission that came late."""
         self.events.append(("commission", fill))
 
-    def on_order_rejected(self, order: Order, reason: str) -> None:
-        """Remember the broker's refusal."""
+    def on_order_rejected(self, order: Order, reason: str) -> None:  # noqa: ARG002 - the reason is kept
+        """Remember why the broker refused."""
         self.events.append(("rejected", reason))
 
     def on_connected(self) -> None:

@@ -1,0 +1,204 @@
+"""The projector: any batching, any repetition and a rebuild give the same tables."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.database import Database
+from data.errors import ProjectionError
+from data.projector import Projector
+from data.repositories import Repository
+
+TABLES = ("runs", "orders", "fills", "positions", "equity")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    seq: int
+    time_ns: int
+    kind: str
+    body: dict[str, Any]
+
+
+def numbered(pairs: list[tuple[str, dict[str, Any]]]) -> list[Recorded]:
+    return [Recorded(i, 1000 + i, kind, body) for i, (kind, body) in enumerate(pairs, start=1)]
+
+
+def started(run: str = "r") -> tuple[str, dict[str, Any]]:
+    return "run_started", {"run_id": run, "symbols": ["SPY"], "initial_cash": "1000", "profile": "demo"}
+
+
+def wish(key: str | None, at: int) -> dict[str, Any]:
+    return {
+        "client_order_id": key, "symbol": "SPY", "side": "BUY", "quantity": "10", "order_type": "MARKET",
+        "limit_price": None, "stop_price": None, "time_in_force": "DAY", "outside_rth": False,
+        "account": None, "strategy": "ma", "trading_time": at,
+        "decision": {"approved": True, "rule": "", "reason": "", "checks": []},
+    }  # fmt: skip
+
+
+def submitted(key: str, at: int = 5, attempt: int = 1, dry_run: bool = False) -> tuple[str, dict[str, Any]]:
+    return "order_submitted", wish(key, at) | {"attempt": attempt, "order_id": 7, "dry_run": dry_run}
+
+
+def refused(key: str | None, at: int = 5) -> tuple[str, dict[str, Any]]:
+    return "order_refused", wish(key, at) | {
+        "decision": {"approved": False, "rule": "CAP", "reason": "too big"}
+    }
+
+
+def status(key: str, new: str, at: int = 6) -> tuple[str, dict[str, Any]]:
+    return "order_status", {
+        "client_order_id": key, "order_id": "900", "old": "PENDING", "new": new, "filled": "10",
+        "average_price": "1.10", "reason": None, "trading_time": at,
+    }  # fmt: skip
+
+
+def fill(key: str, n: int = 1, at: int = 6, commission: str | None = None) -> tuple[str, dict[str, Any]]:
+    return "fill", {
+        "client_order_id": key, "fill_id": f"{key}-{n}", "exec_id": "e", "symbol": "SPY", "side": "BUY",
+        "quantity": "10", "price": "1.10", "time": at, "commission": commission, "account": None,
+    }  # fmt: skip
+
+
+def paid(key: str, n: int = 1) -> tuple[str, dict[str, Any]]:
+    return "commission", {"client_order_id": key, "fill_id": f"{key}-{n}", "commission": "0.35"}
+
+
+def snapshot(at: int, *symbols: str) -> tuple[str, dict[str, Any]]:
+    amounts = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
+    held = ("quantity", "average_cost", "market_value", "unrealized_pnl")
+    positions = [{"symbol": symbol} | dict.fromkeys(held, "1.5") for symbol in symbols]
+    return "snapshot", {"trading_time": at, "positions": positions} | dict.fromkeys(amounts, f"{at}.25")
+
+
+@contextmanager
+def fresh() -> Iterator[Database]:
+    database = Database("sqlite://")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+def tables(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    read = Repository(database)
+    frames = [read.runs(), *(getattr(read, name)("r") for name in TABLES[1:])]
+    return {n: [tuple(r) for r in f.astype(object).to_numpy()] for n, f in zip(TABLES, frames, strict=True)}
+
+
+def test_an_order_ends_in_its_last_state_with_its_fill_and_late_commission(database: Database) -> None:
+    events = numbered(
+        [started(), submitted("a"), fill("a"), status("a", "FILLED"), paid("a"), snapshot(9, "SPY"),
+         ("connection", {"event": "up"}), ("run_finished", {"status": "FINISHED"})]
+    )  # fmt: skip
+    assert Projector(database, "j", "r").project(events) == 8
+    read = Repository(database)
+    order = read.orders("r").iloc[0]
+    assert (order.status, order.order_id, order.filled_quantity) == ("FILLED", "900", Decimal(10))
+    assert order.average_fill_price == Decimal("1.10")
+    assert order.updated_at == pd.Timestamp(6, tz="UTC")
+    assert read.fills("r").iloc[0].commission == Decimal("0.35")
+    assert read.latest_positions("r").iloc[0].quantity == Decimal("1.5")
+    assert read.equity("r").iloc[0].equity == Decimal("9.25")
+    run = read.runs().iloc[0]
+    assert (run.status, run.symbols, run.started_at) == ("FINISHED", "SPY", pd.Timestamp(1001, tz="UTC"))
+
+
+def test_events_are_applied_once(database: Database) -> None:
+    projector = Projector(database, "j", "r")
+    events = numbered([started(), submitted("a"), fill("a", commission="1")])
+    assert projector.project(events) == 3
+    before = tables(database)
+    assert projector.project(events) == 0
+    assert projector.cursor() == 3
+    assert tables(database) == before
+
+
+def test_a_refused_order_a_dry_run_and_a_released_order_were_not_sent(database: Database) -> None:
+    events = numbered(
+        [refused("a"), submitted("b", dry_run=True), submitted("c"), refused(None), submitted("d"), refused("d"),
+         ("order_released", {"client_order_id": "c", "evidence": "absent at the broker"}),
+         ("order_cancelled", {"client_order_id": "d", "reason": "asked by a person"})]
+    )  # fmt: skip
+    Projector(database, "j", "r").project(events)
+    orders = Repository(database).orders("r").set_index("client_order_id")
+    assert orders["status"].to_dict() == {
+        "a": "NOT_SENT", "b": "NOT_SENT", "c": "NOT_SENT", "refused-4": "NOT_SENT", "d": "PENDING",
+    }  # fmt: skip
+    assert orders.loc["a", "rule"] == "CAP"
+    assert orders.loc["c", "reason"] == "absent at the broker"
+    assert orders.loc["d", "reason"] == "asked by a person"
+
+
+def test_another_run_of_the_same_journal_is_passed_over(database: Database) -> None:
+    events = numbered([started("q"), submitted("a"), started(), submitted("b"), started("q"), submitted("c")])
+    for event in events:
+        Projector(database, "j", "r").project([event])
+    assert Repository(database).orders("r")["client_order_id"].tolist() == ["b"]
+
+
+def test_flat_at_the_last_snapshot_means_no_positions(database: Database) -> None:
+    Projector(database, "j", "r").project(numbered([snapshot(1, "SPY"), snapshot(2)]))
+    assert Repository(database).latest_positions("r").empty
+    assert len(Repository(database).positions("r")) == 1
+
+
+def test_an_event_of_an_unknown_order_or_fill_is_passed_over(database: Database) -> None:
+    assert Projector(database, "j", "r").project(numbered([status("x", "FILLED"), paid("x")])) == 2
+    assert Repository(database).orders("r").empty
+
+
+@pytest.mark.parametrize(
+    "bad", [("fill", {"fill_id": "a-1"}), status("a", "NO_SUCH_STATE"), ("snapshot", {})]
+)
+def test_a_faulty_event_rolls_its_batch_back(database: Database, bad: tuple[str, dict[str, Any]]) -> None:
+    projector = Projector(database, "j", "r")
+    with pytest.raises(ProjectionError, match="event 2 .* cannot be projected"):
+        projector.project(numbered([submitted("a"), bad]))
+    assert projector.cursor() == 0
+    assert Repository(database).orders("r").empty
+
+
+def test_events_out_of_order_are_refused(database: Database) -> None:
+    first, second = numbered([snapshot(1), snapshot(2)])
+    with pytest.raises(ProjectionError, match="event 1 follows 2"):
+        Projector(database, "j", "r").project([second, first])
+
+
+KEYS = st.sampled_from(["a", "b"])
+EVENTS = st.lists(
+    st.one_of(
+        st.sampled_from(["r", "q"]).map(started),
+        st.builds(submitted, KEYS, st.integers(1, 9), st.integers(1, 3)),
+        st.builds(refused, KEYS, st.integers(1, 9)),
+        st.builds(status, KEYS, st.sampled_from(["SUBMITTED", "FILLED", "UNKNOWN"]), st.integers(1, 9)),
+        st.builds(fill, KEYS, st.integers(1, 2), st.integers(1, 9), st.sampled_from([None, "0.5"])),
+        st.builds(paid, KEYS, st.integers(1, 2)),
+        st.builds(snapshot, st.integers(1, 4), st.sampled_from(["SPY", "IWM"])),
+        st.just(("run_finished", {"status": "FINISHED"})),
+    ),
+    max_size=25,
+).map(numbered)
+
+
+@settings(max_examples=25, deadline=None)
+@given(EVENTS, st.lists(st.integers(0, 25), max_size=6))
+def test_any_batching_equals_a_rebuild(events: list[Recorded], cuts: list[int]) -> None:
+    with fresh() as database:
+        projector = Projector(database, "j", "r")
+        borders = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+        for low, high in itertools.pairwise(borders):
+            projector.project(events[max(0, low - 1) : high])  # one event is offered twice
+        piecewise = tables(database)
+        projector.rebuild(events)
+        assert tables(database) == piecewise

@@ -295,9 +295,8 @@ class SimulatedBroker:
                 continue
             if order.expires_ns is not None and order.expires_ns <= bar.start_ns:
                 continue
-            kind = MARKET if order.kind == STOP and order.triggered else order.kind
             price, when, order.triggered = match(
-                kind,
+                order.kind,
                 order.request.side.sign,
                 order.limit_ticks,
                 order.stop_ticks,

@@ -46,7 +46,7 @@ def slip(sign: int, ticks: int, centi_bps: int) -> int:
 
 
 def capacity(volume: float, participation_ppm: int) -> int:
-    """Return the lots that fill in one bar: a share of its volume in parts per million, rounded down."""
+    """Return the lots that fill in one bar: a share of its volume (in lots), in parts per million."""
     return int(volume * participation_ppm // 1_000_000)
 
 
@@ -88,7 +88,8 @@ def match(
     limit, stop
         Prices in ticks; ignored where the kind has none.
     triggered
-        Whether a stop-limit order was triggered on an earlier bar.
+        Whether a stop or stop-limit was triggered on an earlier bar: what is left of a triggered stop is
+        a market order, of a stop-limit a limit order.
     open_, high, low
         The bar in ticks.
     centi_bps
@@ -99,7 +100,7 @@ def match(
     tuple of int, int, bool
         Fill price in ticks, when (NO_FILL, AT_OPEN, WITHIN), and whether the order is triggered now.
     """
-    if kind == MARKET:
+    if kind == MARKET or (kind == STOP and triggered):
         return slip(sign, open_, centi_bps), AT_OPEN, triggered
     if kind == LIMIT or (kind == STOP_LIMIT and triggered):
         price, when = match_limit(sign, limit, open_, high, low)

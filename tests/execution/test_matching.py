@@ -175,8 +175,15 @@ def test_no_fill_is_better_than_the_bar_or_worse_than_the_limit(
         assert sign * (price - limit) <= 0
     if kind in (STOP, STOP_LIMIT):
         assert now
-    if kind == STOP:
+    if kind == STOP and not triggered:
         assert sign * (price - stop) >= 0 or price == 1
+
+
+@given(bar=bars(), sign=st.sampled_from([BUY, SELL]), stop=PRICES, slippage=st.integers(0, 5_000))
+def test_what_is_left_of_a_triggered_stop_is_a_market_order(
+    bar: tuple[int, int, int], sign: int, stop: int, slippage: int
+) -> None:
+    assert match(STOP, sign, 0, stop, True, *bar, slippage) == match(MARKET, sign, 0, 0, True, *bar, slippage)
 
 
 @given(bar=bars(), sign=st.sampled_from([BUY, SELL]), limit=PRICES)

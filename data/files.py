@@ -351,7 +351,7 @@ def _floats(column: pa.ChunkedArray, name: str, where: Callable[[int], str]) -> 
         _require(column, _NUMBER, where, name, "is not a plain decimal number such as 101.25")
     try:
         floats: FloatArray = pc.cast(column, pa.float64()).to_numpy()
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise BarFileError(f"{where(0)}: column {name!r} has type {column.type}; store numbers") from error
     return np.array(floats, dtype=np.float64)
 

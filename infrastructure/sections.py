@@ -119,8 +119,8 @@ class DataSettings(Section):
     """Folder of CSV or Parquet files; null uses the built-in sample."""
     cache_dir: Path = Path("var/cache")
     regular_hours: bool = True
-    warmup: Count = 0
-    """Bars shown to the strategy before the first that it may trade on."""
+    warmup: Count = 250
+    """Bars of history asked for when a paper or live trader starts; the demo replays everything."""
     start: dt.date | None = None
     end: dt.date | None = None
     calendar: str = "XNYS"

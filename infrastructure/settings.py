@@ -148,7 +148,7 @@ class Settings(BaseSettings):
         return dict(_flat(self, "", masked=masked))
 
 
-_DECIDING = ("timeframe", "symbols", "risk.", "strategy.", "data.regular_hours", "data.warmup", "data.start")
+_DECIDING = ("timeframe", "symbols", "risk.", "strategy.", "data.regular_hours", "data.start")
 _DECIDING_TOO = ("data.end", "data.calendar", "broker.initial_cash", "execution.")
 _NOT_DECIDING = frozenset(
     f"execution.{name}"

@@ -123,6 +123,10 @@ def print_pairs(title: str, pairs: dict[str, Any]) -> None:
 
 
 def _pairs(value: Any, indent: str) -> None:
+    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        for item in value:
+            typer.echo(f"{indent}- {item}")
+        return
     items = (
         value.items() if isinstance(value, dict) else ((f"- {n + 1}", item) for n, item in enumerate(value))
     )

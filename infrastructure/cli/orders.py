@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infrastructure.cli import options as o
+
+if TYPE_CHECKING:
+    from infrastructure.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +109,7 @@ def positions(
     _table("positions", o.load(config, profile, sets), as_json=as_json)
 
 
-def _table(command: str, settings: o.Settings, *, as_json: bool) -> None:
+def _table(command: str, settings: Settings, *, as_json: bool) -> None:
     answer = o.ask(settings, command)
     if as_json:
         o.print_json(answer)

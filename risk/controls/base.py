@@ -120,8 +120,7 @@ class RiskView:
 
     def reduces(self, order: OrderRequest) -> bool:
         """Return whether the order can only bring the position closer to zero."""
-        position = self.portfolio.position(order.symbol)
-        return position * order.side.sign < 0 and self.quantity_after(order) * order.side.sign <= 0
+        return self.quantity_after(order) * order.side.sign <= 0
 
     def exposure_after(self, order: OrderRequest) -> Decimal:
         """Return the worst-case absolute value of the symbol on the side that the order extends."""

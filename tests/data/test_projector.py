@@ -126,7 +126,8 @@ def test_events_are_applied_once(database: Database) -> None:
 
 def test_a_refused_order_a_dry_run_and_a_released_order_were_not_sent(database: Database) -> None:
     events = numbered(
-        [refused("a"), submitted("b", dry_run=True), submitted("c"), refused(None), submitted("d"), refused("d"),
+        [refused("a"), submitted("b", dry_run=True), submitted("c"), refused(None), submitted("d"),
+         refused("d"),
          ("order_released", {"client_order_id": "c", "evidence": "absent at the broker"}),
          ("order_cancelled", {"client_order_id": "d", "reason": "asked by a person"})]
     )  # fmt: skip
@@ -163,7 +164,7 @@ def test_an_event_of_an_unknown_order_or_fill_is_passed_over(database: Database)
 )
 def test_a_faulty_event_rolls_its_batch_back(database: Database, bad: tuple[str, dict[str, Any]]) -> None:
     projector = Projector(database, "j", "r")
-    with pytest.raises(ProjectionError, match="event 2 .* cannot be projected"):
+    with pytest.raises(ProjectionError, match=r"event 2 .* cannot be projected"):
         projector.project(numbered([submitted("a"), bad]))
     assert projector.cursor() == 0
     assert Repository(database).orders("r").empty
@@ -173,6 +174,21 @@ def test_events_out_of_order_are_refused(database: Database) -> None:
     first, second = numbered([snapshot(1), snapshot(2)])
     with pytest.raises(ProjectionError, match="event 1 follows 2"):
         Projector(database, "j", "r").project([second, first])
+
+
+def test_event_by_event_equals_all_at_once_and_a_moment_seen_again_replaces_its_positions() -> None:
+    events = numbered(
+        [started(), submitted("a"), fill("a"), snapshot(1, "SPY"), snapshot(1, "IWM"), status("a", "FILLED"),
+         paid("a"), started(), ("run_finished", {"status": "FINISHED"})]
+    )  # fmt: skip
+    with fresh() as one, fresh() as other:
+        for event in events:
+            Projector(one, "j", "r").project([event])
+        Projector(other, "j", "r").project(events)
+        assert tables(one) == tables(other)
+        assert Repository(one).positions("r")["symbol"].tolist() == ["IWM"]
+        assert Repository(one).fills("r")["commission"].tolist() == [Decimal("0.35")]
+        assert Repository(one).runs()["started_at"].tolist() == [pd.Timestamp(1001, tz="UTC")]
 
 
 KEYS = st.sampled_from(["a", "b"])
@@ -191,7 +207,7 @@ EVENTS = st.lists(
 ).map(numbered)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(EVENTS, st.lists(st.integers(0, 25), max_size=6))
 def test_any_batching_equals_a_rebuild(events: list[Recorded], cuts: list[int]) -> None:
     with fresh() as database:

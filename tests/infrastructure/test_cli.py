@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +18,48 @@ from infrastructure.errors import ConfigError
 
 
 @pytest.fixture
-def trade(capsys, tmp_path, monkeypatch):
+def trade(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
+    for name in ("ALPHEC_LIVE", "ALPHEC_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = guard(app, arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def run_with_journal(tmp_path: Path) -> Any:
+    import pandas as pd
+
+    from execution.journal import SqliteJournal
+
+    manifest = {"profile": "demo", "config_hash": "x"}
+    with RunFolder.create(
+        tmp_path / "runs", "r-1", manifest, now=pd.Timestamp("2020-01-01", tz="UTC")
+    ) as run:
+        journal = SqliteJournal(run.path / "journal.db", SteppedClock(1).now_ns)
+        journal.append("barrier", {"trading_time": 1})
+        journal.append("fill", {"client_order_id": "a-1", "price": "1.5"})
+        journal.commit()
+        journal.close()
+        run.write_summary({"verdict": "ok"})
+        run.end("finished", now=pd.Timestamp("2020-01-02", tz="UTC"))
+    return run.path
+
+
+def test_help_lists_every_command(trade: Any) -> None:
+    status, out, _ = trade("--help")
+    assert status == 0
     names = ("strategies", "plan", "backtest", "live", "stop", "status", "orders", "positions", "gateway")
     for name in (*names, "explain", "audit", "report", "run", "doctor"):
         assert f"  {name}" in out
 
 
-def test_the_command_line_runs_as_a_module_without_heavy_imports(root):
+def test_the_command_line_runs_as_a_module_without_heavy_imports(root: Path) -> None:
     code = (
         "import sys, infrastructure.cli\n"
         "heavy = {'pandas', 'pydantic', 'structlog', 'ib_insync', 'rich', 'numpy'} & set(sys.modules)\n"
@@ -42,7 +78,7 @@ def test_the_command_line_runs_as_a_module_without_heavy_imports(root):
     assert done.stderr.splitlines() == ["error: command line: unknown key 'nope'"]
 
 
-def test_strategies_are_listed_with_their_parameters(trade):
+def test_strategies_are_listed_with_their_parameters(trade: Any) -> None:
     status, out, _ = trade("strategies", "--json")
     names = {row["name"]: row["parameters"] for row in json.loads(out)}
     assert status == 0
@@ -50,7 +86,9 @@ def test_strategies_are_listed_with_their_parameters(trade):
     assert "momentum" in trade("strategies")[1]
 
 
-def test_plan_shows_settings_with_sources_limits_and_the_next_session(trade, monkeypatch):
+def test_plan_shows_settings_with_sources_limits_and_the_next_session(
+    trade: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ALPHEC_DATABASE__URL", "sqlite:///very-secret")
     status, out, _ = trade("plan", "--json", "--set", "risk.max_daily_loss=77")
     found = json.loads(out)
@@ -73,7 +111,7 @@ def test_plan_shows_settings_with_sources_limits_and_the_next_session(trade, mon
         (("--profile", "prod"), "use demo, paper or live"),
     ],
 )
-def test_a_bad_plan_is_one_line_and_status_2(trade, arguments, said):
+def test_a_bad_plan_is_one_line_and_status_2(trade: Any, arguments: Any, said: Any) -> None:
     status, out, err = trade("plan", *arguments)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
@@ -81,14 +119,14 @@ def test_a_bad_plan_is_one_line_and_status_2(trade, arguments, said):
     assert said in err
 
 
-def test_doctor_prints_its_checks(trade):
+def test_doctor_prints_its_checks(trade: Any) -> None:
     status, out, _ = trade("doctor", "--json")
     assert status == 0
     assert {"python", "ib_insync", "loopback"} <= {check["name"] for check in json.loads(out)}
     assert "package execution" in trade("doctor")[1]
 
 
-def test_the_journal_of_the_last_run_is_verified_and_shown(trade, run_with_journal):
+def test_the_journal_of_the_last_run_is_verified_and_shown(trade: Any, run_with_journal: Any) -> None:
     status, out, _ = trade("audit", "verify")
     assert (status, "chain intact, 2 events" in out) == (0, True)
     status, out, _ = trade("audit", "verify", str(run_with_journal / "journal.db"), "--json")
@@ -98,7 +136,7 @@ def test_the_journal_of_the_last_run_is_verified_and_shown(trade, run_with_journ
     assert "barrier" in trade("audit", "show")[1]
 
 
-def test_without_any_run_the_commands_say_what_makes_one(trade):
+def test_without_any_run_the_commands_say_what_makes_one(trade: Any) -> None:
     for command in (
         ("audit", "verify"),
         ("report",),
@@ -111,7 +149,7 @@ def test_without_any_run_the_commands_say_what_makes_one(trade):
         assert err.startswith("error: "), command
 
 
-def test_runs_are_listed_reported_and_pruned(trade, run_with_journal):
+def test_runs_are_listed_reported_and_pruned(trade: Any, run_with_journal: Any) -> None:
     assert json.loads(trade("run", "list", "--json")[1])[0]["run_id"] == "r-1"
     assert "finished" in trade("run", "list")[1]
     assert json.loads(trade("report", "--json")[1])["verdict"] == "ok"
@@ -134,7 +172,9 @@ def test_runs_are_listed_reported_and_pruned(trade, run_with_journal):
         ("orders", "place", "SPY", "BUY", "1"),
     ],
 )
-def test_commands_to_a_trader_that_is_not_there_leave_with_3(trade, command, tmp_path):
+def test_commands_to_a_trader_that_is_not_there_leave_with_3(
+    trade: Any, command: Any, tmp_path: Path
+) -> None:
     status, out, err = trade(*command, "--set", f"var_dir={tmp_path}/var")
     assert (status, out) == (3, "")
     assert len(err.splitlines()) == 1
@@ -144,12 +184,12 @@ def test_commands_to_a_trader_that_is_not_there_leave_with_3(trade, command, tmp
     ("arguments", "said"),
     [(("BYE", "1"), "side"), (("BUY", "1e3"), "quantity"), (("BUY", "1", "--limit", "x"), "--limit")],
 )
-def test_a_malformed_order_is_refused_before_anything_is_sent(trade, arguments, said):
+def test_a_malformed_order_is_refused_before_anything_is_sent(trade: Any, arguments: Any, said: Any) -> None:
     status, _, err = trade("orders", "place", "SPY", *arguments)
     assert (status, said in err) == (2, True)
 
 
-def test_errors_map_to_documented_statuses():
+def test_errors_map_to_documented_statuses() -> None:
     assert status_of(ConfigError("x")) == 2
     assert status_of(BrokerUnavailableError("x")) == 3
     assert status_of(RiskCheckError("x")) == 4
@@ -160,8 +200,8 @@ def test_errors_map_to_documented_statuses():
     assert status_of(own) == 5
 
 
-def test_the_boundary_shows_a_trace_only_when_asked(capsys):
-    def fail(**_):
+def test_the_boundary_shows_a_trace_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(**_: Any) -> Any:
         raise RuntimeError("two\nlines")
 
     assert guard(fail, []) == 70
@@ -171,17 +211,17 @@ def test_the_boundary_shows_a_trace_only_when_asked(capsys):
     assert guard(fail, ["--debug"]) == 70
     assert "Traceback" in capsys.readouterr().err
 
-    def interrupt(**_):
+    def interrupt(**_: Any) -> Any:
         raise KeyboardInterrupt
 
     assert guard(interrupt, []) == 130
     assert guard(lambda **_: None, []) == 0
 
 
-def test_wrong_usage_leaves_with_2(trade):
+def test_wrong_usage_leaves_with_2(trade: Any) -> None:
     assert trade("plan", "--nonsense")[0] == 2
     assert trade("nonsense")[0] == 2
 
 
-def test_examples_in_help_keep_their_lines():
+def test_examples_in_help_keep_their_lines() -> None:
     assert with_examples("A.\n\nSay:\n  trade x") == "A.\n\n\b\nSay:\n  trade x"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -15,24 +16,24 @@ ACCOUNTS = (None, "", "DU123", "U123")
 TABLE = list(product(PROFILES, TOGGLES, PORTS, ACCOUNTS))
 
 
-def decide(profile, toggle, port, account):
+def decide(profile: Any, toggle: Any, port: Any, account: Any) -> Any:
     return authorise(
         profile=profile, toggle=toggle, port=port, account=account, live_ports=(7496, 4001), prefix="U"
     )
 
 
-def outcome(case):
+def outcome(case: Any) -> Any:
     try:
         return decide(*case)
     except LiveInterlockError:
         return "refused"
 
 
-def test_exactly_one_combination_goes_live():
+def test_exactly_one_combination_goes_live() -> None:
     assert [case for case in TABLE if outcome(case) is True] == [("live", "I_UNDERSTAND", 7496, "U123")]
 
 
-def test_every_other_live_profile_is_refused_and_no_paper_run_touches_a_live_port_or_account():
+def test_every_other_live_profile_is_refused_and_no_paper_run_touches_a_live_port_or_account() -> None:
     for case in TABLE:
         profile, _, port, account = case
         touches = port == 7496 or account == "U123"
@@ -42,14 +43,14 @@ def test_every_other_live_profile_is_refused_and_no_paper_run_touches_a_live_por
             assert outcome(case) == ("refused" if touches else False), case
 
 
-def test_a_refusal_lists_each_agreement_and_its_state():
+def test_a_refusal_lists_each_agreement_and_its_state() -> None:
     with pytest.raises(LiveInterlockError) as caught:
         decide("live", None, 7497, "U123")
     for part in ("yes: profile is live", "NO: ALPHEC_LIVE is not", "NO: port 7497", "yes: account is U123"):
         assert part in str(caught.value)
 
 
-def test_the_account_that_the_broker_reports_decides():
+def test_the_account_that_the_broker_reports_decides() -> None:
     settings = load_settings("paper")
     assert authorise_settings(settings, {}) is False
     with pytest.raises(LiveInterlockError, match="its account is live"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from typing import Any
 
 import pytest
 import structlog
@@ -12,7 +13,7 @@ from infrastructure.secrets import Redactor
 
 
 @pytest.fixture(autouse=True)
-def restore_logging():
+def restore_logging() -> Any:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -25,7 +26,7 @@ def lines(stream: io.StringIO) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_a_text_line_carries_run_id_and_what_was_bound():
+def test_a_text_line_carries_run_id_and_what_was_bound() -> None:
     stream = io.StringIO()
     configure("text", "INFO", "run-7", stream)
     with bound(symbol="SPY", interval="1D", bar_end="2020-01-02", correlation_id="c-1"):
@@ -45,7 +46,7 @@ def test_a_text_line_carries_run_id_and_what_was_bound():
     assert "symbol" not in lines(stream)[1]
 
 
-def test_a_json_line_is_one_object_with_the_same_facts():
+def test_a_json_line_is_one_object_with_the_same_facts() -> None:
     stream = io.StringIO()
     configure("json", "INFO", "run-7", stream)
     get_logger("x").warning("hello", symbols=["A", "B"])
@@ -58,7 +59,7 @@ def test_a_json_line_is_one_object_with_the_same_facts():
     )
 
 
-def test_records_of_the_standard_library_take_the_same_way():
+def test_records_of_the_standard_library_take_the_same_way() -> None:
     stream = io.StringIO()
     configure("json", "INFO", "run-7", stream)
     logging.getLogger("other").error("it is %s", "so", extra={"symbol": "SPY"})
@@ -72,14 +73,14 @@ def test_records_of_the_standard_library_take_the_same_way():
 
 
 @pytest.mark.parametrize(("level", "shown"), [("INFO", 0), ("DEBUG", 1)])
-def test_chatty_libraries_speak_at_debug_level_only(level, shown):
+def test_chatty_libraries_speak_at_debug_level_only(level: Any, shown: Any) -> None:
     stream = io.StringIO()
     configure("text", level, "r", stream)
     logging.getLogger("ib_insync.client").info("placeOrder: ...")
     assert len(lines(stream)) == shown
 
 
-def test_values_cannot_forge_a_line():
+def test_values_cannot_forge_a_line() -> None:
     stream = io.StringIO()
     configure("text", "INFO", "r", stream)
     get_logger("x").info("a\nb", text="c\x1b[31m\u2028d")
@@ -90,7 +91,7 @@ def test_values_cannot_forge_a_line():
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_secrets_are_masked_in_messages_values_and_traces(form):
+def test_secrets_are_masked_in_messages_values_and_traces(form: Any) -> None:
     stream = io.StringIO()
     redactor = Redactor()
     redactor.register("hunter22")
@@ -103,7 +104,7 @@ def test_secrets_are_masked_in_messages_values_and_traces(form):
     assert "ValueError" in stream.getvalue()
 
 
-def test_configuring_again_replaces_the_first_stream():
+def test_configuring_again_replaces_the_first_stream() -> None:
     first, second = io.StringIO(), io.StringIO()
     configure("text", "INFO", "r", first)
     configure("text", "INFO", "r", second)

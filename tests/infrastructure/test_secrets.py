@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,14 +10,14 @@ from infrastructure.errors import SecretError
 from infrastructure.secrets import MASK, Redactor, resolve
 
 
-def test_a_plain_value_is_itself():
+def test_a_plain_value_is_itself() -> None:
     assert resolve("s3cret", "database.url") == "s3cret"
 
 
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "cannot be read"), (b"", "is empty"), (b"\xff", "cannot be read")]
 )
-def test_a_secret_file_that_gives_nothing_is_named(tmp_path, content, said):
+def test_a_secret_file_that_gives_nothing_is_named(tmp_path: Path, content: Any, said: Any) -> None:
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
@@ -25,7 +26,7 @@ def test_a_secret_file_that_gives_nothing_is_named(tmp_path, content, said):
     assert "database.url" in str(caught.value)
 
 
-def test_keyring_references_are_looked_up_and_missing_ones_named():
+def test_keyring_references_are_looked_up_and_missing_ones_named() -> None:
     assert resolve("keyring:a/b/c", "k", lambda service, name: f"{service}|{name}") == "a/b|c"
     with pytest.raises(SecretError, match="keyring set fund db"):
         resolve("keyring:fund/db", "k", lambda _service, _name: None)
@@ -33,7 +34,7 @@ def test_keyring_references_are_looked_up_and_missing_ones_named():
         resolve("keyring:fund", "k", lambda _service, _name: "x")
 
 
-def test_secrets_are_masked_wherever_they_stand():
+def test_secrets_are_masked_wherever_they_stand() -> None:
     redactor = Redactor()
     redactor.register("postgresql://user:p%40ss1@host/db")
     event = {
@@ -48,7 +49,7 @@ def test_secrets_are_masked_wherever_they_stand():
     assert shown["amount"] == Decimal("1.5")
 
 
-def test_texts_too_short_to_hide_are_left_alone():
+def test_texts_too_short_to_hide_are_left_alone() -> None:
     redactor = Redactor()
     redactor.register("abc")
     assert redactor.mask("abc") == "abc"

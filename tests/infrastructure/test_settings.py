@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,7 @@ strategy:
 
 
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Any:
     def write_file(text: str) -> Path:
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
@@ -49,7 +50,7 @@ def write(tmp_path: Path):
     return write_file
 
 
-def test_without_any_file_the_demo_is_configured():
+def test_without_any_file_the_demo_is_configured() -> None:
     settings = load_settings()
     assert settings.profile == "demo"
     assert settings.symbols == ("COMPSIM", "SPXSIM")
@@ -58,7 +59,7 @@ def test_without_any_file_the_demo_is_configured():
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-.*", settings.run_id)
 
 
-def test_the_planned_configuration_layout_loads_as_it_is(write):
+def test_the_planned_configuration_layout_loads_as_it_is(write: Any) -> None:
     settings = load_settings(config_path=write(SEED))
     assert settings.profile == "paper"
     assert settings.data.ib.client_id == 42
@@ -68,18 +69,18 @@ def test_the_planned_configuration_layout_loads_as_it_is(write):
 
 
 @pytest.mark.parametrize("profile", ["demo", "paper", "live"])
-def test_the_planned_layout_loads_under_every_profile(write, profile):
+def test_the_planned_layout_loads_under_every_profile(write: Any, profile: Any) -> None:
     settings = load_settings(profile, write(SEED))
     assert settings.broker.paper == (profile != "live")
 
 
-def test_the_example_files_load_and_name_every_setting(root):
+def test_the_example_files_load_and_name_every_setting(root: Path) -> None:
     settings = load_settings(config_path=root / "config.example.yaml", dotenv_path=root / ".env.example")
     named = {key for key, source in settings.sources.items() if not source.startswith("default")}
     assert KNOWN - named == {"run_id", "profile"}
 
 
-def test_each_layer_overrides_the_one_below(write, tmp_path):
+def test_each_layer_overrides_the_one_below(write: Any, tmp_path: Path) -> None:
     path = write("logging: {level: debug}\nprofiles:\n  demo:\n    logging: {level: info}\n")
     dotenv = tmp_path / ".env"
     dotenv.write_text("ALPHEC_LOGGING__LEVEL=warning\n")
@@ -101,7 +102,7 @@ def test_each_layer_overrides_the_one_below(write, tmp_path):
     assert "profile demo in" in settings.sources["logging.level"]
 
 
-def test_the_variables_of_the_execution_library_hold():
+def test_the_variables_of_the_execution_library_hold() -> None:
     environ = {
         "IBKR_HOST": "gateway",
         "IBKR_PORT": "4002",
@@ -120,11 +121,11 @@ def test_the_variables_of_the_execution_library_hold():
     assert load_settings(environ={**environ, "ALPHEC_DATA__IB__PORT": "4444"}).data.ib.port == 4444
 
 
-def test_an_empty_variable_counts_as_not_set():
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert load_settings(environ={"ALPHEC_RISK__MAX_DAILY_LOSS": "", "IBKR_PORT": ""}).data.ib.port == 7497
 
 
-def test_references_are_taken_from_the_environment_before_dotenv(write, tmp_path):
+def test_references_are_taken_from_the_environment_before_dotenv(write: Any, tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("WHERE=dotenv\nRUN_ID=from-dotenv\n")
     path = write("run_id: ${RUN_ID}\ndata: {ib: {host: '${WHERE}'}}\nbroker: {account: '$$${X:-9}'}\n")
@@ -132,14 +133,14 @@ def test_references_are_taken_from_the_environment_before_dotenv(write, tmp_path
     assert (settings.run_id, settings.data.ib.host, settings.broker.account) == ("from-dotenv", "env", "$9")
 
 
-def test_naming_another_strategy_drops_the_parameters_of_the_old_one(write):
+def test_naming_another_strategy_drops_the_parameters_of_the_old_one(write: Any) -> None:
     settings = load_settings(config_path=write(SEED), overrides={"strategy.name": "momentum"})
     assert settings.strategy.params == {}
     same = load_settings(config_path=write(SEED), overrides={"strategy.params.fast": "5"})
     assert same.strategy.params == {"fast": 5, "slow": 50}
 
 
-def test_a_folder_of_bars_brings_its_own_symbols():
+def test_a_folder_of_bars_brings_its_own_symbols() -> None:
     settings = load_settings(overrides={"data.bars": "bars"})
     assert (settings.data.source, settings.symbols, settings.is_set("symbols")) == ("files", (), False)
     assert load_settings(overrides={"data.bars": "bars", "symbols": "SPY"}).symbols == ("SPY",)
@@ -179,7 +180,9 @@ def test_a_folder_of_bars_brings_its_own_symbols():
         ("execution: {participation: 2}\n", "less than or equal to 1"),
     ],
 )
-def test_bad_configuration_is_refused_in_one_line_that_names_the_place(write, text, said):
+def test_bad_configuration_is_refused_in_one_line_that_names_the_place(
+    write: Any, text: Any, said: Any
+) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(config_path=write(text))
     message = str(caught.value)
@@ -198,12 +201,12 @@ def test_bad_configuration_is_refused_in_one_line_that_names_the_place(write, te
         ({"environ": {"ALPHEC_DATABASE__URL": "a", "ALPHEC_DATABASE__URL_FILE": "b"}}, "keep one of the two"),
     ],
 )
-def test_bad_options_and_variables_are_refused(arguments, said):
+def test_bad_options_and_variables_are_refused(arguments: Any, said: Any) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_settings(**arguments)
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(ConfigError, match="cannot be read as YAML"):
@@ -213,7 +216,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         load_settings(dotenv_path=path)
 
 
-def test_secrets_are_read_from_files_and_keyring_and_masked(tmp_path):
+def test_secrets_are_read_from_files_and_keyring_and_masked(tmp_path: Path) -> None:
     secret = tmp_path / "url"
     secret.write_text("sqlite:///hidden-file\n")
     settings = load_settings(environ={"ALPHEC_DATABASE__URL_FILE": str(secret)})
@@ -229,7 +232,7 @@ def test_secrets_are_read_from_files_and_keyring_and_masked(tmp_path):
     assert ring.database.url.get_secret_value() == "fund-db-secret"
 
 
-def test_the_hashed_configuration_holds_what_decides_and_nothing_else():
+def test_the_hashed_configuration_holds_what_decides_and_nothing_else() -> None:
     plain = load_settings().config_for_hash()
     elsewhere = load_settings(
         overrides={
@@ -245,7 +248,7 @@ def test_the_hashed_configuration_holds_what_decides_and_nothing_else():
     assert load_settings(overrides={"symbols": "SPXSIM,COMPSIM"}).config_for_hash() == plain
 
 
-def test_the_run_specification_carries_limits_costs_and_sizing():
+def test_the_run_specification_carries_limits_costs_and_sizing() -> None:
     settings = load_settings(
         overrides={"execution.default_order_type": "limit", "execution.slippage_bps": "2.5"}
     )
@@ -258,12 +261,12 @@ def test_the_run_specification_carries_limits_costs_and_sizing():
 
 
 @given(st.decimals(min_value="0.01", max_value=10**12, places=2))
-def test_amounts_survive_the_way_through_text_exactly(amount):
+def test_amounts_survive_the_way_through_text_exactly(amount: Any) -> None:
     settings = load_settings(environ={"ALPHEC_BROKER__INITIAL_CASH": format(amount, "f")}, new_id=lambda: "a")
     assert settings.broker.initial_cash == amount
 
 
-def test_every_setting_has_a_variable_and_null_unsets_a_limit():
+def test_every_setting_has_a_variable_and_null_unsets_a_limit() -> None:
     assert variable_of("data.ib.port") == "ALPHEC_DATA__IB__PORT"
     assert load_settings(environ={"ALPHEC_RISK__MAX_DAILY_LOSS": "null"}).risk.max_daily_loss is None
     params = load_settings(environ={"ALPHEC_STRATEGY__PARAMS__FAST": "7"}).strategy.params

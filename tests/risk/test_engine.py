@@ -127,6 +127,21 @@ def test_open_buys_count_at_the_mark_once_it_has_risen(desk: MakeDesk) -> None:
     assert d.submit(d.order(16)) == ""
 
 
+def test_open_buys_keep_the_value_they_were_reserved_at_when_the_mark_falls(desk: MakeDesk) -> None:
+    d = desk(per_symbol_notional_cap=10_000)
+    d.submit(d.order(80, limit_price=Decimal(120)))
+    d.mark(50.0)
+    assert d.submit(d.order(10)) == "SYMBOL_NOTIONAL_CAP"
+    assert d.submit(d.order(8)) == ""
+
+
+def test_a_contract_multiplier_counts_in_what_open_orders_are_worth(desk: MakeDesk) -> None:
+    d = desk(multiplier="50", per_symbol_notional_cap=10_000)
+    assert d.submit(d.order(1)) == ""
+    assert d.submit(d.order(1)) == ""
+    assert d.submit(d.order(1)) == "SYMBOL_NOTIONAL_CAP"
+
+
 def test_a_contract_multiplier_counts_in_every_notional(desk: MakeDesk) -> None:
     d = desk(multiplier="50", max_order_notional=9_999)
     assert d.submit(d.order(2)) == "MAX_ORDER_NOTIONAL"

@@ -1,4 +1,3 @@
-# mypy: allow-untyped-calls
 """A few days of bars that are easy to reason about, and gateways over them."""
 
 from __future__ import annotations

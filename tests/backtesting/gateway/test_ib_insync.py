@@ -1,4 +1,3 @@
-# mypy: allow-untyped-calls
 """The real ib_insync against the gateway over real TCP."""
 
 from __future__ import annotations

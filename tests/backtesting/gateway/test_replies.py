@@ -1,4 +1,3 @@
-# mypy: allow-untyped-calls
 """What we send, read back by ib_insync's decoder and held against frames recorded from real gateways."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: allow-untyped-calls
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -135,6 +135,8 @@ class _TradingLink:
         While the market is closed there is nothing to poll for, so the sleep is longer, up to the next open.
         """
         if isinstance(self._clock, SteppedClock):
+            if not self._executor.manager.is_connected():
+                return True  # lost since the turn began: the next one makes a new session
             before = self._clock.now_ns()
             self._clock.advance_to(await self._executor.manager.session.current_time())
             return self._clock.now_ns() > before

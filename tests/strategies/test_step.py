@@ -1,0 +1,234 @@
+"""The step over real parts, with strategies that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from execution.clocks import timestamp
+from execution.errors import JournalError, NotConnectedError, OrderInDoubtError, OrderRejectedError
+from execution.events import KillSwitchEvent, StepProgress
+from execution.ledger import Ledger
+from execution.models import Bar, Fill, OrderRequest, OrderType, Side
+from execution.portfolio import LedgerPortfolio
+from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
+from strategies.base import StrategyParams
+from strategies.step import TradingStep, order_identity
+
+
+def buy(symbol: str = "AAA", quantity: int = 1, **more: Any) -> OrderRequest:
+    return OrderRequest(symbol, Decimal(quantity), OrderType.MARKET, Side.BUY, **more)
+
+
+class Scripted:
+    """A strategy that answers each bar from a function, and counts its calls."""
+
+    name = "scripted"
+    Params = StrategyParams
+
+    def __init__(self, answer: Callable[[Bar], Any]) -> None:
+        self.answer = answer
+        self.seen: list[str] = []
+        self.fills: list[Fill] = []
+
+    def on_bar(self, bar: Bar) -> Any:
+        self.seen.append(bar.symbol)
+        return self.answer(bar)
+
+    def on_fill(self, fill: Fill) -> None:
+        self.fills.append(fill)
+        if fill.symbol == "BAD":
+            raise RuntimeError("a bug")
+
+
+class Desk:
+    def __init__(self, answer: Callable[[Bar], Any] = lambda bar: buy(bar.symbol), **more: Any) -> None:
+        self.strategy = Scripted(answer)
+        self.engine = RecordingExecutionEngine()
+        self.portfolio = LedgerPortfolio(Ledger(cash=Decimal(1000)))
+        self.progress: list[StepProgress] = []
+        self.denied: set[str] = set()
+        risk = SimpleNamespace(validate=lambda order: None if order.symbol in self.denied else order)
+        self.step = TradingStep(
+            **{
+                "strategy": self.strategy,
+                "strategy_name": "scripted",
+                "portfolio": self.portfolio,
+                "risk_manager": risk,
+                "execution": self.engine,
+                "clock": FixedClock(),
+                "progress": [SimpleNamespace(on_step=self.progress.append)],
+                **more,
+            }
+        )
+
+    def run(self, *bars: Bar, replay: bool = False) -> Any:
+        return self.step.run(bars[0].end_ns, bars, replay=replay)
+
+
+def pair(close: float = 100.0) -> tuple[Bar, Bar]:
+    return bars_from_closes([close], "BBB")[0], bars_from_closes([close], "AAA")[0]
+
+
+def test_symbols_are_visited_in_order_and_orders_carry_ids_of_their_bar() -> None:
+    desk = Desk()
+    result = desk.run(*pair())
+    assert desk.strategy.seen == ["AAA", "BBB"]
+    assert list(desk.engine.orders) == [
+        "scripted-AAA-20180102T143100Z-1",
+        "scripted-BBB-20180102T143100Z-1",
+    ]
+    assert (result.done, result.halted) == (True, False)
+    assert (result.progress.proposed, result.progress.submitted, result.progress.index) == (2, 2, 1)
+    assert result.progress.close_to_submit == 0.0
+
+
+def test_ids_are_a_function_of_strategy_symbol_bar_and_count() -> None:
+    assert order_identity("s", "BRK B", 0, 2) == "s-BRK-B-19700101T000000Z-2"
+    first, second = Desk(lambda bar: [buy(), buy()]), Desk(lambda bar: [buy(), buy()])
+    for desk in (first, second):
+        desk.run(*pair())
+    assert list(first.engine.orders) == list(second.engine.orders)
+    assert len(first.engine.orders) == 4
+
+
+def test_a_bad_bar_is_left_out_and_the_others_go_on() -> None:
+    desk = Desk()
+    first, second = pair()
+    desk.run(replace(first, high=1.0), second)
+    assert desk.strategy.seen == ["AAA"]
+    assert desk.portfolio.mark("BBB") is None
+
+
+@pytest.mark.parametrize("wrong", [1 / 1, "text", [None], [buy(), 5]])
+def test_a_strategy_that_answers_nonsense_loses_its_bar_and_nothing_else(wrong: Any) -> None:
+    desk = Desk(lambda bar: wrong if bar.symbol == "AAA" else buy("BBB"))
+    result = desk.run(*pair())
+    assert result.done
+    assert [o.symbol for o in desk.engine.orders.values()] == ["BBB"]
+    assert result.progress.failed == 1
+
+
+def test_a_raising_strategy_never_stops_the_step() -> None:
+    def answer(bar: Bar) -> OrderRequest:
+        if bar.symbol == "AAA":
+            raise ZeroDivisionError
+        return buy(bar.symbol)
+
+    desk = Desk(answer)
+    assert desk.run(*pair()).progress.failed == 1
+    assert len(desk.engine.orders) == 1
+
+
+@pytest.mark.parametrize(
+    "problem", [NotConnectedError("gone"), OrderInDoubtError("?"), JournalError("disk full")]
+)
+def test_an_unfinished_step_goes_on_without_asking_the_strategy_twice(problem: Exception) -> None:
+    desk = Desk()
+    desk.engine.failure = problem
+    bars = pair()
+    assert not desk.run(*bars).done
+    assert desk.run(*bars).done
+    assert desk.strategy.seen == ["AAA", "BBB"]
+    assert len(desk.engine.orders) == 2
+    assert [p.index for p in desk.progress] == [1, 1]
+
+
+def test_a_finished_step_that_runs_again_sends_nothing() -> None:
+    desk = Desk()
+    bars = pair()
+    desk.run(*bars)
+    assert desk.run(*bars).progress.submitted == 0
+    assert desk.strategy.seen == ["AAA", "BBB"]
+
+
+def test_a_late_symbol_joins_its_step_even_while_that_is_unfinished() -> None:
+    desk = Desk()
+    late, early = pair()
+    desk.engine.failure = NotConnectedError("gone")
+    assert not desk.run(early).done
+    assert desk.run(early, late).done
+    assert desk.strategy.seen == ["AAA", "BBB"]
+    assert len(desk.engine.orders) == 2
+
+
+def test_a_symbol_traded_by_two_bars_of_one_step_gets_two_ids() -> None:
+    desk = Desk(lambda bar: buy("AAA"))
+    late, early = pair()
+    desk.run(early)
+    desk.run(late)
+    assert len(desk.engine.orders) == 2
+
+
+def test_the_proposals_of_a_step_that_was_overtaken_are_dropped() -> None:
+    desk = Desk()
+    desk.engine.failure = NotConnectedError("gone")
+    first, second = bars_from_closes([100, 101])
+    desk.run(first)
+    desk.run(second)
+    assert list(desk.engine.orders) == ["scripted-AAA-20180102T143200Z-1"]
+
+
+def test_replay_rebuilds_state_and_drops_proposals() -> None:
+    desk = Desk()
+    result = desk.run(*pair(), replay=True)
+    assert desk.strategy.seen == ["AAA", "BBB"]
+    assert desk.engine.orders == {}
+    assert result.progress.replayed
+    assert desk.portfolio.mark("AAA") == Decimal("100.0")
+
+
+def test_denials_refusals_and_failures_are_final_and_counted() -> None:
+    desk = Desk()
+    desk.denied = {"AAA"}
+    desk.engine.refuse_next()
+    assert desk.run(*pair()).progress.refused == 2
+    other = Desk()
+    other.engine.failure = OrderRejectedError("no")
+    result = other.run(*pair())
+    assert (result.done, result.progress.failed, result.progress.submitted) == (True, 1, 1)
+
+
+def test_fills_and_late_commissions_move_the_book_and_reach_the_strategy() -> None:
+    desk = Desk()
+    fill = Fill("f", "1", "BAD", Decimal(2), Decimal(10), Side.BUY, timestamp(1), Decimal(1))
+    desk.step.on_fill(fill)
+    desk.step.on_commission(replace(fill, commission=Decimal(3)))
+    desk.step.on_commission(replace(fill, commission=None))
+    assert desk.portfolio.cash == Decimal(1000 - 20 - 4)
+    assert desk.strategy.fills == [fill]
+    assert desk.run(*pair()).progress.fills == 1
+    desk.step.on_order_status(None)
+    desk.step.on_order_rejected(SimpleNamespace(client_order_id="x"), "why")
+
+
+def test_the_kill_switch_is_told_of_each_snapshot_and_halts() -> None:
+    snapshots: list[Any] = []
+    events: list[KillSwitchEvent] = []
+
+    class Switch:
+        tripped = False
+
+        def on_snapshot(self, snapshot: Any) -> KillSwitchEvent | None:
+            self.tripped = True
+            return KillSwitchEvent(snapshot.timestamp, Decimal(5), Decimal(4))
+
+    desk = Desk(kill_switch=Switch(), on_snapshot=snapshots.append, on_kill_switch=events.append)
+    assert desk.run(*pair()).halted
+    assert (len(snapshots), len(events)) == (1, 1)
+    assert not Desk().step.halted
+
+
+def test_a_receiver_of_progress_that_raises_stops_nothing() -> None:
+    def broken(_: StepProgress) -> None:
+        raise RuntimeError("a bug of a receiver")
+
+    told: list[StepProgress] = []
+    desk = Desk(progress=[SimpleNamespace(on_step=broken), SimpleNamespace(on_step=told.append)])
+    assert desk.run(*pair()).done
+    assert len(told) == 1

@@ -1,0 +1,209 @@
+"""A whole trader over the wire against the simulated gateway: killed, resumed, and dry."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtesting.gateway.testing import simulated_gateway
+from data.samples import sample_bars
+from execution.connection import IBKRConnectionManager
+from execution.errors import JournalLockedError
+from execution.events import StepProgress
+from execution.journal import SqliteJournal, read, verify
+from execution.models import Instrument
+from risk.limits import RiskLimits
+from strategies.live import LoopEnd
+from strategies.spec import RunSpec
+from strategies.trader import Trader, TraderOptions
+
+ACCOUNT = "DU0000001"
+FOLDER = sample_bars(end=dt.date(1999, 3, 12))
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing of the trader runs after it."""
+
+
+class KillAt:
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self, progress: StepProgress) -> None:
+        if not progress.replayed and progress.index == self.step:
+            raise KilledError
+
+
+def spec(**more: Any) -> RunSpec:
+    return RunSpec(
+        **{
+            "instruments": tuple(Instrument(symbol) for symbol in sorted(FOLDER.series)),
+            "timeframe": FOLDER.timeframe,
+            "strategy": "ma_crossover",
+            "params": {"fast": 2, "slow": 4},
+            **more,
+        }
+    )
+
+
+class Run:
+    """Traders, one after the other, on one gateway and one journal."""
+
+    def __init__(self, port: int, path: Path, **options: Any) -> None:
+        self.port = port
+        self.path = path
+        self.spec = options.pop("spec", spec())
+        self.options = options
+        self.trader: Trader | None = None
+
+    async def trade(self, kill: KillAt | None = None, stop_after: int | None = None) -> LoopEnd | None:
+        journal = SqliteJournal(self.path, lambda: 7)
+        manager = IBKRConnectionManager("127.0.0.1", self.port, 1, throttled=False, timeout=10)
+        options = TraderOptions(
+            **{
+                "account": ACCOUNT,
+                "lockstep": True,
+                "release_absent": True,
+                "warmup": "1 Y",
+                "poll_interval_seconds": 0.01,
+                "started": {"run_id": "r"},
+                **self.options,
+            }
+        )
+        trader = self.trader = Trader(self.spec, manager, journal, FOLDER.clock, options)
+        submit = trader.step.run
+
+        def watched(end_ns: int, bars: Any, *, replay: bool = False) -> Any:
+            result = submit(end_ns, bars, replay=replay)
+            if kill:
+                kill(result.progress)
+            if stop_after == result.progress.index:
+                trader.stop()
+            return result
+
+        trader.step.run = watched  # type: ignore[method-assign]
+        try:
+            end = await trader.run()
+            if end is not LoopEnd.STOPPED:
+                await trader.close_session()
+        except KilledError:
+            # What was held and not committed is lost with the process.
+            journal._pending.clear()
+            return None
+        else:
+            return end
+        finally:
+            await manager.disconnect()
+            journal.close()
+
+    def book(self) -> dict[str, Any]:
+        """Orders, executions, commissions and the closing book, without what differs between sessions."""
+        orders, fills, fees, closed, snapshots = [], {}, {}, {}, {}
+        for event in read(self.path):
+            body = event.body
+            if event.kind == "order_submitted":
+                orders.append((body["client_order_id"], body["quantity"], body["trading_time"]))
+            elif event.kind == "fill":
+                fills[body["fill_id"]] = (body["price"], body["quantity"], body["time"])
+                if body["commission"] is not None:
+                    fees[body["fill_id"]] = body["commission"]
+            elif event.kind == "commission":
+                fees[body["fill_id"]] = body["commission"]
+            elif event.kind == "snapshot":
+                snapshots[body["trading_time"]] = body
+            elif event.kind == "session_closed":
+                closed = body
+        return {"orders": orders, "fills": fills, "fees": fees, "closed": closed, "snapshots": snapshots}
+
+
+async def undisturbed(path: Path) -> dict[str, Any]:
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, path)
+        assert await run.trade() is LoopEnd.COMPLETED
+        return run.book()
+
+
+async def test_a_trader_killed_again_and_again_ends_with_the_books_of_one_that_never_was(
+    tmp_path: Path,
+) -> None:
+    expected = await undisturbed(tmp_path / "whole.db")
+    assert len(expected["fills"]) >= 4
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "broken.db")
+        for step in (1, 6, 7, 13, 20, 21, 33):
+            assert await run.trade(KillAt(step)) is None
+        assert await run.trade() is LoopEnd.COMPLETED
+        assert run.book() == expected
+        assert verify(run.path).ok
+        book = run.trader.portfolio
+        assert {s: f"{h.quantity:f}" for s, h in book.ledger.holdings.items() if h.quantity} == expected[
+            "closed"
+        ]["positions"]
+        assert Decimal(expected["closed"]["cash"]) == round(book.cash, 2)
+
+
+async def test_a_trader_that_was_stopped_goes_on_where_it_stood(tmp_path: Path) -> None:
+    expected = await undisturbed(tmp_path / "whole.db")
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "stopped.db")
+        assert await run.trade(stop_after=15) is LoopEnd.STOPPED
+        assert await run.trade() is LoopEnd.COMPLETED
+        assert run.book() == expected
+
+
+async def test_a_lost_session_in_the_middle_is_mended_without_a_trace_in_the_books(tmp_path: Path) -> None:
+    expected = await undisturbed(tmp_path / "whole.db")
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "cut.db")
+        cut = []
+
+        def sever(progress: StepProgress) -> None:
+            if progress.index in (9, 22) and not progress.replayed and progress.index not in cut:
+                cut.append(progress.index)
+                run.trader.executor.manager.session._ib.client.conn.transport.abort()
+
+        assert await run.trade(sever) is LoopEnd.COMPLETED  # type: ignore[arg-type]
+        assert cut == [9, 22]
+        assert run.trader.executor.manager.epoch == 3
+        found = run.book()
+        assert found["closed"] == expected["closed"]
+        assert found["fills"] == expected["fills"]
+
+
+async def test_a_second_trader_on_the_same_journal_is_refused(tmp_path: Path) -> None:
+    held = SqliteJournal(tmp_path / "journal.db", lambda: 7)
+    with pytest.raises(JournalLockedError):
+        await Run(1, tmp_path / "journal.db").trade()
+    held.close()
+
+
+async def test_a_dry_run_trades_nothing_at_the_broker(tmp_path: Path) -> None:
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "dry.db", dry_run=True)
+        assert await run.trade() is LoopEnd.COMPLETED
+        found = run.book()
+        assert found["orders"]
+        assert found["fills"] == {}
+        assert found["closed"]["positions"] == {}
+        assert all(e.body["dry_run"] for e in read(run.path) if e.kind == "order_submitted")
+
+
+async def test_the_kill_switch_halts_the_trader_and_is_recorded_once(tmp_path: Path) -> None:
+    limits = RiskLimits(max_daily_loss=Decimal("0.01"))
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "halted.db", spec=spec(limits=limits))
+        assert await run.trade() is LoopEnd.HALTED
+        assert await run.trade() is LoopEnd.HALTED
+        assert [e.kind for e in read(run.path)].count("kill_switch") == 1
+
+
+async def test_the_loop_ends_at_the_given_moment(tmp_path: Path) -> None:
+    series = next(iter(FOLDER.series.values()))
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "until.db", until_ns=int(series.end_ns[9]))
+        assert await run.trade() is LoopEnd.COMPLETED
+        assert run.trader.orchestrator.last_end_ns == int(series.end_ns[9])

@@ -26,6 +26,10 @@ class ExecutionEngine(ABC):
             It may have been sent; the caller must not go on as if the bar were done.
         """
 
+    def known(self, client_order_id: str) -> Order | None:  # noqa: ARG002 - the default knows nothing
+        """Return the order that was recorded under this id and may have been sent; None if there is none."""
+        return None
+
 
 class BrokerAdapter(ABC):
     """A broker, seen without its wire."""

@@ -239,6 +239,13 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             raise
         return entry.order()
 
+    def known(self, client_order_id: str) -> Order | None:
+        """Return the order that was recorded under this id and may have been sent; None if there is none."""
+        entry = self.blotter.entries.get(client_order_id)
+        if entry is None or (entry.status is OrderStatus.NOT_SENT and not self.dry_run):
+            return None
+        return entry.order()
+
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
         """Record an order that was denied before it came here; once, however often the step is run."""
         name = request.client_order_id or ""

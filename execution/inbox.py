@@ -128,11 +128,12 @@ class Inbox:
         fill = change.fill
         if not change.late_commission:
             self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
-            if self._validator:
-                self._validator.on_fill(fill)
-            self._release_if_over(fill.client_order_id)
         for handler in self._handlers:
             self._guard(handler, "on_commission" if change.late_commission else "on_fill", fill)
+        if self._validator and not change.late_commission:
+            # After the book: in between the size counts twice, never not at all.
+            self._validator.on_fill(fill)
+            self._release_if_over(fill.client_order_id)
 
     def _release_if_over(self, client_order_id: str | None) -> None:
         entry = self.blotter.entries.get(client_order_id or "")

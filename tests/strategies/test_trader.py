@@ -92,6 +92,7 @@ class Run:
                 await trader.close_session()
         except KilledError:
             # What was held and not committed is lost with the process.
+            manager.audit = None
             journal._pending.clear()
             return None
         else:

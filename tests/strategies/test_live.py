@@ -27,8 +27,7 @@ class Feed:
         self.broken: set[str] = set()
 
     def completed_bars(self, symbol: str, timeframe: str, after_ns: int) -> Sequence[Bar]:
-        done = [b for b in self.bars.get(symbol, []) if after_ns < b.end_ns <= self.clock.ns]
-        return done
+        return [b for b in self.bars.get(symbol, []) if after_ns < b.end_ns <= self.clock.ns]
 
     def latest_completed_bar(self, symbol: str, timeframe: str) -> Bar | None:
         if symbol in self.broken:

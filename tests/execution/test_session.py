@@ -1,0 +1,74 @@
+"""Requests with end marks over the real ib_insync, against the simulated gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from backtesting.gateway.testing import simulated_gateway
+from data.samples import sample_bars
+from execution.connection import IBKRConnectionManager
+from execution.errors import BrokerUnavailableError
+from execution.models import Bar, Instrument
+
+FOLDER = sample_bars(["SPXSIM"], end=dt.date(1999, 1, 20))
+
+
+@pytest.fixture
+async def manager():
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        made = IBKRConnectionManager(port=gateway.port, throttled=False, timeout=5)
+        await made.connect()
+        yield made
+        await made.disconnect()
+
+
+async def test_bars_come_as_history_and_then_as_each_session_ends(manager) -> None:
+    seen: list[Bar] = []
+    manager.on_bar = seen.append
+    session = manager.session
+    now, history = await session.subscribe_bars(
+        Instrument("SPXSIM"), FOLDER.timeframe, FOLDER.clock, duration="1 Y"
+    )
+    assert [bar for bar in history if bar.end_ns <= now] == []
+    await session.current_time()
+    times = [await session.current_time() for _ in range(3)]
+    expected = list(FOLDER.series["SPXSIM"])
+    finished = [bar for bar in seen if bar.end_ns in times]
+    assert [bar.close for bar in finished[-3:]] == [bar.close for bar in expected[: len(times)]][-3:]
+    assert times == sorted(set(times))
+
+
+async def test_requests_of_one_kind_take_turns(manager) -> None:
+    session = manager.session
+    answers = await asyncio.gather(*(session.positions() for _ in range(3)))
+    assert answers == [[], [], []]
+    summary = await session.account_summary()
+    assert summary["TotalCashValue"] == 1_000_000
+    assert await session.completed_orders() == []
+    await asyncio.gather(session.open_orders(), session.executions())
+
+
+async def test_contracts_are_described_and_unknown_ones_are_not(manager) -> None:
+    assert len(await manager.session.contract_details(Instrument("SPXSIM"))) == 1
+    assert await manager.session.contract_details(Instrument("NONE")) == []
+
+
+async def test_a_refused_request_fails_with_the_code_it_was_given(manager) -> None:
+    with pytest.raises(BrokerUnavailableError, match="200"):
+        await manager.session.subscribe_bars(
+            Instrument("NONE"), FOLDER.timeframe, FOLDER.clock, duration="1 Y"
+        )
+
+
+async def test_a_warning_does_not_fail_a_request(rig, broker) -> None:
+    r = rig()
+    await r.manager.connect()
+    request = r.manager.session.next_order_id
+    broker.executions = [broker.error(request, 2174, "no zone named"), broker.error(request, 10167)]
+    await r.manager.session.executions()
+    broker.executions = [broker.error(request + 1, 162, "no data")]
+    with pytest.raises(BrokerUnavailableError, match="162"):
+        await r.manager.session.executions()

@@ -1,0 +1,124 @@
+"""Fields out and facts in."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import ib_insync
+import pytest
+
+from execution.clocks import utc_ns
+from execution.errors import InvalidOrderError, NumberFormatError
+from execution.evidence import ErrorSeen, OrderStatusSeen
+from execution.ibkr.translate import (
+    parse_time,
+    to_completed,
+    to_contract,
+    to_evidence,
+    to_wire_order,
+)
+from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
+from execution.testing import START
+
+ZONE = "America/New_York"
+AAA = Instrument("AAA", tick=Decimal("0.05"), lot=Decimal(10))
+
+
+def request(kind: OrderType = OrderType.STOP_LIMIT, quantity: str = "20", limit: str = "100.05"):
+    return OrderRequest(
+        "AAA",
+        Decimal(quantity),
+        kind,
+        Side.SELL,
+        Decimal(limit) if kind.needs_limit else None,
+        Decimal("99.5") if kind.needs_stop else None,
+        TimeInForce.GTC,
+        "DU1",
+        "o-1",
+        outside_rth=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (OrderType.MARKET, "MKT"),
+        (OrderType.LIMIT, "LMT"),
+        (OrderType.STOP, "STP"),
+        (OrderType.STOP_LIMIT, "STP LMT"),
+    ],
+)
+def test_an_order_is_spelt_as_tws_expects_it(kind: OrderType, name: str) -> None:
+    order = to_wire_order(request(kind), AAA, 7)
+    assert (order.orderType, order.action, order.totalQuantity, order.tif) == (name, "SELL", 20, "GTC")
+    assert (order.orderRef, order.account, order.orderId, order.outsideRth) == ("o-1", "DU1", 7, True)
+    assert order.lmtPrice == (100.05 if kind.needs_limit else ib_insync.Order().lmtPrice)
+    assert order.auxPrice == (99.5 if kind.needs_stop else ib_insync.Order().auxPrice)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "limit", "named"),
+    [("25", "100.05", "quantity"), ("20", "100.01", "limit price")],
+)
+def test_sizes_and_prices_off_their_grid_are_refused(quantity: str, limit: str, named: str) -> None:
+    with pytest.raises(InvalidOrderError, match=named):
+        to_wire_order(request(quantity=quantity, limit=limit), AAA, 7)
+
+
+def test_a_number_that_a_float_cannot_spell_is_refused() -> None:
+    fine = Instrument("AAA", tick=Decimal("0.00000001"), lot=Decimal(10))
+    with pytest.raises(InvalidOrderError, match="exactly"):
+        to_wire_order(request(limit="0.00000001"), fine, 7)
+
+
+def test_a_contract_carries_what_identifies_it() -> None:
+    contract = to_contract(Instrument("AAA", con_id=5, primary_exchange="ARCA"))
+    assert (contract.symbol, contract.conId, contract.primaryExchange) == ("AAA", 5, "ARCA")
+
+
+def test_times_are_read_with_and_without_their_zone() -> None:
+    expected = utc_ns(START)
+    for text in ("20180102 09:30:00 US/Eastern", "20180102  09:30:00", "20180102-14:30:00"):
+        assert parse_time(text, ZONE) == expected
+
+
+@pytest.mark.parametrize("text", ["", "20180102", "20181302 09:30:00", "20180102 09:30:00 Mars/Base", "x-y"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(NumberFormatError):
+        parse_time(text, ZONE)
+
+
+def status(filled: str = "3") -> list[str]:
+    return ["3", "7", "Submitted", filled, "7", "0", "107", "0", "0", "1", "locate", "0"]
+
+
+def test_messages_become_facts() -> None:
+    assert to_evidence(status(), ZONE) == OrderStatusSeen(
+        7, 1, 107, "Submitted", Decimal(3), Decimal(7), "locate"
+    )
+    assert to_evidence(["4", "2", "-1", "1100", "gone"], ZONE) == ErrorSeen(-1, 1100, "gone")
+    assert to_evidence(["59", "1", "a.01", "1.7976931348623157E308", "USD"], ZONE) is None
+    assert to_evidence(["8", "anything"], ZONE) is None
+
+
+@pytest.mark.parametrize("filled", ["", "nan", "1e400", "three"])
+def test_an_unreadable_number_is_an_error_and_never_a_zero(filled: str) -> None:
+    with pytest.raises(NumberFormatError):
+        to_evidence(status(filled), ZONE)
+
+
+def test_an_execution_with_an_unknown_side_is_an_error() -> None:
+    fields = [""] * 30
+    fields[0], fields[18] = "11", "HELD"
+    with pytest.raises(NumberFormatError, match="HELD"):
+        to_evidence(fields, ZONE)
+
+
+@pytest.mark.parametrize(("sent", "read"), [(10.0, 10), (0.5, Decimal("0.5")), (1.7976931348623157e308, 0)])
+def test_a_completed_order_tells_its_filled_size_unset_is_none(sent: float, read: Decimal) -> None:
+    trade = SimpleNamespace(
+        order=ib_insync.Order(permId=5, orderRef="o-1", filledQuantity=sent),
+        orderStatus=SimpleNamespace(status="Cancelled"),
+    )
+    assert to_completed(trade).filled == read

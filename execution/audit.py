@@ -128,6 +128,10 @@ class AuditLogger:
         """Record the proof that an order never reached the broker."""
         self._append("order_released", client_order_id=client_order_id, evidence=evidence)
 
+    def log_doubt(self, client_order_id: str, reason: str) -> None:
+        """Record that an order's fate is not known; no fact of the broker says so, hence its own record."""
+        self._append("order_doubted", client_order_id=client_order_id, reason=reason)
+
     def log_reconciling(self) -> None:
         """Mark the start of a new session: order ids of the one before mean nothing after this."""
         self._append("reconciling")

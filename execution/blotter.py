@@ -207,12 +207,6 @@ class Blotter:
         """Take note that an order's fate is not known."""
         return self._move(self.entries[client_order_id], OrderStatus.UNKNOWN, reason)
 
-    def recall(self, client_order_id: str, status: OrderStatus, reason: str | None) -> None:
-        """Take a status from the journal, which also knows what no fact of the broker tells."""
-        entry = self.entries.get(client_order_id)
-        if entry is not None:
-            self._move(entry, status, reason)
-
     def new_session(self) -> None:
         """Forget the order ids of the session before: they may be given to other orders."""
         self._by_session_id = {}

@@ -423,6 +423,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         except TimeoutError:
             why = f"no answer from the broker within {self._acknowledgement_timeout:g} s"
             self._ready_epoch = 0
+            self.audit.log_doubt(entry.client_order_id, why)
             self.inbox.deliver(self.blotter.doubted(entry.client_order_id, why))
             raise AcknowledgementTimeoutError(
                 f"order {entry.client_order_id}: {why}; its state is UNKNOWN, do not send it again",

@@ -116,6 +116,7 @@ class Reconciler:
                 result.released.append(name)
                 continue
             why = self._doubt(entry)
+            self._audit.log_doubt(name, why)
             self._inbox.deliver(self._inbox.blotter.doubted(name, why))
             result.in_doubt[name] = why
 

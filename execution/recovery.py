@@ -11,7 +11,7 @@ from execution.blotter import Blotter, Change, Entry, Filled, merged, request_fr
 from execution.events import RiskDecision
 from execution.evidence import from_body
 from execution.journal import JournalEvent
-from execution.models import ZERO, Fill, OrderRequest, OrderStatus
+from execution.models import ZERO, Fill, OrderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,8 @@ def _fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
             blotter.submitted(_entry(body))
         case "order_released":
             blotter.released(body["client_order_id"], body["evidence"])
-        case "order_status":
-            # Facts rebuilt it already, save what no fact tells: an answer that did not come.
-            blotter.recall(body["client_order_id"], OrderStatus(body["new"]), body["reason"])
+        case "order_doubted":
+            blotter.doubted(body["client_order_id"], body["reason"])
         case "reconciling":
             blotter.new_session()
         case "connection" if body["event"] == "connected":

@@ -362,6 +362,7 @@ def test_replaying_the_journal_rebuilds_the_same_blotter(groups: list[list[Evide
             inbox.take(fact)
         inbox.close(barrier=True)
         if data.draw(st.booleans()):
+            audit.log_doubt("o-2", "no answer")
             inbox.deliver(live.doubted("o-2", "no answer"))
     rebuilt = Blotter()
     recovered = recover(journal.events(), rebuilt)

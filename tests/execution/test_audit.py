@@ -1,0 +1,65 @@
+"""What the audit trail holds."""
+
+from __future__ import annotations
+
+import inspect
+from decimal import Decimal
+
+from execution.audit import AuditLogger
+from execution.clocks import SteppedClock, timestamp
+from execution.events import KillSwitchEvent
+from execution.journal import MemoryJournal
+from execution.ledger import Ledger
+from execution.models import Fill, OrderRequest, OrderStatus, OrderType, Side
+from execution.portfolio import LedgerPortfolio
+from execution.testing import RecordingExecutionEngine
+
+
+def test_the_methods_take_what_was_asked_for() -> None:
+    expected = {
+        "log_order_submitted": ["request", "order"],
+        "log_order_status_change": ["order", "old_status"],
+        "log_fill": ["fill"],
+        "log_order_cancelled": ["order_id", "reason"],
+        "log_connection_event": ["event", "details"],
+    }
+    for name, arguments in expected.items():
+        found = inspect.signature(getattr(AuditLogger, name)).parameters
+        assert [p for p in found if p != "self"][: len(arguments)] == arguments
+        assert all(found[p].default is not inspect.Parameter.empty for p in list(found)[1 + len(arguments) :])
+
+
+def test_every_record_is_plain_and_correlated_by_client_order_id() -> None:
+    journal = MemoryJournal(lambda: 7)
+    audit = AuditLogger(journal, SteppedClock(5))
+    request = OrderRequest("AAA", Decimal("1.50"), OrderType.MARKET, Side.BUY, client_order_id="o-1")
+    order = RecordingExecutionEngine().submit(request)
+    fill = Fill(
+        "o-1-1", "1", "AAA", Decimal(1), Decimal("10.5"), Side.BUY, timestamp(3), client_order_id="o-1"
+    )
+    audit.log_order_submitted(request, order)
+    audit.log_order_status_change(order, OrderStatus.PENDING)
+    audit.log_fill(fill)
+    audit.log_late_commission(fill, "e")
+    audit.log_order_cancelled("o-1", "asked for")
+    audit.commit()
+    assert {e.body["client_order_id"] for e in journal.events()} == {"o-1"}
+    submitted, _, filled, *_ = journal.events()
+    assert (submitted.body["quantity"], filled.body["price"], filled.body["time"]) == ("1.50", "10.5", 3)
+    assert filled.body["commission"] is None
+
+
+def test_the_book_the_kill_switch_and_the_connection_are_recorded() -> None:
+    journal = MemoryJournal(lambda: 7)
+    audit = AuditLogger(journal, SteppedClock(5))
+    portfolio = LedgerPortfolio(Ledger(cash=Decimal(100)))
+    portfolio.ledger.apply(Fill("f", "1", "AAA", Decimal(2), Decimal(10), Side.BUY, timestamp(3)))
+    audit.log_snapshot(portfolio.snapshot(9))
+    assert list(journal.events()) == []
+    audit.log_kill_switch(KillSwitchEvent(timestamp(9), Decimal(5), Decimal(4)))
+    audit.log_connection_event("connected", {"port": 1})
+    snapshot, kill, connection = journal.events()
+    assert snapshot.body["cash"] == "80"
+    assert Decimal(snapshot.body["positions"][0]["average_cost"]) == 10
+    assert kill.body == {"trading_time": 9, "loss": "5", "limit": "4"}
+    assert connection.body == {"event": "connected", "details": {"port": 1}}

@@ -1,0 +1,75 @@
+"""Groups of facts: durable first, told afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from execution.audit import AuditLogger
+from execution.blotter import Blotter, Entry
+from execution.clocks import SteppedClock
+from execution.errors import JournalError
+from execution.evidence import ErrorSeen, ExecutionSeen, OpenOrderSeen
+from execution.inbox import Inbox
+from execution.journal import SqliteJournal, read
+from execution.models import OrderRequest, OrderType, Side
+from execution.testing import RecordingHandler
+
+
+def execution(ref: str = "o-1") -> ExecutionSeen:
+    return ExecutionSeen("a.01", 5, 1, 105, ref, "", "AAA", "BUY", Decimal(10), Decimal(100), 1)
+
+
+@pytest.fixture
+def parts(tmp_path: Path):
+    journal = SqliteJournal(tmp_path / "journal.db", lambda: 7)
+    journal._db.execute("PRAGMA busy_timeout=0")
+    blotter, handler = Blotter(), RecordingHandler()
+    request = OrderRequest("AAA", Decimal(10), OrderType.MARKET, Side.BUY, client_order_id="o-1")
+    blotter.submitted(Entry(request, 5, 1))
+    yield journal, Inbox(blotter, AuditLogger(journal, SteppedClock(1)), None, [handler]), handler
+    journal.close()
+
+
+def test_nothing_is_told_before_it_is_durable_and_nothing_is_lost(parts) -> None:
+    journal, inbox, handler = parts
+    blocker = sqlite3.connect(journal.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    inbox.take(execution())
+    for _ in range(2):  # also when the second close has nothing new
+        with pytest.raises(JournalError):
+            inbox.close()
+        assert handler.names() == []
+        assert inbox.net == {}
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    inbox.close()
+    assert handler.names() == ["fill", "status"]
+    assert [e.kind for e in read(journal.path)] == ["broker_message", "fill", "order_status"]
+    assert inbox.net == {"AAA": Decimal(10)}
+
+
+def test_facts_of_others_are_recorded_and_told_to_nobody(parts) -> None:
+    journal, inbox, handler = parts
+    inbox.take(execution("somebody"))
+    inbox.take(ErrorSeen(-1, 2104, "fine"))
+    inbox.close()
+    assert handler.names() == []
+    assert [e.kind for e in journal.events()] == ["broker_message", "broker_message"]
+
+
+def test_an_empty_close_writes_nothing(parts) -> None:
+    journal, inbox, _ = parts
+    inbox.close(barrier=True)
+    assert journal.last_seq == 0
+
+
+def test_references_of_open_orders_are_collected_per_listing(parts) -> None:
+    _, inbox, _ = parts
+    inbox.take(OpenOrderSeen(5, 1, 105, "o-1", "", "AAA", "BUY", Decimal(10)))
+    assert inbox.open_references == {"o-1"}
+    inbox.forget_open_orders()
+    assert inbox.open_references == set()

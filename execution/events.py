@@ -33,7 +33,7 @@ class ConnectionEventHandler(Protocol):
     """Receives changes of the connection to the broker."""
 
     def on_connected(self) -> None:
-        """Take note that a session stands and is reconciled."""
+        """Take note that a session stands; orders may be sent once it is reconciled."""
 
     def on_disconnected(self) -> None:
         """Take note that the session is gone."""

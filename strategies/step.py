@@ -201,7 +201,12 @@ class TradingStep:
 
     def on_order_rejected(self, order: Order, reason: str) -> None:
         """Report an order that the broker refused."""
-        self._log.warning("order rejected by the broker", order=order.client_order_id, reason=reason)
+        self._log.warning(
+            "order rejected by the broker",
+            symbol=order.symbol,
+            correlation_id=order.client_order_id,
+            reason=reason,
+        )
 
     def on_fill(self, fill: Fill) -> None:
         """Book an execution and tell the strategy."""
@@ -265,38 +270,37 @@ class TradingStep:
     def _submit_pending(self, tally: _Tally) -> bool:
         while self._pending:
             request = self._pending[0]
+            log = self._log.bind(
+                symbol=request.symbol,
+                bar_end=str(timestamp(self._end)),
+                correlation_id=request.client_order_id,
+            )
             try:
-                if self._execution.known(request.client_order_id or "") is not None:
-                    # The step runs again, after a restart or a doubt: rules judge an order once.
-                    tally.approved += 1
-                    tally.submitted += 1
-                    self._pending.pop(0)
-                    continue
-                approved = self._risk.validate(request)
-                if approved is None:
-                    tally.refused += 1
-                else:
-                    tally.approved += 1
-                    self._execution.submit(approved)
-                    tally.submitted += 1
+                self._submit(request, tally)
             except RiskCheckError as refusal:
                 tally.refused += 1
-                self._log.info(
-                    "order refused by risk",
-                    order=request.client_order_id,
-                    rule=refusal.rule,
-                    why=str(refusal),
-                )
+                log.info("order refused by risk", rule=refusal.rule, why=str(refusal))
             except (NotConnectedError, OrderInDoubtError, JournalError) as problem:
-                self._log.warning("step not done", order=request.client_order_id, why=str(problem))
+                log.warning("step not done", why=str(problem))
                 return False
             except ExecutionError as problem:
                 tally.failed += 1
-                self._log.error(
-                    "order failed", order=request.client_order_id, code=problem.code, why=str(problem)
-                )
+                log.error("order failed", code=problem.code, why=str(problem))
             self._pending.pop(0)
         return True
+
+    def _submit(self, request: OrderRequest, tally: _Tally) -> None:
+        # The step may run again, after a restart or a doubt: the rules judge an order once.
+        if self._execution.known(request.client_order_id or "") is None:
+            approved = self._risk.validate(request)
+            if approved is None:
+                tally.refused += 1
+                return
+            tally.approved += 1
+            self._execution.submit(approved)
+        else:
+            tally.approved += 1
+        tally.submitted += 1
 
 
 def _as_list(answer: OrderRequest | Iterable[OrderRequest] | None) -> list[OrderRequest]:

@@ -29,7 +29,7 @@ from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
 from execution.ledger import Holding, Ledger
-from execution.models import Instrument, PortfolioSnapshot
+from execution.models import Bar, Instrument, PortfolioSnapshot
 from execution.numbers import format_decimal
 from execution.portfolio import LedgerPortfolio
 from execution.recovery import Recovered
@@ -90,7 +90,7 @@ class _TradingLink:
         self._options = options
         self._subscribed_epoch = 0
         self._woken = asyncio.Event()
-        executor.manager.on_bar = bars.on_bar
+        executor.manager.on_bar = self._on_bar
 
     async def ensure(self) -> None:
         """Connect, subscribe and reconcile if that is needed."""
@@ -142,7 +142,12 @@ class _TradingLink:
             return self._clock.now_ns() > before
         with suppress(TimeoutError):  # nobody woke it: the pause is over
             await asyncio.wait_for(self._woken.wait(), self._pause())
+        self._woken.clear()
         return True
+
+    def _on_bar(self, bar: Bar) -> None:
+        self._bars.on_bar(bar)
+        self.wake()
 
     def _pause(self) -> float:
         poll = self._options.poll_interval_seconds

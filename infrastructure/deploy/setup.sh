@@ -14,6 +14,16 @@ has_venv() { "$1" -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
 find_python() {
     local version name candidate lame=""
+    if [ -n "${PYTHON:-}" ]; then  # the one that was asked for, or none
+        for version in 3.11 3.12 3.13; do
+            if fits "$PYTHON" "$version" && has_venv "$PYTHON"; then
+                printf '%s\n' "$PYTHON"
+                return 0
+            fi
+        done
+        say "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13 with the venv module"
+        return 1
+    fi
     for version in 3.11 3.12 3.13; do
         while IFS= read -r candidate; do
             [ -n "$candidate" ] && fits "$candidate" "$version" || continue
@@ -23,7 +33,6 @@ find_python() {
             fi
             lame="$candidate"
         done < <(
-            [ -z "${PYTHON:-}" ] || printf '%s\n' "$PYTHON"
             for name in "python$version" python3 python; do type -aP "$name" || true; done
             ls -d "$HOME"/.pyenv/versions/"$version"*/bin/python 2>/dev/null || true
             ls -d /opt/homebrew/bin/python"$version" /usr/local/bin/python"$version" 2>/dev/null || true

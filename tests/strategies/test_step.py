@@ -204,7 +204,7 @@ def test_fills_and_late_commissions_move_the_book_and_reach_the_strategy() -> No
     assert desk.strategy.fills == [fill]
     assert desk.run(*pair()).progress.fills == 1
     desk.step.on_order_status(None)
-    desk.step.on_order_rejected(SimpleNamespace(client_order_id="x"), "why")
+    desk.step.on_order_rejected(SimpleNamespace(client_order_id="x", symbol="AAA"), "why")
 
 
 def test_the_kill_switch_is_told_of_each_snapshot_and_halts() -> None:

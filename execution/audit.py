@@ -141,6 +141,10 @@ class AuditLogger:
         self._append("reconciled", **facts)
         self.journal.commit()
 
+    def now_ns(self) -> int:
+        """Return the trading time that records are stamped with."""
+        return self._clock.now_ns()
+
     def log_barrier(self) -> None:
         """Mark that everything before this belongs to the step at the trading clock's time."""
         self._append("barrier", trading_time=self._clock.now_ns())

@@ -43,6 +43,7 @@ _LIVE = {
     "Submitted": OrderStatus.SUBMITTED,
     "PendingCancel": OrderStatus.PENDING_CANCEL,
 }
+_MOST_EARLY_COMMISSIONS = 10_000
 _CANCELLED = ("Cancelled", "ApiCancelled")
 _ASSUMED_DEAD = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 
@@ -71,7 +72,15 @@ class External:
     evidence: Evidence
 
 
-Change = StatusChanged | Filled | External
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """The broker corrected an execution that is already booked."""
+
+    order: Order
+    reason: str
+
+
+Change = StatusChanged | Filled | External | Corrected
 
 
 @dataclass(slots=True)
@@ -180,11 +189,13 @@ class Blotter:
     ) -> None:
         self.client_id = client_id
         self.entries: dict[str, Entry] = {}
-        self._classify = classify_code
+        self.classify = classify_code
         self._by_perm: dict[int, Entry] = {}
         self._by_session_id: dict[int, Entry] = {}
         self._by_execution: dict[str, tuple[Entry, _Execution]] = {}
         self._early_commissions: dict[str, CommissionSeen] = {}
+        self.corrected: dict[str, str] = {}
+        """Orders whose booked executions the broker has corrected, with what it changed."""
         self.last_order_id = 0
 
     # -- our own acts ------------------------------------------------------------------------------
@@ -304,9 +315,7 @@ class Blotter:
         if known is not None and known.correction >= correction:
             return []
         if known is not None:
-            # A correction changes what is already booked: it is reported, and reconciliation shows the break.
-            known.correction, known.quantity, known.price = correction, seen.quantity, seen.price
-            return [External(seen)]
+            return self._correction(entry, known, correction, seen)
         execution = _Execution(
             len(entry.executions) + 1, seen.exec_id, correction, seen.quantity, seen.price, seen.time
         )
@@ -322,10 +331,24 @@ class Blotter:
             changes += self._move(entry, OrderStatus.PARTIALLY_FILLED)
         return changes
 
+    def _correction(
+        self, entry: Entry, known: _Execution, correction: int, seen: ExecutionSeen
+    ) -> list[Change]:
+        """Take a correction; what is already booked differs from now on, which a person has to settle."""
+        reason = (
+            f"execution {seen.exec_id} corrected from {known.quantity} at {known.price} "
+            f"to {seen.quantity} at {seen.price}"
+        )
+        known.correction, known.quantity, known.price = correction, seen.quantity, seen.price
+        self.corrected[entry.client_order_id] = reason
+        return [Corrected(entry.order(), reason)]
+
     def _commission(self, seen: CommissionSeen) -> list[Change]:
         found = self._by_execution.get(seen.exec_id)
         if found is None:
             self._early_commissions[seen.exec_id] = seen
+            if len(self._early_commissions) > _MOST_EARLY_COMMISSIONS:  # those of other clients' executions
+                del self._early_commissions[next(iter(self._early_commissions))]
             return []
         entry, execution = found
         if execution.commission is not None:
@@ -334,7 +357,7 @@ class Blotter:
         return [Filled(entry.fill(execution), seen.exec_id, late_commission=True)]
 
     def _error(self, entry: Entry, seen: ErrorSeen) -> list[Change]:
-        meaning = self._classify(seen.code)
+        meaning = self.classify(seen.code)
         text = f"{seen.code}: {seen.text}"
         if meaning is CodeClass.REJECTS_NEW:
             if entry.status.is_final:

@@ -65,6 +65,8 @@ class IBKRConnectionManager:
         self.epoch = 0
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_data: Callable[[], None] = lambda: None
+        self.on_session: Callable[[], None] = lambda: None
+        self.first_id: Callable[[], int] = lambda: 0
         self.on_bar: Callable[[Bar], None] = lambda _: None
         self._timeout = timeout
         self._max_attempts = max(1, reconnect_max_attempts)
@@ -144,9 +146,10 @@ class IBKRConnectionManager:
             time_zone=self._time_zone,
         )
         session.timeout = self._timeout
-        await session.open(self.host, self.port, self.client_id)
+        await session.open(self.host, self.port, self.client_id, first_id=self.first_id())
         self._session = session
         self.epoch += 1
+        self.on_session()
         self._tell("connected", {"host": self.host, "port": self.port, "client_id": self.client_id})
 
     # The receivers are set after the manager is built, so the session calls through these.

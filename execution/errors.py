@@ -56,6 +56,12 @@ class NotConnectedError(ExecutionError, ConnectionError):
     code = "NOT_CONNECTED"
 
 
+class PacingError(NotConnectedError):
+    """The messages TWS takes in a second are used up; nothing was sent. Try again a second later."""
+
+    code = "PACING"
+
+
 class NotReadyError(NotConnectedError):
     """Connected, but orders and positions are not reconciled yet; nothing was sent. Wait, then retry."""
 

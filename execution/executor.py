@@ -19,6 +19,7 @@ from execution.audit import AuditLogger
 from execution.blotter import Blotter, Entry
 from execution.broker import BrokerAdapter, ExecutionEngine
 from execution.clocks import IdFactory, SystemClock, TradingClock, random_id, timestamp
+from execution.codes import CodeClass
 from execution.connection import IBKRConnectionManager
 from execution.errors import (
     AcknowledgementTimeoutError,
@@ -75,6 +76,8 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         Do everything but the socket write, audited as such.
     grouped
         Hold inbound facts until `close_inbox`, instead of applying them packet by packet.
+    quarantine
+        See `Reconciler`.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         release_absent: bool = False,
         dry_run: bool = False,
         grouped: bool = False,
+        quarantine: float = 6.0,
         new_id: IdFactory = random_id,
     ) -> None:
         if risk_check_callback is not None:
@@ -109,7 +113,12 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         self.grouped = grouped
         self._new_id = new_id
         self._reconciler = Reconciler(
-            self.inbox, self.audit, release_absent=release_absent or dry_run, account=account
+            self.inbox,
+            self.audit,
+            release_absent=release_absent or dry_run,
+            account=account,
+            security_types={symbol: i.security_type for symbol, i in self._instruments.items()},
+            quarantine=quarantine,
         )
         self._ready_epoch = 0
         self._frozen_epoch = 0
@@ -117,9 +126,12 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         self._refusals: dict[str, tuple[OrderRequest, RiskDecision]] = {}
         self._answers = _Answers()
         self.inbox.add_handler(self._answers)
+        self._unanswered: dict[str, float] = {}
         self._log = structlog.get_logger("executor")
         connection_manager.on_evidence = self._take
         connection_manager.on_data = self._on_data
+        connection_manager.on_session = self._on_session
+        connection_manager.first_id = lambda: self.blotter.last_order_id + 1
 
     # -- start and recovery -------------------------------------------------------------------------------
 
@@ -163,6 +175,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         """Compare orders and positions with the broker's; open the way for submissions if they agree."""
         session = self.manager.session
         epoch, interruptions, session.undecodable = self.manager.epoch, self._interruptions, 0
+        self._unanswered.clear()
         result = await self._reconciler.run(session)
         if result.agrees:
             if interruptions == self._interruptions:  # else what was asked before it may be out of date
@@ -174,12 +187,14 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
     @property
     def is_ready(self) -> bool:
-        """Whether orders may be sent: connected, reconciled, and nothing unreadable since."""
+        """Whether orders may be sent: connected, reconciled, and nothing questionable since."""
         return (
             not self.is_frozen
             and self.manager.is_connected()
             and self._ready_epoch == self.manager.epoch
             and self.manager.session.undecodable == 0
+            and not self.blotter.corrected
+            and not self._overdue()
         )
 
     @property
@@ -211,6 +226,11 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             account=order.account or self._account,
         )
         known = self._stored(request)
+        if request.client_order_id in self.inbox.foreign_references:
+            raise OrderInDoubtError(
+                f"the broker has an order {request.client_order_id} that this journal knows nothing of; "
+                "nothing was sent. Use the journal that sent it, or another id"
+            )
         if known is not None and (known.status is not OrderStatus.NOT_SENT or self.dry_run):
             return known.order()
         self._require_ready()
@@ -237,6 +257,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         except NotConnectedError:
             self._give_up(entry, "the session was gone before the write")
             raise
+        self._unanswered[entry.client_order_id] = asyncio.get_running_loop().time()
         return entry.order()
 
     def known(self, client_order_id: str) -> Order | None:
@@ -330,7 +351,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
                 now,
                 account=p.account,
             )
-            for p in await self.manager.session.positions()
+            for p in await self._reconciler.positions(self.manager.session)
         ]
 
     async def open_orders(self) -> list[Order]:
@@ -433,15 +454,51 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
     def _take(self, evidence: Evidence) -> None:
         self.inbox.take(evidence)
-        if isinstance(evidence, ErrorSeen) and evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
+        if isinstance(evidence, ErrorSeen):
+            self._weigh(evidence)
+
+    def _weigh(self, evidence: ErrorSeen) -> None:
+        """Make a reconciliation due where an error leaves open what stands at the broker."""
+        if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
             # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
             self._ready_epoch = 0
             self._interruptions += 1
             self._frozen_epoch = self.manager.epoch if evidence.code in _FREEZING_CODES else 0
 
+        entry = self.blotter.find(str(evidence.request_id)) if evidence.request_id > 0 else None
+        if entry is None or entry.status.is_final:
+            return
+        meaning = self.blotter.classify(evidence.code)
+        if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
+            meaning is CodeClass.REJECTS_NEW and entry.acknowledged
+        ):
+            self._ready_epoch = 0
+
+    def _overdue(self) -> bool:
+        """Whether an order was written and got no answer within the deadline."""
+        for name in [name for name in self._unanswered if self._answered(name)]:
+            del self._unanswered[name]
+        if not self._unanswered:
+            return False
+        waited = asyncio.get_running_loop().time() - min(self._unanswered.values())
+        return waited > self._acknowledgement_timeout
+
+    def _answered(self, client_order_id: str) -> bool:
+        return self.blotter.entries[client_order_id].status is not OrderStatus.PENDING
+
+    def _on_session(self) -> None:
+        self.audit.log_reconciling()
+        self.blotter.new_session()
+
     def _on_data(self) -> None:
-        if not self.grouped:
+        if self.grouped:
+            return
+        try:
             self.inbox.close()
+        except JournalError as error:
+            # Nothing is lost: the facts are kept, and nothing is submitted until a commit succeeds.
+            self._ready_epoch = 0
+            self._log.error("what the broker said could not be made durable", why=str(error))
 
 
 class _Answers:

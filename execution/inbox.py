@@ -13,9 +13,9 @@ from decimal import Decimal
 import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Change, External, Filled, StatusChanged, merged
+from execution.blotter import Blotter, Change, Corrected, External, Filled, StatusChanged, merged
 from execution.events import OrderEventHandler
-from execution.evidence import ErrorSeen, Evidence, OpenOrderSeen
+from execution.evidence import Evidence, OpenOrderSeen
 from execution.models import ZERO, OrderStatus
 from execution.validators import PreTradeValidator
 
@@ -29,6 +29,8 @@ class Inbox:
         Signed quantity by symbol that our executions amount to.
     open_references
         Client order ids seen in open orders since the last `forget_open_orders`.
+    foreign_references
+        Order references seen at the broker that this journal knows nothing of.
     failures
         Number of handler calls that raised.
     """
@@ -43,6 +45,7 @@ class Inbox:
         self.blotter = blotter
         self.net: dict[str, Decimal] = {}
         self.open_references: set[str] = set()
+        self.foreign_references: set[str] = set()
         self.failures = 0
         self.fills_since_barrier = False
         self._audit = audit
@@ -61,6 +64,11 @@ class Inbox:
         if isinstance(evidence, OpenOrderSeen) and evidence.order_ref:
             self.open_references.add(evidence.order_ref)
         self._waiting.append(evidence)
+
+    def note_reference(self, order_ref: str) -> None:
+        """Remember a reference that is in use at the broker and unknown to this journal."""
+        if order_ref and order_ref not in self.blotter.entries:
+            self.foreign_references.add(order_ref)
 
     def forget_open_orders(self) -> None:
         """Start a new listing of open orders."""
@@ -109,8 +117,11 @@ class Inbox:
 
     def _tell(self, change: Change) -> None:
         if isinstance(change, External):
-            if not isinstance(change.evidence, ErrorSeen):
-                self._log.warning("not one of our orders", fact=str(change.evidence))
+            self.note_reference(getattr(change.evidence, "order_ref", ""))
+            self._log.warning("not one of our orders", fact=str(change.evidence))
+            return
+        if isinstance(change, Corrected):
+            self._log.error("execution corrected; the book holds the old figures", what=change.reason)
             return
         if isinstance(change, Filled):
             self._tell_fill(change)

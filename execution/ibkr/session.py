@@ -20,7 +20,7 @@ import structlog
 
 from execution.clocks import NANOS
 from execution.codes import CodeClass, classify
-from execution.errors import BrokerUnavailableError, ExecutionError, NotConnectedError
+from execution.errors import BrokerUnavailableError, ExecutionError, NotConnectedError, PacingError
 from execution.evidence import CompletedOrderSeen, ErrorSeen, Evidence
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar, read_history, read_update
@@ -29,6 +29,7 @@ from execution.numbers import parse_integer, parse_wire_decimal
 from execution.timeframes import Timeframe
 
 _MARKET_DATA_LOST = 1101
+_KEPT_FOR_CANCELS = 5
 _SUMMARY_TAGS = "NetLiquidation,TotalCashValue"
 
 
@@ -55,6 +56,7 @@ class BrokerPosition:
     symbol: str
     quantity: Decimal
     average_cost: Decimal
+    security_type: str = "STK"
 
 
 class IBSession:
@@ -109,8 +111,11 @@ class IBSession:
 
     # -- life ----------------------------------------------------------------------------------------
 
-    async def open(self, host: str, port: int, client_id: int) -> None:
+    async def open(self, host: str, port: int, client_id: int, *, first_id: int = 0) -> None:
         """Connect and shake hands.
+
+        Requests and orders share one sequence of numbers, and errors come by number: it starts at `first_id`
+        at the least, so that a request's error is never taken for that of an earlier session's order.
 
         Raises
         ------
@@ -126,6 +131,7 @@ class IBSession:
                 f"no session with TWS or the gateway at {host}:{port} as client {client_id}: {detail}; check "
                 "that it runs, that its API port is this one, and that no other program uses this client id"
             ) from error
+        self._ib.client.updateReqId(first_id)
 
     def close(self) -> None:
         """Close the connection."""
@@ -158,19 +164,36 @@ class IBSession:
         self._ib.client.updateReqId(order_id + 1)
         self._ib.placeOrder(translate.to_contract(instrument), order)
 
-    def require_open_lane(self) -> None:
-        """Raise `NotConnectedError` unless a message would leave at once, not wait in a queue."""
+    def require_open_lane(self, *, reserve: int = _KEPT_FOR_CANCELS) -> None:
+        """Raise unless a message would leave at once, not wait in a queue that a lost connection empties.
+
+        Parameters
+        ----------
+        reserve
+            Messages of this second that are left for others.
+
+        Raises
+        ------
+        NotConnectedError
+            If there is no session; nothing was sent.
+        PacingError
+            If the messages of this second are used up; nothing was sent.
+        """
         if not self.is_open:
             raise NotConnectedError("there is no session with the broker; nothing was sent")
-        if self._ib.client._msgQ:
-            raise NotConnectedError(
-                "messages wait behind the pacing limit; nothing was sent, try again shortly"
+        client = self._ib.client
+        if not client.MaxRequests:
+            return
+        since = asyncio.get_running_loop().time() - client.RequestsInterval
+        recent = sum(1 for sent in client._timeQ if sent >= since)
+        if client._msgQ or recent >= client.MaxRequests - reserve:
+            raise PacingError(
+                f"{recent} messages went out within a second, TWS takes 50; nothing was sent, try again"
             )
 
     def cancel(self, order_id: int) -> None:
         """Ask for the cancellation of one of this client's orders."""
-        if not self.is_open:
-            raise NotConnectedError("there is no session with the broker; the cancel was not sent")
+        self.require_open_lane(reserve=0)
         self._ib.client.cancelOrder(order_id, "")
 
     # -- requests -------------------------------------------------------------------------------------
@@ -202,7 +225,7 @@ class IBSession:
             quantity = parse_wire_decimal(row[14], name="position")
             if quantity:
                 cost = parse_wire_decimal(row[15], name="average cost") or Decimal(0)
-                found.append(BrokerPosition(row[2], row[4], quantity, cost))
+                found.append(BrokerPosition(row[2], row[4], quantity, cost, row[5]))
         return found
 
     async def account_summary(self, account: str | None = None) -> dict[str, Decimal]:
@@ -351,8 +374,10 @@ class IBSession:
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
-        lock = self._locks[key]
-        async with lock:
+        if key[-1].isdigit():  # a request with a number of its own
+            yield
+            return
+        async with self._locks[key]:
             yield
 
     async def _within(self, answer: Awaitable[Any], name: str) -> Any:

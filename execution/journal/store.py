@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,7 +150,9 @@ class SqliteJournal(MemoryJournal):
             self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._db.in_transaction:
+            with suppress(
+                sqlite3.Error
+            ):  # where the disk is gone the rollback fails too; the first error counts
                 self._db.execute("ROLLBACK")
             raise JournalError(
                 f"journal {self.path} cannot be written: {error}; no order is sent until it can"

@@ -185,7 +185,7 @@ class Rig:
         self.clock = SteppedClock(int(START.value))
         self.journal = SqliteJournal(path, self.clock.now_ns)
         self.handler = RecordingHandler()
-        manager_options = {
+        manager_options: dict[str, Any] = {
             name: options.pop(name) for name in ("readonly", "timeout", "handlers") if name in options
         }
         audit = AuditLogger(self.journal, self.clock)
@@ -203,6 +203,7 @@ class Rig:
                 "handlers": [self.handler],
                 "account": ACCOUNT,
                 "acknowledgement_timeout": 5.0,
+                "quarantine": 0.0,
                 **options,
             },
         )

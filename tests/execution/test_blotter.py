@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from execution.audit import AuditLogger
 from execution.blotter import (
     Blotter,
+    Corrected,
     Entry,
     External,
     Filled,
@@ -105,10 +106,10 @@ def test_pending_submit_does_not_take_back_an_acknowledgement() -> None:
 
 
 def test_fills_before_their_status_and_after_it_come_to_the_same() -> None:
-    facts = [executed("a.01", 4), executed("b.01", 6), status("Filled", 10)]
+    facts: list[Evidence] = [executed("a.01", 4), executed("b.01", 6), status("Filled", 10)]
     for order in (facts, facts[::-1]):
         seen = fold(blotter(), opened(), *order)
-        assert (seen.status, seen.filled, seen.awaits_executions) == (S.FILLED, 10, False)
+        assert (seen.status, seen.filled, seen.awaits_executions) == (S.FILLED, Decimal(10), False)
 
 
 def test_status_filled_without_executions_keeps_the_order_open() -> None:
@@ -131,7 +132,7 @@ def test_a_correction_replaces_and_is_reported_and_an_older_one_is_ignored() -> 
     made = blotter()
     made.apply(executed("a.01", 10))
     changes = made.apply(executed("a.02", 8))
-    assert [type(change) for change in changes] == [External]
+    assert [type(change) for change in changes] == [Corrected]
     assert made.apply(executed("a.01", 10)) == []
     assert made.entries["o-1"].filled == 8
 
@@ -145,12 +146,12 @@ def test_a_commission_may_come_before_with_or_long_after_its_execution() -> None
     assert early.apply(paid("a.01")) == []
     (filled, _) = early.apply(executed("a.01"))
     assert isinstance(filled, Filled)
-    assert (filled.fill.commission, filled.late_commission) == (1, False)
+    assert (filled.fill.commission, filled.late_commission) == (Decimal(1), False)
     late = blotter()
     late.apply(executed("a.01"))
     (change,) = late.apply(paid("a.01"))
     assert isinstance(change, Filled)
-    assert (change.fill.commission, change.late_commission) == (1, True)
+    assert (change.fill.commission, change.late_commission) == (Decimal(1), True)
     assert late.apply(paid("a.01", "2")) == []
 
 
@@ -158,12 +159,12 @@ def test_a_commission_in_the_same_group_is_told_with_its_fill() -> None:
     made = blotter()
     changes = [*made.apply(executed("a.01", 4)), *made.apply(paid("a.01"))]
     fills = [change for change in merged(changes) if isinstance(change, Filled)]
-    assert [(f.fill.commission, f.late_commission) for f in fills] == [(1, False)]
+    assert [(f.fill.commission, f.late_commission) for f in fills] == [(Decimal(1), False)]
 
 
 def test_a_late_fill_after_a_cancel_counts() -> None:
     partial = fold(blotter(), opened(), status("Cancelled"), executed("a.01", 4))
-    assert (partial.status, partial.filled) == (S.CANCELLED, 4)
+    assert (partial.status, partial.filled) == (S.CANCELLED, Decimal(4))
     full = fold(blotter(), opened(), status("Cancelled"), executed("a.01", 10))
     assert full.status is S.FILLED
 
@@ -261,7 +262,7 @@ def test_a_completed_order_is_found_by_its_reference() -> None:
 
 def test_the_average_price_weighs_executions_by_size() -> None:
     order = fold(blotter(), executed("a.01", 4, "100"), executed("b.01", 6, "110")).order()
-    assert (order.average_fill_price, order.remaining_quantity) == (106, 0)
+    assert (order.average_fill_price, order.remaining_quantity) == (Decimal(106), ZERO)
     assert [f.fill_id for f in fold(blotter(), executed("a.01", 4)).fills()] == ["o-1-1"]
 
 
@@ -277,7 +278,15 @@ _prices = st.decimals("0.01", "99999", places=2)
     tif=st.sampled_from(TimeInForce),
     outside=st.booleans(),
 )
-def test_a_request_survives_the_journal(kind, side, quantity, limit, stop, tif, outside) -> None:
+def test_a_request_survives_the_journal(
+    kind: OrderType,
+    side: Side,
+    quantity: int,
+    limit: Decimal,
+    stop: Decimal,
+    tif: TimeInForce,
+    outside: bool,
+) -> None:
     request = OrderRequest(
         "AAA",
         Decimal(quantity),
@@ -348,7 +357,9 @@ _ANYTHING: list[Evidence] = [
 
 @settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from(_ANYTHING), max_size=8), max_size=6), st.data())
-def test_replaying_the_journal_rebuilds_the_same_blotter(groups: list[list[Evidence]], data) -> None:
+def test_replaying_the_journal_rebuilds_the_same_blotter(
+    groups: list[list[Evidence]], data: st.DataObject
+) -> None:
     journal = MemoryJournal(lambda: 1)
     audit = AuditLogger(journal, SteppedClock(1))
     live = Blotter(client_id=1)

@@ -31,4 +31,4 @@ def test_a_code_has_its_class(code: int, meaning: CodeClass) -> None:
 
 
 def test_the_table_can_be_replaced() -> None:
-    assert Blotter(lambda code: CodeClass.PACING)._classify(201) is CodeClass.PACING
+    assert Blotter(lambda code: CodeClass.PACING).classify(201) is CodeClass.PACING

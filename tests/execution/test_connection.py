@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from execution.connection import IBKRConnectionManager
 from execution.errors import BrokerUnavailableError, NotConnectedError
 from execution.events import ConnectionEventHandler, OrderEventHandler
 from execution.testing import RecordingHandler
+
+if TYPE_CHECKING:
+    from .conftest import MakeRig, ScriptedBroker
 
 
 class Broken:
@@ -24,7 +28,9 @@ def test_the_recording_handler_honours_both_protocols() -> None:
     assert isinstance(RecordingHandler(), ConnectionEventHandler)
 
 
-async def test_receivers_are_told_of_connection_and_loss_even_if_one_raises(rig, broker) -> None:
+async def test_receivers_are_told_of_connection_and_loss_even_if_one_raises(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     handler = RecordingHandler()
     r = rig(handlers=[])
     r.manager.add_handler(Broken())
@@ -62,7 +68,9 @@ async def test_tries_are_repeated_with_growing_pauses_and_then_given_up() -> Non
         _ = manager.session
 
 
-async def test_a_gateway_that_never_answers_the_handshake_is_no_session(rig, broker) -> None:
+async def test_a_gateway_that_never_answers_the_handshake_is_no_session(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.mute = {"71"}
     handler = RecordingHandler()
     r = rig(timeout=0.1, handlers=[handler])
@@ -71,7 +79,9 @@ async def test_a_gateway_that_never_answers_the_handshake_is_no_session(rig, bro
     assert handler.events == []
 
 
-async def test_a_request_cut_off_by_the_loss_of_the_session_fails(rig, broker) -> None:
+async def test_a_request_cut_off_by_the_loss_of_the_session_fails(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.manager.connect()
     session = r.manager.session
@@ -92,7 +102,7 @@ async def test_a_request_cut_off_by_the_loss_of_the_session_fails(rig, broker) -
         await session.positions()
 
 
-async def test_order_ids_start_where_the_gateway_says(rig, broker) -> None:
+async def test_order_ids_start_where_the_gateway_says(rig: MakeRig, broker: ScriptedBroker) -> None:
     broker.next_id = 77
     r = rig()
     await r.manager.connect()

@@ -8,16 +8,19 @@ import pytest
 
 from execution import errors
 
-CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
+CLASSES: list[type] = [
+    c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__
+]
 
 
 def test_codes_are_unique_and_every_class_says_what_it_means() -> None:
-    codes = [c.code for c in CLASSES]
-    assert len(set(codes)) == len(codes)
+    codes: list[str] = []
     for c in CLASSES:
         assert issubclass(c, errors.ExecutionError)
+        codes.append(c.code)
         assert c.__doc__
         assert "." in c.__doc__
+    assert len(set(codes)) == len(codes)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sqlite3
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,12 +22,16 @@ from execution.errors import (
     NotReadyError,
     OrderInDoubtError,
     OrderRejectedError,
+    PacingError,
     RiskCheckError,
     UnknownOrderError,
 )
 from execution.events import RiskDecision
 from execution.executor import IBKROrderExecutor
 from execution.models import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
+
+if TYPE_CHECKING:
+    from .conftest import MakeRig, ScriptedBroker
 
 
 def buy(name: str | None = "o-1", quantity: str = "10", **more: Any) -> OrderRequest:
@@ -76,7 +81,9 @@ def test_the_interface_is_the_one_that_was_asked_for() -> None:
     assert issubclass(IBKROrderExecutor, BrokerAdapter)
 
 
-async def test_an_order_is_submitted_acknowledged_filled_and_told(rig, broker) -> None:
+async def test_an_order_is_submitted_acknowledged_filled_and_told(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     order = await r.executor.submit_order(buy())
     assert (order.status, order.order_id) == (OrderStatus.SUBMITTED, str(1000 + int(broker.placed[0][1])))
@@ -94,7 +101,7 @@ async def test_an_order_is_submitted_acknowledged_filled_and_told(rig, broker) -
     assert await r.executor.get_order_status(done.order_id) == done
 
 
-async def test_the_intent_is_durable_before_a_byte_is_sent(rig, broker) -> None:
+async def test_the_intent_is_durable_before_a_byte_is_sent(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig()
     await r.executor.ensure_ready()
     seen: list[list[str]] = []
@@ -111,7 +118,9 @@ async def test_the_intent_is_durable_before_a_byte_is_sent(rig, broker) -> None:
     assert seen[0][-1] == "order_submitted"
 
 
-async def test_nothing_is_written_to_the_socket_while_the_journal_is_dead(rig, broker) -> None:
+async def test_nothing_is_written_to_the_socket_while_the_journal_is_dead(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     validator = Ledger()
     r = rig(validator=validator)
     await r.executor.ensure_ready()
@@ -131,7 +140,9 @@ async def test_nothing_is_written_to_the_socket_while_the_journal_is_dead(rig, b
     assert len(broker.placed) == 1
 
 
-async def test_the_same_id_returns_the_stored_order_and_another_body_is_refused(rig, broker) -> None:
+async def test_the_same_id_returns_the_stored_order_and_another_body_is_refused(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     first = await r.executor.submit_order(buy())
     assert await r.executor.submit_order(buy()) == first
@@ -140,12 +151,12 @@ async def test_the_same_id_returns_the_stored_order_and_another_body_is_refused(
     assert len(broker.placed) == 1
 
 
-async def test_a_request_without_id_gets_one(rig) -> None:
+async def test_a_request_without_id_gets_one(rig: MakeRig) -> None:
     r = rig(new_id=lambda: "o-made")
     assert (await r.executor.submit_order(buy(None))).client_order_id == "o-made"
 
 
-async def test_a_refusal_is_audited_stored_and_sends_nothing(rig, broker) -> None:
+async def test_a_refusal_is_audited_stored_and_sends_nothing(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig(validator=Ledger(limit=5))
     with pytest.raises(RiskCheckError) as refused:
         await r.executor.submit_order(buy())
@@ -162,7 +173,7 @@ async def test_a_refusal_is_audited_stored_and_sends_nothing(rig, broker) -> Non
     assert broker.placed == []
 
 
-async def test_a_refusal_told_by_the_risk_manager_stands_for_the_same_order(rig) -> None:
+async def test_a_refusal_told_by_the_risk_manager_stands_for_the_same_order(rig: MakeRig) -> None:
     r = rig()
     await r.executor.ensure_ready()
     r.executor.record_refusal(buy(), RiskDecision(False, "LIMIT", "too much"))
@@ -170,14 +181,16 @@ async def test_a_refusal_told_by_the_risk_manager_stands_for_the_same_order(rig)
         r.executor.submit(buy())
 
 
-async def test_a_callback_that_says_no_refuses(rig, broker) -> None:
+async def test_a_callback_that_says_no_refuses(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig(risk_check_callback=lambda request: request.quantity < 5)
     with pytest.raises(RiskCheckError):
         await r.executor.submit_order(buy())
     assert (await r.executor.submit_order(buy("o-2", "4"))).status is OrderStatus.SUBMITTED
 
 
-async def test_a_read_only_connection_sends_no_order_and_no_cancel(rig, broker) -> None:
+async def test_a_read_only_connection_sends_no_order_and_no_cancel(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig(readonly=True)
     with pytest.raises(RiskCheckError) as refused:
         await r.executor.submit_order(buy())
@@ -187,7 +200,7 @@ async def test_a_read_only_connection_sends_no_order_and_no_cancel(rig, broker) 
     assert broker.placed == []
 
 
-async def test_a_size_that_the_wire_cannot_carry_is_refused_before_anything_is_recorded(rig) -> None:
+async def test_a_size_that_the_wire_cannot_carry_is_refused_before_anything_is_recorded(rig: MakeRig) -> None:
     r = rig()
     await r.executor.ensure_ready()
     with pytest.raises(InvalidOrderError, match="quantity"):
@@ -195,7 +208,7 @@ async def test_a_size_that_the_wire_cannot_carry_is_refused_before_anything_is_r
     assert "order_submitted" not in r.kinds()
 
 
-async def test_no_session_means_nothing_sent(rig) -> None:
+async def test_no_session_means_nothing_sent(rig: MakeRig) -> None:
     r = rig()
     with pytest.raises(NotConnectedError):
         r.executor.submit(buy())
@@ -204,7 +217,9 @@ async def test_no_session_means_nothing_sent(rig) -> None:
         r.executor.submit(buy())
 
 
-async def test_a_broker_reject_of_a_new_order_raises_with_its_reason(rig, broker) -> None:
+async def test_a_broker_reject_of_a_new_order_raises_with_its_reason(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.on_place = lambda order_id, ref: [broker.error(order_id, 201, "margin")]
     r = rig(validator=(validator := Ledger()))
     with pytest.raises(OrderRejectedError, match="201: margin"):
@@ -214,7 +229,9 @@ async def test_a_broker_reject_of_a_new_order_raises_with_its_reason(rig, broker
 
 
 @pytest.mark.parametrize("code", [10349, 161, 110, 201, 103, 105, 399, 2109, 10148, 202])
-async def test_a_code_on_an_acknowledged_order_does_not_end_it(rig, broker, code: int) -> None:
+async def test_a_code_on_an_acknowledged_order_does_not_end_it(
+    rig: MakeRig, broker: ScriptedBroker, code: int
+) -> None:
     r = rig()
     await r.executor.submit_order(buy())
     broker.say(broker.error(int(broker.placed[0][1]), code))
@@ -222,7 +239,9 @@ async def test_a_code_on_an_acknowledged_order_does_not_end_it(rig, broker, code
     assert (await r.executor.get_order_status("o-1")).status is OrderStatus.SUBMITTED
 
 
-async def test_a_code_nobody_knows_makes_the_order_unknown_until_it_is_asked_about(rig, broker) -> None:
+async def test_a_code_nobody_knows_makes_the_order_unknown_until_it_is_asked_about(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.executor.submit_order(buy())
     order_id = int(broker.placed[0][1])
@@ -234,7 +253,9 @@ async def test_a_code_nobody_knows_makes_the_order_unknown_until_it_is_asked_abo
     assert (await r.executor.get_order_status("o-1")).status is OrderStatus.SUBMITTED
 
 
-async def test_a_missing_acknowledgement_carries_the_unknown_order_and_closes_the_way(rig, broker) -> None:
+async def test_a_missing_acknowledgement_carries_the_unknown_order_and_closes_the_way(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.on_place = lambda order_id, ref: []
     r = rig(acknowledgement_timeout=0.02, validator=(validator := Ledger()))
     with pytest.raises(TimeoutError) as late:
@@ -258,7 +279,9 @@ async def test_a_missing_acknowledgement_carries_the_unknown_order_and_closes_th
     assert again.executor.orders()[0].status is OrderStatus.SUBMITTED
 
 
-async def test_an_order_never_acknowledged_is_released_only_where_that_is_opted_for(rig, broker) -> None:
+async def test_an_order_never_acknowledged_is_released_only_where_that_is_opted_for(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.on_place = lambda order_id, ref: []
     r = rig()
     await r.executor.ensure_ready()
@@ -280,7 +303,9 @@ async def test_an_order_never_acknowledged_is_released_only_where_that_is_opted_
     assert ids[0] < ids[1]
 
 
-async def test_an_acknowledged_order_that_vanished_is_never_released(rig, broker) -> None:
+async def test_an_acknowledged_order_that_vanished_is_never_released(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig(release_absent=True)
     await r.executor.submit_order(buy())
     await r.shut()
@@ -289,7 +314,9 @@ async def test_an_acknowledged_order_that_vanished_is_never_released(rig, broker
         await again.executor.ensure_ready()
 
 
-async def test_after_a_lost_socket_it_reconciles_and_duplicates_nothing(rig, broker) -> None:
+async def test_after_a_lost_socket_it_reconciles_and_duplicates_nothing(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.executor.submit_order(buy())
     order_id = int(broker.placed[0][1])
@@ -307,7 +334,7 @@ async def test_after_a_lost_socket_it_reconciles_and_duplicates_nothing(rig, bro
     assert r.manager.epoch == 2
 
 
-async def test_a_position_break_refuses(rig, broker) -> None:
+async def test_a_position_break_refuses(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig()
     await r.executor.ensure_ready()
     broker.positions = [("AAA", "7", "100")]
@@ -319,7 +346,7 @@ async def test_a_position_break_refuses(rig, broker) -> None:
         await r.executor.ensure_ready()
 
 
-async def test_the_opening_book_is_adopted_once(rig, broker) -> None:
+async def test_the_opening_book_is_adopted_once(rig: MakeRig, broker: ScriptedBroker) -> None:
     broker.positions = [("AAA", "7", "100.25"), ("BBB", "-3", "50")]
     r = rig()
     await r.executor.ensure_ready()
@@ -329,6 +356,7 @@ async def test_the_opening_book_is_adopted_once(rig, broker) -> None:
             "BBB": {"quantity": "-3", "average_cost": "50"},
         },
         "cash": "1000000",
+        "trading_time": r.clock.now_ns(),
     }
     held = {p.symbol: p.quantity for p in await r.executor.get_positions()}
     assert held == {"AAA": 7, "BBB": -3}
@@ -338,14 +366,18 @@ async def test_the_opening_book_is_adopted_once(rig, broker) -> None:
     assert again.kinds().count("opening") == 1
 
 
-async def test_an_account_without_cash_figure_is_not_taken_as_empty(rig, broker) -> None:
+async def test_an_account_without_cash_figure_is_not_taken_as_empty(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.cash = None
     with pytest.raises(BrokerUnavailableError, match="cash"):
         await rig().executor.ensure_ready()
 
 
 @pytest.mark.parametrize("request_kind", ["16", "99", "7", "61", "62"])
-async def test_an_answer_that_does_not_come_concludes_nothing(rig, broker, request_kind: str) -> None:
+async def test_an_answer_that_does_not_come_concludes_nothing(
+    rig: MakeRig, broker: ScriptedBroker, request_kind: str
+) -> None:
     broker.mute = {request_kind}
     r = rig(timeout=0.2)
     with pytest.raises(BrokerUnavailableError):
@@ -355,7 +387,7 @@ async def test_an_answer_that_does_not_come_concludes_nothing(rig, broker, reque
     assert not r.manager.is_connected()  # a late end mark must not answer the next request
 
 
-async def test_1100_freezes_and_1102_needs_a_reconciliation(rig, broker) -> None:
+async def test_1100_freezes_and_1102_needs_a_reconciliation(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig()
     await r.executor.ensure_ready()
     broker.say(broker.error(-1, 1100))
@@ -379,7 +411,9 @@ async def test_1100_freezes_and_1102_needs_a_reconciliation(rig, broker) -> None
     assert r.manager.session.market_data_lost
 
 
-async def test_a_freeze_during_a_reconciliation_is_not_forgotten(rig, broker) -> None:
+async def test_a_freeze_during_a_reconciliation_is_not_forgotten(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.manager.connect()
     broker.executions = [broker.error(-1, 1100), broker.error(-1, 1102)]
@@ -390,7 +424,7 @@ async def test_a_freeze_during_a_reconciliation_is_not_forgotten(rig, broker) ->
     assert r.executor.is_ready
 
 
-async def test_an_unreadable_message_forces_a_reconciliation(rig, broker) -> None:
+async def test_an_unreadable_message_forces_a_reconciliation(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig()
     await r.executor.ensure_ready()
     broker.say(broker.execution(1, "e.01", shares="many"))
@@ -401,7 +435,9 @@ async def test_an_unreadable_message_forces_a_reconciliation(rig, broker) -> Non
     assert (await r.executor.submit_order(buy())).status is OrderStatus.SUBMITTED
 
 
-async def test_status_filled_without_executions_keeps_the_order_and_its_reservation(rig, broker) -> None:
+async def test_status_filled_without_executions_keeps_the_order_and_its_reservation(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig(validator=(validator := Ledger()))
     await r.executor.submit_order(buy())
     order_id = int(broker.placed[0][1])
@@ -418,7 +454,9 @@ async def test_status_filled_without_executions_keeps_the_order_and_its_reservat
     assert validator.held == {}
 
 
-async def test_a_cancel_that_reports_more_filled_than_is_known_keeps_the_reservation(rig, broker) -> None:
+async def test_a_cancel_that_reports_more_filled_than_is_known_keeps_the_reservation(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig(validator=(validator := Ledger()))
     await r.executor.submit_order(buy())
     order_id = int(broker.placed[0][1])
@@ -437,7 +475,9 @@ async def test_a_cancel_that_reports_more_filled_than_is_known_keeps_the_reserva
     assert (order.status, order.filled_quantity) == (OrderStatus.CANCELLED, 4)
 
 
-async def test_an_order_taken_as_never_sent_that_turns_out_working_is_reserved_again(rig, broker) -> None:
+async def test_an_order_taken_as_never_sent_that_turns_out_working_is_reserved_again(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.on_place = lambda order_id, ref: []
     r = rig(release_absent=True, validator=(validator := Ledger()))
     await r.executor.ensure_ready()
@@ -452,7 +492,9 @@ async def test_an_order_taken_as_never_sent_that_turns_out_working_is_reserved_a
     assert len(broker.placed) == 1
 
 
-async def test_cancel_is_recorded_and_asked_for_and_the_broker_decides(rig, broker) -> None:
+async def test_cancel_is_recorded_and_asked_for_and_the_broker_decides(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     order = await r.executor.submit_order(buy())
     await r.executor.cancel_order(order.order_id)
@@ -466,7 +508,7 @@ async def test_cancel_is_recorded_and_asked_for_and_the_broker_decides(rig, brok
         await r.executor.get_order_status("nobody")
 
 
-async def test_a_handler_that_raises_does_not_stop_the_others(rig, broker) -> None:
+async def test_a_handler_that_raises_does_not_stop_the_others(rig: MakeRig, broker: ScriptedBroker) -> None:
     class Broken:
         def on_order_status(self, order: Order) -> None:
             raise RuntimeError("a bug of a receiver")
@@ -482,7 +524,7 @@ async def test_a_handler_that_raises_does_not_stop_the_others(rig, broker) -> No
     assert r.executor.inbox.failures == 1
 
 
-async def test_a_dry_run_sends_no_bytes_and_is_audited_as_such(rig, broker) -> None:
+async def test_a_dry_run_sends_no_bytes_and_is_audited_as_such(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig(dry_run=True)
     order = await r.executor.submit_order(buy())
     assert order.status is OrderStatus.NOT_SENT
@@ -493,7 +535,9 @@ async def test_a_dry_run_sends_no_bytes_and_is_audited_as_such(rig, broker) -> N
     assert event.body["dry_run"] is True
 
 
-async def test_an_order_of_another_client_with_the_same_order_id_is_not_ours(rig, broker) -> None:
+async def test_an_order_of_another_client_with_the_same_order_id_is_not_ours(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     broker.on_place = lambda order_id, ref: []
     r = rig()
     await r.executor.ensure_ready()
@@ -504,7 +548,7 @@ async def test_an_order_of_another_client_with_the_same_order_id_is_not_ours(rig
     assert r.executor.orders()[0].status is OrderStatus.PENDING
 
 
-async def test_grouped_facts_wait_until_the_inbox_is_closed(rig, broker) -> None:
+async def test_grouped_facts_wait_until_the_inbox_is_closed(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig(grouped=True)
     await r.executor.ensure_ready()
     r.executor.submit(buy())
@@ -520,7 +564,9 @@ async def test_grouped_facts_wait_until_the_inbox_is_closed(rig, broker) -> None
     assert r.kinds().count("barrier") == 1
 
 
-async def test_the_broker_face_gives_orders_positions_and_account(rig, broker) -> None:
+async def test_the_broker_face_gives_orders_positions_and_account(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.executor.submit_order(buy())
     assert [o.client_order_id for o in await r.executor.open_orders()] == ["o-1"]
@@ -528,17 +574,21 @@ async def test_the_broker_face_gives_orders_positions_and_account(rig, broker) -
     assert await r.executor.get_account_summary() == {"TotalCashValue": Decimal("1000000.00")}
 
 
-async def test_messages_waiting_behind_the_pacing_limit_refuse_new_orders(rig, broker) -> None:
+async def test_messages_waiting_behind_the_pacing_limit_refuse_new_orders(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.executor.ensure_ready()
     r.manager.session._ib.client._msgQ.append("71\0")
-    with pytest.raises(NotConnectedError, match="pacing"):
+    with pytest.raises(NotConnectedError, match="within a second"):
         r.executor.submit(buy())
     r.manager.session._ib.client._msgQ.clear()
     assert "order_submitted" not in r.kinds()
 
 
-async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(rig, broker) -> None:
+async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
     r = rig()
     await r.executor.ensure_ready()
 
@@ -549,3 +599,147 @@ async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(ri
     with pytest.raises(NotConnectedError):
         r.executor.submit(buy())
     assert r.executor.orders()[0].status is OrderStatus.NOT_SENT
+
+
+def use_up_the_second(r: Any) -> int:
+    """Submit until the pacing limit refuses; return how many were accepted."""
+    for count in range(60):
+        try:
+            r.executor.submit(buy(f"o-many-{count}"))
+        except PacingError:
+            return count
+    raise AssertionError("sixty orders in a second were accepted")
+
+
+async def test_an_order_is_refused_before_the_messages_of_a_second_run_out(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.ensure_ready()
+    accepted = use_up_the_second(r)
+    await broker.until(lambda: len(broker.placed) == accepted)
+    assert not r.manager.session._ib.client._msgQ
+    assert len(r.executor.orders()) == accepted
+
+
+async def test_cancels_have_room_when_orders_have_used_up_theirs(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    use_up_the_second(r)
+    await r.executor.cancel_order("o-1")
+    await broker.until(lambda: len(broker.cancelled) == 1)
+
+
+async def test_a_reference_that_another_journal_used_is_not_sent_again(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    broker.open_orders = [broker.open_order(7, "o-1"), broker.status(7, "Submitted")]
+    r = rig()
+    await r.executor.ensure_ready()
+    with pytest.raises(OrderInDoubtError, match="knows nothing of"):
+        r.executor.submit(buy("o-1"))
+    assert broker.placed == []
+    assert (await r.executor.submit_order(buy("o-2"))).status is OrderStatus.SUBMITTED
+
+
+async def test_what_was_on_its_way_is_found_by_a_later_look(rig: MakeRig, broker: ScriptedBroker) -> None:
+    r = rig(quarantine=0.3)
+    broker.on_place = lambda order_id, ref: []
+    await r.executor.ensure_ready()
+    r.executor.submit(buy())
+    await broker.until(lambda: len(broker.placed) == 1)
+    order_id = int(broker.placed[0][1])
+    asyncio.get_running_loop().call_later(
+        0.1,
+        broker.open_orders.extend,
+        [broker.open_order(order_id, "o-1"), broker.status(order_id, "Submitted")],
+    )
+    result = await r.executor.reconcile()
+    assert result.agrees
+    assert (await r.executor.get_order_status("o-1")).status is OrderStatus.SUBMITTED
+
+
+async def test_an_order_without_an_answer_makes_a_reconciliation_due(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig(acknowledgement_timeout=0.1)
+    broker.on_place = lambda order_id, ref: []
+    await r.executor.ensure_ready()
+    r.executor.submit(buy())
+    assert r.executor.is_ready
+    await asyncio.sleep(0.15)
+    assert not r.executor.is_ready
+    with pytest.raises(NotReadyError):
+        r.executor.submit(buy("o-2"))
+
+
+@pytest.mark.parametrize("code", [10147, 4711, 201])
+async def test_an_error_that_leaves_an_order_open_to_question_makes_a_reconciliation_due(
+    rig: MakeRig, broker: ScriptedBroker, code: int
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    broker.say(broker.error(int(broker.placed[0][1]), code))
+    await broker.until(lambda: not r.executor.is_ready)
+    with pytest.raises(NotReadyError):
+        r.executor.submit(buy("o-2"))
+
+
+async def test_numbers_of_a_new_session_begin_above_those_of_earlier_orders(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    used = int(broker.placed[0][1])
+    await r.manager.disconnect()
+    broker.next_id = 1
+    await r.manager.connect()
+    assert r.manager.session.next_order_id > used
+
+
+async def test_a_corrected_execution_stops_submissions_until_a_person_settles_it(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    order_id = int(broker.placed[0][1])
+    broker.say(broker.execution(order_id, "e.01", "10", ref="o-1"))
+    broker.say(broker.execution(order_id, "e.02", "7", ref="o-1"))
+    await broker.until(lambda: not r.executor.is_ready)
+    broker.positions = [("AAA", "10", "100.5")]
+    with pytest.raises(OrderInDoubtError, match=r"corrected from 10 at 100\.5 to 7"):
+        await r.executor.ensure_ready()
+
+
+async def test_a_position_in_another_kind_of_contract_is_not_added_up(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig()
+    await r.executor.ensure_ready()
+    row = broker._position(("AAA", "5", "210")).replace(b"STK", b"OPT")
+    monkeypatch.setattr(broker, "_position", lambda _: row)
+    broker.positions = [("AAA", "5", "210")]
+    assert (await r.executor.reconcile()).agrees
+    assert await r.executor.get_positions() == []
+
+
+async def test_a_commit_that_fails_on_arrival_is_owed_and_submissions_wait(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    order_id = int(broker.placed[0][1])
+
+    def fail() -> None:
+        raise JournalError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(r.journal, "commit", fail)
+        broker.say(broker.execution(order_id, "e.01", "10", ref="o-1"))
+        await broker.until(lambda: not r.executor.is_ready)
+    assert r.handler.names().count("fill") == 0
+    broker.positions = [("AAA", "10", "100.5")]
+    await r.executor.ensure_ready()
+    assert r.handler.names().count("fill") == 1

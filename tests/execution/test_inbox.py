@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from execution.journal import SqliteJournal, read
 from execution.models import OrderRequest, OrderType, Side
 from execution.testing import RecordingHandler
 
+Parts = tuple[SqliteJournal, Inbox, RecordingHandler]
+
 
 def execution(ref: str = "o-1") -> ExecutionSeen:
     return ExecutionSeen("a.01", 5, 1, 105, ref, "", "AAA", "BUY", Decimal(10), Decimal(100), 1)
 
 
 @pytest.fixture
-def parts(tmp_path: Path):
+def parts(tmp_path: Path) -> Iterator[Parts]:
     journal = SqliteJournal(tmp_path / "journal.db", lambda: 7)
     journal._db.execute("PRAGMA busy_timeout=0")
     blotter, handler = Blotter(), RecordingHandler()
@@ -34,7 +37,7 @@ def parts(tmp_path: Path):
     journal.close()
 
 
-def test_nothing_is_told_before_it_is_durable_and_nothing_is_lost(parts) -> None:
+def test_nothing_is_told_before_it_is_durable_and_nothing_is_lost(parts: Parts) -> None:
     journal, inbox, handler = parts
     blocker = sqlite3.connect(journal.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -52,7 +55,7 @@ def test_nothing_is_told_before_it_is_durable_and_nothing_is_lost(parts) -> None
     assert inbox.net == {"AAA": Decimal(10)}
 
 
-def test_facts_of_others_are_recorded_and_told_to_nobody(parts) -> None:
+def test_facts_of_others_are_recorded_and_told_to_nobody(parts: Parts) -> None:
     journal, inbox, handler = parts
     inbox.take(execution("somebody"))
     inbox.take(ErrorSeen(-1, 2104, "fine"))
@@ -61,13 +64,13 @@ def test_facts_of_others_are_recorded_and_told_to_nobody(parts) -> None:
     assert [e.kind for e in journal.events()] == ["broker_message", "broker_message"]
 
 
-def test_an_empty_close_writes_nothing(parts) -> None:
+def test_an_empty_close_writes_nothing(parts: Parts) -> None:
     journal, inbox, _ = parts
     inbox.close(barrier=True)
     assert journal.last_seq == 0
 
 
-def test_references_of_open_orders_are_collected_per_listing(parts) -> None:
+def test_references_of_open_orders_are_collected_per_listing(parts: Parts) -> None:
     _, inbox, _ = parts
     inbox.take(OpenOrderSeen(5, 1, 105, "o-1", "", "AAA", "BUY", Decimal(10)))
     assert inbox.open_references == {"o-1"}

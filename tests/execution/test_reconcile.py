@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from execution.reconcile import Reconciliation
+
+if TYPE_CHECKING:
+    from .conftest import MakeRig, ScriptedBroker
 
 
 def test_an_outcome_names_each_difference() -> None:
@@ -15,7 +19,7 @@ def test_an_outcome_names_each_difference() -> None:
     assert broken.describe() == "order o-1: why; position AAA: journal 1, broker 2"
 
 
-async def test_positions_of_other_accounts_are_not_ours(rig, broker) -> None:
+async def test_positions_of_other_accounts_are_not_ours(rig: MakeRig, broker: ScriptedBroker) -> None:
     broker.positions = [("AAA", "7", "100")]
     r = rig(account="DU2")
     await r.manager.connect()
@@ -23,7 +27,7 @@ async def test_positions_of_other_accounts_are_not_ours(rig, broker) -> None:
     assert (await r.executor.reconcile()).agrees
 
 
-async def test_rows_of_one_symbol_add_up(rig, broker) -> None:
+async def test_rows_of_one_symbol_add_up(rig: MakeRig, broker: ScriptedBroker) -> None:
     broker.positions = [("AAA", "7", "100"), ("AAA", "-2", "100")]
     r = rig()
     await r.executor.ensure_ready()

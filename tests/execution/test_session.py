@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,11 +15,14 @@ from execution.connection import IBKRConnectionManager
 from execution.errors import BrokerUnavailableError
 from execution.models import Bar, Instrument
 
+if TYPE_CHECKING:
+    from .conftest import MakeRig, ScriptedBroker
+
 FOLDER = sample_bars(["SPXSIM"], end=dt.date(1999, 1, 20))
 
 
 @pytest.fixture
-async def manager():
+async def manager() -> AsyncIterator[IBKRConnectionManager]:
     async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
         made = IBKRConnectionManager(port=gateway.port, throttled=False, timeout=5)
         await made.connect()
@@ -25,7 +30,7 @@ async def manager():
         await made.disconnect()
 
 
-async def test_bars_come_as_history_and_then_as_each_session_ends(manager) -> None:
+async def test_bars_come_as_history_and_then_as_each_session_ends(manager: IBKRConnectionManager) -> None:
     seen: list[Bar] = []
     manager.on_bar = seen.append
     session = manager.session
@@ -41,7 +46,7 @@ async def test_bars_come_as_history_and_then_as_each_session_ends(manager) -> No
     assert times == sorted(set(times))
 
 
-async def test_requests_of_one_kind_take_turns(manager) -> None:
+async def test_requests_of_one_kind_take_turns(manager: IBKRConnectionManager) -> None:
     session = manager.session
     answers = await asyncio.gather(*(session.positions() for _ in range(3)))
     assert answers == [[], [], []]
@@ -51,19 +56,19 @@ async def test_requests_of_one_kind_take_turns(manager) -> None:
     await asyncio.gather(session.open_orders(), session.executions())
 
 
-async def test_contracts_are_described_and_unknown_ones_are_not(manager) -> None:
+async def test_contracts_are_described_and_unknown_ones_are_not(manager: IBKRConnectionManager) -> None:
     assert len(await manager.session.contract_details(Instrument("SPXSIM"))) == 1
     assert await manager.session.contract_details(Instrument("NONE")) == []
 
 
-async def test_a_refused_request_fails_with_the_code_it_was_given(manager) -> None:
+async def test_a_refused_request_fails_with_the_code_it_was_given(manager: IBKRConnectionManager) -> None:
     with pytest.raises(BrokerUnavailableError, match="200"):
         await manager.session.subscribe_bars(
             Instrument("NONE"), FOLDER.timeframe, FOLDER.clock, duration="1 Y"
         )
 
 
-async def test_a_warning_does_not_fail_a_request(rig, broker) -> None:
+async def test_a_warning_does_not_fail_a_request(rig: MakeRig, broker: ScriptedBroker) -> None:
     r = rig()
     await r.manager.connect()
     request = r.manager.session.next_order_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from types import SimpleNamespace
 
 import ib_insync
 import pytest
@@ -25,7 +24,9 @@ ZONE = "America/New_York"
 AAA = Instrument("AAA", tick=Decimal("0.05"), lot=Decimal(10))
 
 
-def request(kind: OrderType = OrderType.STOP_LIMIT, quantity: str = "20", limit: str = "100.05"):
+def request(
+    kind: OrderType = OrderType.STOP_LIMIT, quantity: str = "20", limit: str = "100.05"
+) -> OrderRequest:
     return OrderRequest(
         "AAA",
         Decimal(quantity),
@@ -117,8 +118,8 @@ def test_an_execution_with_an_unknown_side_is_an_error() -> None:
 
 @pytest.mark.parametrize(("sent", "read"), [(10.0, 10), (0.5, Decimal("0.5")), (1.7976931348623157e308, 0)])
 def test_a_completed_order_tells_its_filled_size_unset_is_none(sent: float, read: Decimal) -> None:
-    trade = SimpleNamespace(
+    trade = ib_insync.Trade(
         order=ib_insync.Order(permId=5, orderRef="o-1", filledQuantity=sent),
-        orderStatus=SimpleNamespace(status="Cancelled"),
+        orderStatus=ib_insync.OrderStatus(status="Cancelled"),
     )
     assert to_completed(trade).filled == read

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import struct
 import tempfile
 from decimal import Decimal
@@ -24,7 +25,7 @@ import structlog
 from execution.errors import ExecutionError
 from execution.models import Order, OrderRequest, OrderType, Side, TimeInForce
 from execution.numbers import format_decimal, parse_decimal
-from infrastructure.errors import TraderUnreachableError
+from infrastructure.errors import ConfigError, TraderUnreachableError
 from infrastructure.settings import Settings
 from monitoring.counters import Counters
 from strategies.trader import Trader
@@ -55,6 +56,7 @@ class ControlServer:
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(self._path.parent)
         if _answers(self._path):
             self._log.warning("another trader of this profile has the control socket", path=str(self._path))
             return self
@@ -93,7 +95,7 @@ class ControlServer:
             answer: dict[str, Any] = await method(**arguments)
         except ExecutionError as error:
             return {"error": str(error), "code": error.code}
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
             return {"error": f"the request is malformed: {error}", "code": "BAD_REQUEST"}
         return answer
 
@@ -180,10 +182,16 @@ class ControlClient:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(_TIMEOUT)
                 connection.connect(str(self._path))
+                if not _same_user(connection):
+                    raise TraderUnreachableError(
+                        f"whoever answers at {self._path} is another user's process; nothing was sent to it"
+                    )
                 connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
                 received = b""
                 while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
                     received += part
+        except TraderUnreachableError:
+            raise
         except OSError as error:
             raise TraderUnreachableError(
                 f"no running trader answers at {self._path}; start one with `trade live`, and give the same "
@@ -213,6 +221,16 @@ def _order(order: Order) -> dict[str, Any]:
         "filled": format_decimal(order.filled_quantity),
         "reason": order.reason,
     }
+
+
+def _require_private(folder: Path) -> None:
+    """Refuse a folder that others could have made or could write to."""
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder} must be a folder of yours that nobody else may enter (chmod 700); remove it, or set "
+            "XDG_RUNTIME_DIR"
+        )
 
 
 def _answers(path: Path) -> bool:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from backtesting.gateway.server import ADDRESS_FILE
@@ -95,7 +96,8 @@ class GatewayProcess:
         """Ask it to write its statement and leave; wait until it has."""
         if not self.is_alive():
             return
-        os.kill(self._pid(), signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it left by itself just now
+            os.kill(self._pid(), signal.SIGTERM)
         deadline = time.monotonic() + timeout
         while self.is_alive():
             if time.monotonic() > deadline:

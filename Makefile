@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-.PHONY: help setup run test servers lint types contracts coverage bench lock docs
+.PHONY: help setup run test servers lint types contracts coverage crash bench lock docs
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ coverage: $(READY) ## Run all tests and require 85 % branch coverage, child proc
 	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+crash: $(READY) ## Kill the trader 20 times over the whole demo; its ledgers must be those of a calm run
+	CRASH_KILLS=20 CRASH_END=2018-12-31 $(BIN)/python -m pytest -s -q tests/infrastructure/test_crash.py
 
 bench: $(READY) ## Measure start-up of the command line
 	$(BIN)/python infrastructure/deploy/bench_startup.py

@@ -8,8 +8,8 @@ For each step, that is all bars with the same end:
 4. The trading step, the same one that trades live, shows the strategy the bars and submits its orders, which
    fill no earlier than the next bar.
 
-A tripped kill switch refuses orders that add risk and ends nothing by itself: the run goes on to its last
-bar, as it does over the wire, and says ``halted``. At the end the book is held against the broker's ledger.
+A kill switch that trips ends the run after that step, as it ends the loop over the wire: working orders are
+cancelled, and the run says ``halted``. At the end the book is held against the broker's ledger.
 """
 
 from __future__ import annotations
@@ -107,10 +107,13 @@ class BacktestEngine:
             result = self.step.run(end_ns, bars)
             if not result.done:
                 raise BacktestError(f"the step at {timestamp(end_ns)} was not finished: see the log")
-            halted = halted or result.halted
             snapshots.append(result.progress.snapshot)
             if progress is not None:
                 progress(result.progress)
+            if result.halted:
+                halted = True
+                self.execution.cancel_open()
+                break
         _require_equal(self.step.portfolio.ledger, self.broker.ledger)
         return BacktestResult(
             orders=tuple(self.execution.orders()),

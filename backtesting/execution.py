@@ -119,6 +119,12 @@ class SimulatedExecution(ExecutionEngine):
             order = self._set(working, OrderStatus.CANCELLED)
         return order
 
+    def cancel_open(self) -> None:
+        """Cancel every order that can still trade, in order of submission."""
+        for order in self.orders():
+            if not order.status.is_final:
+                self.cancel(str(order.client_order_id))
+
     def apply(self, events: Iterable[BrokerFill | BrokerCancel]) -> None:
         """Apply what the broker reported, in order."""
         for event in events:

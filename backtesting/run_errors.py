@@ -15,6 +15,12 @@ class RunExistsError(RunError, FileExistsError):
     code = "RUN_EXISTS"
 
 
+class RunsUnwritableError(RunError, OSError):
+    """The folder of runs cannot be written. Nothing was started. Name another with ``--runs-dir``."""
+
+    code = "RUNS_UNWRITABLE"
+
+
 class RunNotFoundError(RunError, LookupError):
     """No run of this id is on disk. ``trade run list`` shows the runs that are."""
 

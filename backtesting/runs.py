@@ -29,6 +29,7 @@ from backtesting.run_errors import (
     RunImmutableError,
     RunLockedError,
     RunNotFoundError,
+    RunsUnwritableError,
     RunUnreadableError,
 )
 from execution.clocks import utc_ns
@@ -142,6 +143,8 @@ class RunFolder:
         ------
         RunExistsError
             If there is a folder of this id.
+        RunsUnwritableError
+            If no folder can be made in `root`.
         ValueError
             If the id cannot be a folder's name or the manifest has a reserved key.
         """
@@ -160,13 +163,15 @@ class RunFolder:
             **plain(manifest),
         }
         path = root / run_id
-        root.mkdir(parents=True, exist_ok=True)
+        _make_root(root)
         try:
             path.mkdir()
         except FileExistsError as error:
             raise RunExistsError(
                 f"run {run_id}: {path} is there already; resume it or use another id"
             ) from error
+        except OSError as error:
+            raise _unwritable(root, error) from error
         run = cls(path, content, _acquire(path))
         run._save()
         return run
@@ -455,6 +460,19 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path / 'run.json'}: is not a JSON object; restore it or remove the folder"
         )
     return content
+
+
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(root, error) from error
+
+
+def _unwritable(root: Path, error: OSError) -> RunsUnwritableError:
+    return RunsUnwritableError(
+        f"runs folder {root} cannot be written: {error.strerror}; name another with --runs-dir"
+    )
 
 
 def _check_id(run_id: str) -> None:

@@ -23,10 +23,12 @@ from backtesting import runs
 from backtesting.runs import RunFolder
 from execution.clocks import SystemClock
 from execution.journal import SqliteJournal
+from infrastructure.errors import ConfigError
 from infrastructure.gateway_process import ACCOUNT, GatewayProcess
 from infrastructure.market import Market, load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
 from infrastructure.settings import Settings
+from strategies import registry
 
 if TYPE_CHECKING:
     from execution.connection import IBKRConnectionManager
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from strategies.trader import Trader
 
 JOURNAL, DATABASE = "journal.db", "trading.db"
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED, HALTED, INTERRUPTED = 0, 1, 4, 130
+HALT_NOTICE = "halted: the daily loss limit (risk.max_daily_loss) was reached"
 _WHOLE_HISTORY = "50 Y"
 
 
@@ -46,6 +49,11 @@ def run_demo(settings: Settings, *, dry_run: bool, console: Console) -> int:
     """Run the demo or resume it; return the exit status."""
     market = load_market(settings)
     spec = run_spec(settings, market)
+    registry.check(spec.strategy, spec.params)
+    if settings.database.url is not None:
+        from infrastructure.finish import require_database
+
+        require_database(settings)
     while True:
         run = _open_run(settings, market, dry_run, console)
         with run:
@@ -179,12 +187,18 @@ class PaperDay:
             facts={
                 "counters": self._counters.as_dict() if self._counters else None,
                 "wall_seconds": round(seconds, 3),
+                "end": "halted" if self._knows("kill_switch") else "completed",
             },
         )
         agreed = verdict.ok and (parity is None or parity.identical)
         print_outcome(self._console, outcome)
         self._run.end("finished" if agreed else "failed", now=_now())
-        return OK if agreed else FAILED
+        if not agreed:
+            return FAILED
+        if self._knows("kill_switch"):
+            self._console.print(HALT_NOTICE)
+            return HALTED
+        return OK
 
     def _closed(self) -> bool:
         return self._knows("session_closed")
@@ -204,7 +218,14 @@ def _open_run(settings: Settings, market: Market, dry_run: bool, console: Consol
     digest = run_hash(settings, market) + ("-dry" if dry_run else "")
     named = settings.run_id if settings.is_set("run_id") else None
     if named is not None and (settings.runs_dir / named).exists():
-        return RunFolder.resume(settings.runs_dir, named)
+        run = RunFolder.resume(settings.runs_dir, named)
+        if run.manifest["config_hash"] != digest:
+            run.close()
+            raise ConfigError(
+                f"run_id {named}: that run has another configuration or other bars (config hash "
+                f"{run.manifest['config_hash'][:12]}, here {digest[:12]}); name another run id, or none"
+            )
+        return run
     unfinished = runs.find_unfinished(settings.runs_dir, digest) if named is None else None
     if unfinished is not None:
         console.print(f"going on with run {unfinished.run_id}, which was interrupted")

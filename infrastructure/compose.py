@@ -7,12 +7,15 @@ import datetime as dt
 import os
 import signal
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from backtesting.runs import RunFolder
+from backtesting.runs import RUNNING, RunFolder
 from data.calendars import ExchangeClock
 from execution.clocks import SystemClock
 from execution.connection import IBKRConnectionManager
@@ -20,18 +23,27 @@ from execution.errors import NotConnectedError
 from execution.journal import SqliteJournal
 from execution.models import Instrument
 from infrastructure import finish
-from infrastructure.demo import DATABASE, INTERRUPTED, JOURNAL, OK, print_outcome, started_event
+from infrastructure.demo import (
+    DATABASE,
+    HALT_NOTICE,
+    HALTED,
+    INTERRUPTED,
+    JOURNAL,
+    OK,
+    print_outcome,
+    started_event,
+)
 from infrastructure.errors import ConfigError
 from infrastructure.interlock import authorise_settings
 from infrastructure.market import load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
 from infrastructure.settings import Settings
 from infrastructure.watch import Watch
+from strategies import registry
 from strategies.live import LoopEnd
 from strategies.spec import RunSpec
 from strategies.trader import Trader, TraderOptions
 
-HALTED = 4
 _SESSIONS_A_YEAR = 240
 _CALENDAR_MARGIN = dt.timedelta(days=400)
 
@@ -40,16 +52,20 @@ def run_backtest(settings: Settings, console: Console) -> int:
     """Run the configured strategy through the engine; write a run folder; return the exit status."""
     market = load_market(settings)
     spec = run_spec(settings, market)
+    registry.check(spec.strategy, spec.params)
     started = time.monotonic()
     manifest = manifest_of(settings, market, run_hash(settings, market), profile="backtest")
-    with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
+    with _new_run(settings, manifest) as run:
         console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
         with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
-            tables = finish.backtest_tables(spec, market)
-        facts = {"wall_seconds": round(time.monotonic() - started, 3)}
+            tables, status = finish.backtest(spec, market)
+        facts = {"wall_seconds": round(time.monotonic() - started, 3), "end": status}
         outcome = finish.write_outcome(run, settings, spec, tables, labels=market.labels, facts=facts)
         print_outcome(console, outcome)
         run.end("finished", now=_now())
+    if status == "halted":
+        console.print(HALT_NOTICE)
+        return HALTED
     return OK
 
 
@@ -64,6 +80,8 @@ def run_live(settings: Settings, *, dry_run: bool, console: Console) -> int:
     authorise_settings(settings, os.environ)
     if not settings.symbols:
         raise ConfigError("symbols: name what to trade, for example --symbols SPY,QQQ")
+    registry.check(settings.strategy.name, settings.strategy.params)
+    finish.require_database(settings)
     return asyncio.run(_trade(settings, dry_run=dry_run, console=console))
 
 
@@ -85,7 +103,7 @@ async def _trade(settings: Settings, *, dry_run: bool, console: Console) -> int:
         folder = settings.var_dir / settings.profile / account
         spec = settings.to_run_spec(Instrument(symbol) for symbol in settings.symbols)
         manifest = manifest_of(settings, None, "", profile=settings.profile, dry_run=dry_run)
-        with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
+        with _new_run(settings, manifest) as run:
             return await _trade_in(run, settings, spec, manager, account, folder, dry_run, console)
     finally:
         await manager.disconnect()
@@ -146,10 +164,22 @@ async def _trade_in(
         print_outcome(console, outcome)
         run.end("finished", now=_now())
     finally:
+        await manager.disconnect()  # before the journal closes: the end of the session belongs into it
         journal.close()
     if end is LoopEnd.HALTED:
         return HALTED
     return INTERRUPTED if end is LoopEnd.STOPPED else OK
+
+
+@contextmanager
+def _new_run(settings: Settings, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Make a run folder that does not stay open: these runs are not resumed under their id."""
+    with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
+        try:
+            yield run
+        finally:
+            if run.state == RUNNING:
+                run.end("failed", now=_now())
 
 
 def _account(settings: Settings, offered: list[str]) -> str:

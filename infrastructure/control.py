@@ -178,24 +178,13 @@ class ControlClient:
         ExecutionError
             If the trader refuses; the code is the trader's.
         """
+        line = json.dumps({"command": command, **arguments}).encode() + b"\n"
         try:
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(_TIMEOUT)
-                connection.connect(str(self._path))
-                if not _same_user(connection):
-                    raise TraderUnreachableError(
-                        f"whoever answers at {self._path} is another user's process; nothing was sent to it"
-                    )
-                connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
-                received = b""
-                while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
-                    received += part
-        except TraderUnreachableError:
-            raise
+            received = self._exchange(line)
         except OSError as error:
             raise TraderUnreachableError(
-                f"no running trader answers at {self._path}; start one with `trade live`, and give the same "
-                "--profile and --config here"
+                f"no running trader answers at {self._path} ({error}); start one with `trade live`, give the "
+                "same --profile and --config here"
             ) from error
         if not received:
             raise TraderUnreachableError(f"the trader at {self._path} closed without an answer; ask again")
@@ -205,6 +194,18 @@ class ControlClient:
             refusal.code = answer.get("code", ExecutionError.code)
             raise refusal
         return answer
+
+    def _exchange(self, line: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT)
+            connection.connect(str(self._path))
+            if not _same_user(connection):
+                raise PermissionError("it is another user's process; nothing was sent to it")
+            connection.sendall(line)
+            received = b""
+            while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
+                received += part
+            return received
 
 
 def _order(order: Order) -> dict[str, Any]:

@@ -17,11 +17,13 @@ import numpy as np
 
 from backtesting import report
 from backtesting.assemble import assemble
+from backtesting.engine import RunStatus
 from backtesting.ledgers import LedgerTables
 from backtesting.metrics import summary_metrics
 from backtesting.parity import ParityReport, compare
 from backtesting.runs import RunFolder
 from data.database import Database
+from data.errors import DatabaseUnavailableError
 from data.projector import Projector
 from execution import journal
 from execution.blotter import Blotter
@@ -78,10 +80,11 @@ def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
     return Verdict.of(ours, theirs, facts, in_doubt=in_doubt)
 
 
-def backtest_tables(spec: RunSpec, market: Market) -> LedgerTables:
-    """Run the specification through the engine and return its ledgers."""
+def backtest(spec: RunSpec, market: Market) -> tuple[LedgerTables, RunStatus]:
+    """Run the specification through the engine; return its ledgers and whether it completed or was halted."""
     result = assemble(spec, market.bars, market.bars.clock).run()
-    return LedgerTables.from_result(result.orders, result.fills, result.snapshots, refused=result.refused)
+    tables = LedgerTables.from_result(result.orders, result.fills, result.snapshots, refused=result.refused)
+    return tables, result.status
 
 
 def metrics_of(tables: LedgerTables, spec: RunSpec) -> dict[str, Any]:
@@ -163,8 +166,7 @@ def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path)
     DatabaseUnavailableError
         If it cannot be opened or written; the journal is not affected.
     """
-    url = settings.database.url
-    database = Database(url.get_secret_value() if url else f"sqlite:///{fallback}")
+    database = _database(settings, fallback)
     try:
         database.upgrade()
         projector = Projector(database, str(journal_path.resolve()), run_id)
@@ -175,6 +177,26 @@ def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path)
         database.close()
 
 
+def require_database(settings: Settings) -> None:
+    """Open and migrate the configured database once, before a run begins.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If it cannot be opened; the message names the setting.
+    """
+    if settings.database.url is None:
+        return
+    try:
+        database = _database(settings)
+        try:
+            database.upgrade()
+        finally:
+            database.close()
+    except DatabaseUnavailableError as error:
+        raise DatabaseUnavailableError(f"database.url: {error}") from error
+
+
 def live_tables(journal_path: Path) -> LedgerTables:
     """Return the ledgers that a journal amounts to."""
     return LedgerTables.from_journal(journal.read(journal_path))
@@ -182,13 +204,18 @@ def live_tables(journal_path: Path) -> LedgerTables:
 
 def compared(live: LedgerTables, spec: RunSpec, market: Market) -> ParityReport:
     """Compare a run over the wire with the same specification through the engine."""
-    return compare(live, backtest_tables(spec, market), ("wire", "backtest"))
+    return compare(live, backtest(spec, market)[0], ("wire", "backtest"))
 
 
 def read_statement(path: Path) -> dict[str, Any]:
     """Read the statement that the gateway wrote when it left."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
+
+
+def _database(settings: Settings, fallback: Path | None = None) -> Database:
+    url = settings.database.url
+    return Database(url.get_secret_value() if url else f"sqlite:///{fallback}")
 
 
 def _positions(recovered: Recovered) -> dict[str, Decimal]:

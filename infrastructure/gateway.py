@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from backtesting.gateway.server import GatewayConfig, GatewayServer
+from backtesting.gateway.server import LOCKSTEP, GatewayConfig, GatewayServer
 from backtesting.gateway.server import run_gateway as serve_gateway
 from infrastructure.gateway_process import ACCOUNT, hold
 from infrastructure.market import load_market, run_spec
@@ -20,6 +20,7 @@ def run_gateway(
     port: int,
     state_dir: Path | None,
     idle_exit: float,
+    speed: str = LOCKSTEP,
 ) -> int:
     """Serve the simulated gateway until it is told to leave; return the exit status."""
     market = load_market(settings)
@@ -29,6 +30,7 @@ def run_gateway(
         host=host,
         port=port,
         account=settings.broker.account or ACCOUNT,
+        speed=speed,
         idle_exit_seconds=idle_exit or None,
         state_dir=state_dir,
         costs=spec.costs,

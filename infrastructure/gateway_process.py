@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 
 from backtesting.gateway.server import ADDRESS_FILE
 from backtesting.gateway.statement import STATEMENT
 from execution.errors import NotConnectedError
+from execution.numbers import format_decimal
 from infrastructure.settings import Settings
 
 LOCK_FILE = "gateway.lock"
@@ -105,6 +107,8 @@ class GatewayProcess:
                     f"the simulated gateway (process {self._pid()}) does not leave; see {self.log}"
                 )
             time.sleep(0.02)
+        if self._child is not None:
+            self._child.wait(timeout)
 
     def _spawn(self, settings: Settings) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "infrastructure.cli", "gateway", "--port", "0"]
@@ -114,7 +118,7 @@ class GatewayProcess:
                 continue
             if key == "timeframe" and not settings.is_set("timeframe"):
                 continue
-            text = ",".join(value) if isinstance(value, list) else str(value)
+            text = ",".join(value) if isinstance(value, list) else _text(value)
             command += ["--set", f"{key}={text}"]
         with self.log.open("ab") as log:
             return subprocess.Popen(
@@ -134,6 +138,10 @@ class GatewayProcess:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.is_file() else []
         return lines[-1] if lines else "it said nothing"
+
+
+def _text(value: object) -> str:
+    return format_decimal(value) if isinstance(value, Decimal) else str(value)  # no exponents
 
 
 def hold(folder: Path) -> int:

@@ -160,7 +160,10 @@ class ExecutionSettings(Section):
     commission_fixed: Money = Decimal(0)
     commission_per_share: Money = Decimal("0.005")
     commission_minimum: Money = Decimal(1)
-    participation: Annotated[Decimal, BeforeValidator(read_decimal), Field(gt=0, le=1)] | None = None
+    participation: (
+        Annotated[Decimal, BeforeValidator(read_decimal), Field(gt=0, le=1, multiple_of=Decimal("0.000001"))]
+        | None
+    ) = None
     poll_interval_seconds: Seconds = 1.0
     acknowledgement_timeout_seconds: Seconds = 30.0
     """Unless set, `IBSettings.timeout_seconds`."""

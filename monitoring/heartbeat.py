@@ -63,9 +63,11 @@ class Heartbeat:
         self._due = now + self._interval
         counters = self._counters
         snapshot, last_bar = counters.snapshot, counters.last_bar
+        trading_ns = self._trading_clock.now_ns()
         self._log.info(
             "heartbeat",
-            trading_time=timestamp(self._trading_clock.now_ns()).isoformat(),
+            # Zero until the gateway has told its time: no time is better than 1970.
+            trading_time=timestamp(trading_ns).isoformat() if trading_ns else None,
             connection=self._connection(),
             last_bar=last_bar.isoformat() if last_bar is not None else None,
             steps=counters.steps,

@@ -81,11 +81,12 @@ def create(name: str, params: Mapping[str, Any], context: StrategyContext) -> St
         If a module that may hold the strategy cannot be imported.
     """
     cls = strategy_class(name)
-    try:
-        checked = cls.Params.model_validate(dict(params))
-    except ValidationError as error:
-        raise StrategyParamsError(_describe(name, cls.Params, error)) from error
-    return cls(checked, context)
+    return cls(_checked(cls, name, params), context)
+
+
+def check(name: str, params: Mapping[str, Any]) -> None:
+    """Raise what `create` would raise for this name and these parameters, and make nothing."""
+    _checked(strategy_class(name), name, params)
 
 
 def strategy_class(name: str) -> type[Strategy]:
@@ -155,6 +156,13 @@ def _unknown(kind: str, name: str, names: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"unknown {kind} {name!r}: {hint}known: {', '.join(sorted(names))}"
+
+
+def _checked(cls: type[Strategy], name: str, params: Mapping[str, Any]) -> StrategyParams:
+    try:
+        return cls.Params.model_validate(dict(params))
+    except ValidationError as error:
+        raise StrategyParamsError(_describe(name, cls.Params, error)) from error
 
 
 def _describe(name: str, params: type[StrategyParams], error: ValidationError) -> str:

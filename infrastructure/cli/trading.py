@@ -82,6 +82,10 @@ def gateway(
     idle_exit: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Leave after so long without a client; 0 stays.")
     ] = 600.0,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="lockstep|max|N", help="Pace of time: by its clients, or N seconds a second."),
+    ] = "lockstep",
     config: o.Config = None,
     sets: o.Set = None,
     bars: o.Bars = None,
@@ -92,7 +96,7 @@ def gateway(
 
     Prints "listening on HOST:PORT" when it is ready.
       trade gateway --port 4002
-      trade gateway --port 0 --bars bars/minute --timeframe 1m
+      trade gateway --port 0 --bars bars/minute --timeframe 1m --speed 60
     """
     settings = o.load(config, "demo", sets, bars=bars, symbols=symbols, timeframe=timeframe)
     o.set_up_logging(settings)
@@ -101,7 +105,9 @@ def gateway(
     from infrastructure.gateway import run_gateway
 
     folder = Path(state_dir) if state_dir else None
-    raise typer.Exit(run_gateway(settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit))
+    raise typer.Exit(
+        run_gateway(settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit, speed=speed)
+    )
 
 
 def stop(

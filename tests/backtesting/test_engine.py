@@ -130,12 +130,12 @@ def test_the_clock_ends_at_the_last_bar_and_an_order_of_the_last_bar_stays_open(
     assert [order.status for order in result.orders] == [OrderStatus.SUBMITTED]
 
 
-def test_a_tripped_kill_switch_refuses_new_risk_and_lets_the_run_reduce_and_end() -> None:
+def test_a_tripped_kill_switch_refuses_new_risk_and_ends_the_run_after_that_step() -> None:
     result = build({0: 100, 2: 50, 3: -100}, PATH, RiskLimits(max_daily_loss=Decimal(500))).run()
     assert result.status == "halted"
-    assert result.steps == 5
+    assert result.steps == 3
     assert [rule for _, rule in result.refused] == ["KILL_SWITCH"]
-    assert result.snapshots[-1].positions == ()
+    assert [p.quantity for p in result.snapshots[-1].positions] == [100]
 
 
 def test_progress_is_told_after_each_step() -> None:

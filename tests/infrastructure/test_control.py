@@ -1,0 +1,201 @@
+"""The control socket of a real trader on a gateway in the same loop."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtesting.gateway.testing import simulated_gateway
+from data.samples import sample_bars
+from execution.connection import IBKRConnectionManager
+from execution.errors import ExecutionError
+from execution.journal import SqliteJournal
+from execution.models import Instrument
+from infrastructure.control import ControlClient, ControlServer, _same_user, socket_path
+from infrastructure.errors import TraderUnreachableError
+from infrastructure.settings import Settings, load_settings
+from monitoring.counters import Counters
+from risk.limits import RiskLimits
+from strategies.spec import RunSpec
+from strategies.trader import Trader, TraderOptions
+
+FOLDER = sample_bars(end=dt.date(1999, 2, 5))
+LIMITS = RiskLimits(max_order_quantity=Decimal(100))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return load_settings("demo", None, {"runs_dir": str(tmp_path / "runs"), "run_id": "r-1"}, {}, None)
+
+
+@pytest.fixture
+async def trader(tmp_path: Path) -> AsyncIterator[Trader]:
+    """Yield a trader that has joined and waits: its loop is not running, time stands."""
+    spec = RunSpec(
+        instruments=tuple(Instrument(symbol) for symbol in sorted(FOLDER.series)),
+        timeframe=FOLDER.timeframe,
+        strategy="ma_crossover",
+        params={"fast": 2, "slow": 4},
+        limits=LIMITS,
+    )
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        journal = SqliteJournal(tmp_path / "journal.db", lambda: 7)
+        manager = IBKRConnectionManager("127.0.0.1", gateway.port, 1, throttled=False, timeout=10)
+        options = TraderOptions(account="DU0000001", lockstep=True, warmup="1 Y", started={"run_id": "r"})
+        trader = Trader(spec, manager, journal, FOLDER.clock, options)
+        trader.restore()
+        await trader._link.ensure()
+        for symbol in FOLDER.series:
+            trader.portfolio.set_mark(symbol, 100.0)
+        try:
+            yield trader
+        finally:
+            await manager.disconnect()
+            journal.close()
+
+
+@pytest.fixture
+async def ask(trader: Trader, settings: Settings) -> AsyncIterator[Any]:
+    client = ControlClient.for_settings(settings)
+
+    async def request(command: str, **arguments: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(client.request, command, **arguments)
+
+    async with ControlServer(trader, settings, Counters()):
+        yield request
+
+
+async def raw(settings: Settings, line: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(socket_path(settings)))
+    try:
+        writer.write(line)
+        return await reader.readline()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+MARKET = {"symbol": "SPXSIM", "side": "BUY", "quantity": "5", "order_type": "MARKET"}
+LIMIT = {**MARKET, "order_type": "LIMIT", "limit_price": "1.50", "client_order_id": "mine"}
+
+
+async def test_status_tells_connection_run_and_counters(ask: Any) -> None:
+    answer = await ask("status")
+    assert (answer["run_id"], answer["profile"], answer["connected"]) == ("r-1", "demo", True)
+    assert (answer["ready"], answer["halted"], answer["orders_submitted"]) == (True, False, 0)
+
+
+async def test_an_order_is_placed_listed_and_cancelled(ask: Any, trader: Trader) -> None:
+    placed = await ask("place", **LIMIT)
+    assert (placed["client_order_id"], placed["limit_price"]) == ("mine", "1.5")
+    assert (await ask("place", **LIMIT))["client_order_id"] == "mine"
+    assert [order["client_order_id"] for order in (await ask("orders"))["orders"]] == ["mine"]
+    cancelled = await ask("cancel", order="mine")
+    assert cancelled["client_order_id"] == "mine"
+    for _ in range(100):
+        trader.executor.close_inbox()  # the loop would do it
+        (order,) = (await ask("orders"))["orders"]
+        if order["status"] == "CANCELLED":
+            break
+        await asyncio.sleep(0.01)
+    assert order["status"] == "CANCELLED"
+
+
+async def test_a_market_order_is_placed_and_positions_are_told(ask: Any) -> None:
+    assert (await ask("place", **MARKET))["order_type"] == "MARKET"
+    assert await ask("positions") == {"positions": []}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("place", {**MARKET, "quantity": "101"}, "100"),
+        ("place", {**MARKET, "symbol": "NOPE"}, "NOPE"),
+        ("place", {**MARKET, "quantity": "1e3"}, "quantity"),
+        ("place", {**MARKET, "side": "HOLD"}, "HOLD"),
+        ("place", {}, "symbol"),
+        ("cancel", {"order": "none"}, "none"),
+        ("cancel", {}, "order"),
+        ("stop", {"now": 1}, "now"),
+        ("dance", {}, "dance"),
+    ],
+)
+async def test_a_refusal_says_why(ask: Any, command: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        await ask(command, **arguments)
+    assert said in str(caught.value)
+    assert (await ask("status"))["orders_submitted"] == 0
+
+
+async def test_a_refusal_by_risk_keeps_its_code(ask: Any) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        await ask("place", **{**MARKET, "quantity": "101"})
+    assert caught.value.code == "RISK_REFUSED"
+
+
+async def test_stop_stops_the_loop(ask: Any, trader: Trader) -> None:
+    assert (await ask("stop"))["stopping"] is True
+    assert await trader.orchestrator.run() == "stopped"
+
+
+@pytest.mark.parametrize("line", [b"{not json\n", b"[1, 2]\n", b"3\n", b"{}\n", b"\n"])
+async def test_a_malformed_line_is_answered(ask: Any, settings: Settings, line: bytes) -> None:
+    assert json.loads(await raw(settings, line))["code"] == "BAD_REQUEST"
+
+
+async def test_an_oversized_line_is_dropped_and_the_socket_lives_on(ask: Any, settings: Settings) -> None:
+    with suppress(ConnectionError):  # the trader closed before everything was read: dropped as well
+        assert await raw(settings, b"x" * 200_000 + b"\n") == b""
+    assert (await ask("status"))["connected"] is True
+
+
+async def test_a_second_trader_leaves_the_socket_to_the_first(
+    ask: Any, trader: Trader, settings: Settings
+) -> None:
+    async with ControlServer(trader, settings, Counters()):
+        assert (await ask("status"))["connected"] is True
+    assert (await ask("status"))["connected"] is True
+
+
+async def test_a_socket_left_by_a_killed_trader_is_replaced(trader: Trader, settings: Settings) -> None:
+    path = socket_path(settings)
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with ControlServer(trader, settings, Counters()):
+        assert path.stat().st_mode & 0o777 == 0o600
+        answer = await asyncio.to_thread(ControlClient(path).request, "status")
+        assert answer["connected"] is True
+    assert not path.exists()
+
+
+def test_without_a_trader_there_is_one_clear_line(settings: Settings) -> None:
+    with pytest.raises(TraderUnreachableError) as caught:
+        ControlClient.for_settings(settings).request("status")
+    assert "trade live" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the system does not tell the peer")
+def test_only_the_same_user_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert _same_user(ours)
+        monkeypatch.setattr("os.getuid", lambda: 4242)
+        assert not _same_user(ours)
+
+
+def test_the_path_is_short_and_differs_by_profile_and_folders(settings: Settings, tmp_path: Path) -> None:
+    other = load_settings("demo", None, {"runs_dir": str(tmp_path / "other")}, {}, None)
+    assert socket_path(settings) != socket_path(other)
+    assert socket_path(settings).name.startswith("demo-")

@@ -1,0 +1,86 @@
+"""An order's story, told from a journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from execution.errors import UnknownOrderError
+from execution.journal import SqliteJournal
+from infrastructure.explain import explain_order
+
+DECISION = {"approved": True, "rule": "", "reason": "", "checks": [["MAX_ORDER_QUANTITY", "100", "5"]]}
+
+
+def request(name: str, side: str, **more: Any) -> dict[str, Any]:
+    fields = {"client_order_id": name, "symbol": "SPY", "side": side, "quantity": "5", "order_type": "MARKET"}
+    prices = {"limit_price": None, "stop_price": None, "time_in_force": "DAY", "strategy": "ma_crossover"}
+    return {**fields, **prices, "trading_time": 10**18, "decision": DECISION, "dry_run": False, **more}
+
+
+def fill(name: str, side: str, price: str, commission: str | None) -> dict[str, Any]:
+    what = {"client_order_id": name, "fill_id": f"{name}-1", "exec_id": "e", "symbol": "SPY", "side": side}
+    return {
+        **what,
+        "quantity": "5",
+        "price": price,
+        "time": 10**18,
+        "commission": commission,
+        "account": None,
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, lambda: 7)
+    refusal = {"approved": False, "rule": "KILL_SWITCH", "reason": "loss", "checks": []}
+    status = {"order_id": "1", "old": "PENDING", "new": "FILLED", "filled": "5", "average_price": "10"}
+    events = [
+        ("order_submitted", request("in", "BUY")),
+        ("order_status", {**status, "client_order_id": "in", "reason": None, "trading_time": 10**18}),
+        ("fill", fill("in", "BUY", "10", None)),
+        ("commission", {"client_order_id": "in", "fill_id": "in-1", "exec_id": "e", "commission": "1"}),
+        ("order_submitted", request("out", "SELL")),
+        ("order_cancelled", {"client_order_id": "out", "reason": "asked"}),
+        ("fill", fill("out", "SELL", "12", "1.5")),
+        ("order_refused", request("no", "BUY", decision=refusal)),
+        ("order_submitted", request("dry", "BUY", dry_run=True)),
+        ("order_released", {"client_order_id": "dry", "evidence": "not at the broker"}),
+    ]
+    for kind, body in events:
+        journal.append(kind, body)
+    journal.commit()
+    journal.close()
+    return path
+
+
+def test_a_story_goes_from_the_signal_to_profit_and_loss(path: Path) -> None:
+    story = explain_order(path, "out")
+    assert story["signal"]["strategy"] == "ma_crossover"
+    assert story["risk_decision"]["checks"] == ["MAX_ORDER_QUANTITY: limit 100, actual 5"]
+    assert story["order"]["sent"] is True
+    assert story["history"] == ["cancel asked for: asked"]
+    assert "SELL 5 SPY at 12, commission 1.5" in story["fills"][0]
+    assert story["profit_and_loss"] == {"realized": "10", "fees": "1.5"}
+
+
+def test_a_commission_that_came_later_is_counted(path: Path) -> None:
+    story = explain_order(path, "in")
+    assert "PENDING -> FILLED, filled 5" in story["history"][0]
+    assert "commission not known yet" in story["fills"][0]
+    assert story["profit_and_loss"] == {"realized": "0", "fees": "1"}
+
+
+def test_a_refused_and_a_dry_order_were_not_sent(path: Path) -> None:
+    refused = explain_order(path, "no")
+    assert (refused["order"]["sent"], refused["risk_decision"]["rule"]) == (False, "KILL_SWITCH")
+    dry = explain_order(path, "dry")
+    assert (dry["order"]["sent"], dry["history"]) == (False, ["released: not at the broker"])
+
+
+def test_an_order_that_the_journal_does_not_know_is_an_error(path: Path) -> None:
+    with pytest.raises(UnknownOrderError, match="trade audit show"):
+        explain_order(path, "none")

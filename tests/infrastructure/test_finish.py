@@ -1,0 +1,86 @@
+"""What a run leaves behind, made from its journal."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from data.errors import DatabaseUnavailableError
+from execution.journal import SqliteJournal
+from infrastructure import finish
+from infrastructure.market import load_market, run_spec
+from infrastructure.settings import Settings, load_settings
+
+BROKER = {"orders": [], "executions": [], "cash": "1000"}
+
+
+def settings(**more: str) -> Settings:
+    return load_settings("demo", None, {"data.end": "1999-01-15", **more}, {}, None)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    journal = SqliteJournal(path, lambda: 7)
+    held = {"SPY": {"quantity": "5", "average_cost": "10"}}
+    journal.append("opening", {"cash": "1000", "positions": held, "trading_time": 1})
+    journal.append(
+        "session_closed",
+        {"positions": {"SPY": "5"}, "cash": "1000", "open_orders": [], "trading_time": 2},
+    )
+    journal.commit()
+    journal.close()
+    return path
+
+
+def test_a_book_that_agrees_with_the_broker_passes(path: Path) -> None:
+    assert finish.judge(path, BROKER).ok
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        {**BROKER, "cash": "999"},
+        {**BROKER, "orders": [{"order_ref": "x", "quantity": "1", "filled": "0"}]},
+        {**BROKER, "executions": [{}]},
+    ],
+)
+def test_any_difference_from_the_broker_fails(path: Path, broker: dict[str, object]) -> None:
+    assert not finish.judge(path, broker).ok
+
+
+def test_the_backtest_tells_whether_it_was_halted() -> None:
+    chosen = settings(**{"data.end": "1999-12-31", "risk.max_daily_loss": "1500"})
+    market = load_market(chosen)
+    tables, status = finish.backtest(run_spec(chosen, market), market)
+    assert status == "halted"
+    assert tables.equity.num_rows < market.total_steps
+    assert finish.compared(tables, run_spec(chosen, market), market).identical
+    last = tables.equity["equity"].to_pylist()[-1]
+    metrics = finish.metrics_of(tables, run_spec(chosen, market))
+    assert Decimal(str(metrics["final_equity"])) == last.quantize(Decimal("0.01"))
+
+
+def test_a_database_is_opened_and_migrated_before_a_run(tmp_path: Path) -> None:
+    finish.require_database(settings())
+    finish.require_database(settings(**{"database.url": f"sqlite:///{tmp_path}/new/x.db"}))
+    assert (tmp_path / "new" / "x.db").is_file()
+
+
+def test_a_database_that_cannot_be_opened_names_its_setting() -> None:
+    with pytest.raises(DatabaseUnavailableError, match=r"^database.url: "):
+        finish.require_database(settings(**{"database.url": "sqlite:////proc/none/x.db"}))
+
+
+def test_projecting_twice_changes_nothing(path: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        finish.project(path, "r-1", settings(), tmp_path / "trading.db")
+    assert (tmp_path / "trading.db").is_file()
+
+
+def test_the_statement_is_read(tmp_path: Path) -> None:
+    (tmp_path / "statement.json").write_text(json.dumps(BROKER))
+    assert finish.read_statement(tmp_path / "statement.json") == BROKER

@@ -1,4 +1,8 @@
-"""Bars from TWS or the gateway, kept in memory: history and live updates as completed bars."""
+"""Bars from TWS or the gateway, kept in memory: history and live updates as completed bars.
+
+A bar is complete when a later one of its symbol has begun, or when the trading clock has passed its end by
+the grace within which TWS still sends its last update.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from execution.timeframes import Timeframe
 
 
 class LiveBars(DataAdapter):
-    """Bars of one timeframe as they arrive; a bar is complete once the trading clock has passed its end.
+    """Bars of one timeframe as they arrive, and which of them are complete.
 
     Parameters
     ----------
@@ -24,12 +28,19 @@ class LiveBars(DataAdapter):
         The only timeframe it holds.
     instruments
         Ticks, to which prices are rounded here, once.
+    grace_ns
+        How long after its end a bar may still change, nanoseconds; 0 where time stands between the bars.
     """
 
     def __init__(
-        self, clock: TradingClock, timeframe: Timeframe, instruments: Mapping[str, Instrument]
+        self,
+        clock: TradingClock,
+        timeframe: Timeframe,
+        instruments: Mapping[str, Instrument],
+        grace_ns: int = 0,
     ) -> None:
         self._clock = clock
+        self._grace_ns = grace_ns
         self._timeframe = timeframe
         self._instruments = instruments
         self._bars: dict[str, list[Bar]] = {symbol: [] for symbol in instruments}
@@ -53,24 +64,25 @@ class LiveBars(DataAdapter):
             ends.append(bar.end_ns)
 
     def latest_completed_bar(self, symbol: str, timeframe: str) -> Bar | None:
-        """Return the newest bar whose end the trading clock has passed."""
+        """Return the newest completed bar."""
         bars = self._held(symbol, timeframe)
-        now = self._clock.now_ns()
-        for bar in reversed(bars[-2:]):
-            if bar.end_ns <= now:
-                return bar
-        return None
+        count = self._completed(symbol)
+        return bars[count - 1] if count else None
 
     def completed_bars(self, symbol: str, timeframe: str, after_ns: int) -> Sequence[Bar]:
         """Return the completed bars that end after `after_ns`, oldest first."""
         bars = self._held(symbol, timeframe)
-        ends = self._ends[symbol]
-        return bars[bisect_right(ends, after_ns) : bisect_right(ends, self._clock.now_ns())]
+        return bars[bisect_right(self._ends[symbol], after_ns) : self._completed(symbol)]
 
     def _held(self, symbol: str, timeframe: str) -> list[Bar]:
         if timeframe != self._timeframe.value:
             raise ValueError(f"this source holds {self._timeframe.value} bars, not {timeframe}")
         return self._bars[symbol]
+
+    def _completed(self, symbol: str) -> int:
+        ends = self._ends[symbol]
+        begun_later = len(ends) - 1
+        return max(begun_later, bisect_right(ends, self._clock.now_ns() - self._grace_ns))
 
     def _rounded(self, bar: Bar) -> Bar:
         if bar.defect():

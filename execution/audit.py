@@ -97,6 +97,7 @@ class AuditLogger:
             trading_time=entry.submitted_ns,
             decision=decision.as_dict(),
             dry_run=entry.dry_run,
+            reserved_price=None if entry.reserved_price is None else format(entry.reserved_price, "f"),
         )
         self.journal.commit()
 

@@ -103,6 +103,7 @@ class Entry:
     submitted_ns: int
     attempt: int = 1
     dry_run: bool = False
+    reserved_price: Decimal | None = None
     perm_id: int = 0
     status: OrderStatus = OrderStatus.PENDING
     reason: str | None = None

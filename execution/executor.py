@@ -145,7 +145,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         self.inbox.fills_since_barrier = bool(recovered.loose)
         for entry in self.blotter.open_entries():
             if self._validator is not None:
-                self._validator.reserve(entry.request)
+                self._validator.reserve(entry.request, entry.reserved_price)
                 for execution in entry.fills():
                     self._validator.on_fill(execution)
         return recovered
@@ -240,13 +240,14 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         order_id = max(self.blotter.last_order_id + 1, session.next_order_id)
         translate.to_wire_order(request, instrument, order_id)
         session.require_open_lane()
-        decision = self._evaluate(request)
+        decision, reserved_price = self._evaluate(request)
         entry = Entry(
             request=request,
             order_id=order_id,
             submitted_ns=known.submitted_ns if known else self._clock.now_ns(),
             attempt=known.attempt + 1 if known else 1,
             dry_run=self.dry_run,
+            reserved_price=reserved_price,
         )
         self._record(entry, decision)
         if self.dry_run:
@@ -402,15 +403,14 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             self.record_refusal(request, RiskDecision(False, _READ_ONLY, reason))
             raise RiskCheckError(reason, rule=_READ_ONLY)
 
-    def _evaluate(self, request: OrderRequest) -> RiskDecision:
+    def _evaluate(self, request: OrderRequest) -> tuple[RiskDecision, Decimal | None]:
         if self._validator is None:
-            return RiskDecision(approved=True)
+            return RiskDecision(approved=True), None
         decision = self._validator.evaluate(request)
         if not decision.approved:
             self.record_refusal(request, decision)
             raise RiskCheckError(decision.reason, rule=decision.rule)
-        self._validator.reserve(request)
-        return decision
+        return decision, self._validator.reserve(request)
 
     def _record(self, entry: Entry, decision: RiskDecision) -> None:
         try:

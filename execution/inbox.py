@@ -158,7 +158,7 @@ class Inbox:
         if self._validator is None or entry.status.is_final:
             return
         self._validator.release(client_order_id)
-        self._validator.reserve(entry.request)
+        self._validator.reserve(entry.request, entry.reserved_price)
         for fill in entry.fills():
             self._validator.on_fill(fill)
 

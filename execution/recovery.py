@@ -120,6 +120,7 @@ def _entry(body: dict[str, Any]) -> Entry:
         submitted_ns=body["trading_time"],
         attempt=body["attempt"],
         dry_run=body["dry_run"],
+        reserved_price=None if body.get("reserved_price") is None else Decimal(body["reserved_price"]),
     )
 
 

@@ -7,6 +7,7 @@ the same room. Whoever validates keeps the reservation until the order is final 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Protocol
 
 from execution.events import RiskDecision
@@ -19,8 +20,11 @@ class PreTradeValidator(Protocol):
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         """Judge an order against every rule, counting what is reserved; change nothing."""
 
-    def reserve(self, request: OrderRequest) -> None:
-        """Hold the order's worst-case exposure under its client order id."""
+    def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
+        """Hold the order's worst-case exposure under its client order id; return the price it is held at.
+
+        `price` is the one that was returned when the order was first reserved, if that is restored.
+        """
 
     def release(self, client_order_id: str) -> None:
         """Give back what is left of a reservation; an unknown id is ignored."""
@@ -43,8 +47,9 @@ class CallbackValidator:
             approved=False, rule="CALLBACK", reason="the risk check callback refused the order"
         )
 
-    def reserve(self, request: OrderRequest) -> None:
+    def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:  # noqa: ARG002 - the protocol has them
         """Do nothing: a bare callback has no notion of reserved exposure."""
+        return None
 
     def release(self, client_order_id: str) -> None:
         """Do nothing."""

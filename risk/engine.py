@@ -77,15 +77,30 @@ class RiskEngine:
                 return RiskDecision(False, check.code, check.reason, tuple(asked))
         return RiskDecision(True, checks=tuple(asked))
 
-    def reserve(self, request: OrderRequest) -> None:
+    def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
         """Hold the order's worst-case exposure under its client order id.
+
+        Parameters
+        ----------
+        request
+            The order.
+        price
+            Price of one unit at which it was reserved before, when a reservation is restored; by default the
+            reference price now.
+
+        Returns
+        -------
+        Decimal or None
+            The price at which it is held; None if there is none, which counts as zero.
 
         Raises
         ------
         ReservationError
             If the order has no client order id, or the id is reserved already.
         """
-        self.reservations.hold(request, self._view.reference_price(request) or ZERO)
+        held_at = self._view.reference_price(request) if price is None else price
+        self.reservations.hold(request, held_at or ZERO)
+        return held_at
 
     def release(self, client_order_id: str) -> None:
         """Give back what is left of a reservation; an unknown id is ignored."""

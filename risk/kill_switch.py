@@ -6,8 +6,8 @@
 3. When the loss reaches the limit the switch trips and stays tripped, over the following days too, until a
    person resets it with a reason. The reset counts the day's further loss from the last snapshot.
 
-It looks at snapshots only, so the same snapshots always give the same outcome: a replay after a restart
-rebuilds it.
+It looks at snapshots only, so the same snapshots always give the same outcome. That it tripped is a matter of
+record: after a restart `restore` latches it again, whatever a replay comes to.
 """
 
 from __future__ import annotations
@@ -96,6 +96,10 @@ class KillSwitch:
             return None
         self.event = KillSwitchEvent(snapshot.timestamp, loss, self.max_daily_loss)
         return self.event
+
+    def restore(self, event: KillSwitchEvent) -> None:
+        """Latch what was recorded earlier; from now on it is tripped, whatever the snapshots say."""
+        self.event = event
 
     def reset(self, reason: str) -> None:
         """Allow new risk again; the day's further loss counts from the last snapshot.

@@ -5,9 +5,13 @@ Each turn of the loop:
 1. Make sure of the link: connected, subscribed, reconciled.
 2. Close the inbox, so that everything received before now is durable and applied.
 3. Ask for each symbol's newest completed bar. A defective source loses its turn; the others go on. Bars that
-   were missed while the link was down only rebuild state: a decision on an old bar is never traded.
+   are not the newest, or after which a later one should have come by now, only rebuild state: a decision on
+   an old bar is never traded.
 4. Run the step. A step with an order in doubt is not done: its bar is kept and tried again.
 5. Wait: for the poll interval in paper and live, for the gateway's next moment in lockstep.
+
+While there is no session, TWS has lost the broker, or the journal cannot be written, nothing is submitted and
+the turn is tried again after a pause that grows up to half a minute.
 
 The loop holds no business state. It ends when it is stopped, when time runs out (`until_ns`, or a gateway
 without further bars), when the kill switch trips, or when an order in doubt has to be resolved by a person.
@@ -16,7 +20,8 @@ without further bars), when the kill switch trips, or when an order in doubt has
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -26,13 +31,24 @@ from data.adapter import DataAdapter
 from data.calendars import MarketClock
 from execution.broker import ExecutionEngine
 from execution.clocks import NANOS, SystemClock, TradingClock, timestamp
-from execution.errors import BrokerUnavailableError, NotConnectedError, NotReadyError
+from execution.errors import (
+    BrokerUnavailableError,
+    ExecutionError,
+    JournalError,
+    NotConnectedError,
+    NotReadyError,
+    PacingError,
+)
 from execution.ledger import Ledger
 from execution.models import Bar
 from execution.portfolio import LedgerPortfolio
+from execution.timeframes import Timeframe
 from risk.manager import RiskManager
 from strategies.base import Strategy
 from strategies.step import TradingStep
+
+_LONGEST_PAUSE = 30.0
+_SHORTEST_PAUSE = 0.01
 
 
 class LoopEnd(StrEnum):
@@ -97,6 +113,8 @@ class LiveOrchestrator:
         Stop after the step that ends at or after this moment.
     bar_grace_seconds
         How long to wait for the bars of the other symbols when the first one of a moment is complete.
+    give_up
+        Raise when no session can be had; otherwise keep trying.
     """
 
     def __init__(
@@ -116,6 +134,7 @@ class LiveOrchestrator:
         trading_clock: TradingClock | None = None,
         until_ns: int | None = None,
         bar_grace_seconds: float = 1.0,
+        give_up: bool = True,
     ) -> None:
         self.symbols = sorted(symbols)
         self.timeframe = str(timeframe)
@@ -135,52 +154,86 @@ class LiveOrchestrator:
         self._clock = trading_clock or SystemClock()
         self._until_ns = until_ns
         self._grace_ns = int(bar_grace_seconds * NANOS)
+        self._give_up = give_up
         self._last_bar_end: dict[str, int] = {}
         self._stopping = False
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pause = poll_interval_seconds
 
     def stop(self) -> None:
-        """Ask the loop to end after its current turn."""
+        """Ask the loop to end after its current turn; a pause ends at once. Any thread may ask."""
         self._stopping = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def run_forever(self) -> LoopEnd:
         """Run the loop in an event loop of its own, until it ends."""
         return asyncio.run(self.run())
 
-    async def run(self) -> LoopEnd:
+    async def run(self, prepare: Callable[[], Awaitable[None]] | None = None) -> LoopEnd:
         """Run the loop until it ends.
+
+        Parameters
+        ----------
+        prepare
+            Done before the first turn, and again while it fails for a reason that passes.
 
         Raises
         ------
         OrderInDoubtError
             If broker and journal do not agree; a person has to resolve it.
         NotConnectedError
-            If no session could be had within the allowed tries.
+            If no session could be had within the allowed tries, and `give_up` is set.
         """
+        self._loop = asyncio.get_running_loop()
+        try:
+            return await self._run(prepare)
+        finally:
+            self._loop = None
+
+    async def _run(self, prepare: Callable[[], Awaitable[None]] | None) -> LoopEnd:
         self.logger.info("loop started", symbols=self.symbols, interval=self.timeframe)
         while not self._stopping:
             try:
-                await self._link.ensure()
-                self._link.close_inbox()
-                if not self._turn():
-                    await asyncio.sleep(self.poll_interval_seconds)
-                    continue
-                if self.halted:
-                    return LoopEnd.HALTED
-                if self._until_ns is not None and self.last_end_ns >= self._until_ns:
-                    return LoopEnd.COMPLETED
-                if not await self._link.wait():
-                    return LoopEnd.COMPLETED
-            except BrokerUnavailableError as error:
-                # The session broke in the middle of a request: the next turn makes a new one.
-                self.logger.warning("link interrupted", why=str(error))
-            except NotReadyError as error:
-                # TWS will say when it has the broker back.
-                self.logger.warning("waiting", why=str(error))
-                await asyncio.sleep(self.poll_interval_seconds)
-            except NotConnectedError:
+                if prepare is not None:
+                    await prepare()
+                    prepare = None
+                end = await self._round()
+                if end is not None:
+                    return end
+                self._pause = self.poll_interval_seconds
+            except (BrokerUnavailableError, NotConnectedError, JournalError) as error:
                 if not self._stopping:
-                    raise
+                    await self._hold(error)
         return LoopEnd.STOPPED
+
+    async def _round(self) -> LoopEnd | None:
+        await self._link.ensure()
+        self._link.close_inbox()
+        if not self._turn():
+            await self._rest(self.poll_interval_seconds)
+            return None
+        if self.halted:
+            return LoopEnd.HALTED
+        if self._until_ns is not None and self.last_end_ns >= self._until_ns:
+            return LoopEnd.COMPLETED
+        return None if await self._link.wait() else LoopEnd.COMPLETED
+
+    async def _hold(self, error: ExecutionError) -> None:
+        """Say why nothing goes on, and pause, longer each time; raise the error if it is to end the loop."""
+        passing = isinstance(error, (NotReadyError, PacingError))
+        if self._give_up and isinstance(error, NotConnectedError) and not passing:
+            raise error
+        pause = max(_SHORTEST_PAUSE, self._pause)
+        self._pause = min(_LONGEST_PAUSE, 2 * pause)
+        report = self.logger.warning if passing else self.logger.error
+        report("nothing is submitted", code=error.code, why=str(error), next_try_seconds=pause)
+        await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):  # nobody stopped it: the pause is over
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     @property
     def last_end_ns(self) -> int:
@@ -211,14 +264,26 @@ class LiveOrchestrator:
             newest = position == len(steps) - 1
             if newest and len(bars) < len(self.symbols) and self._clock.now_ns() < end_ns + self._grace_ns:
                 return False
-            if not newest:
-                self.logger.warning("missed step only rebuilds state", bar_end=str(timestamp(end_ns)))
+            if not newest or end_ns < self.last_end_ns or self._is_stale(end_ns):
+                self.logger.warning("old bars only rebuild state", bar_end=str(timestamp(end_ns)))
                 self.replay(end_ns, bars)
             elif not self.step.run(end_ns, bars).done:
                 return False
             else:
                 self._processed(bars)
         return True
+
+    def _is_stale(self, end_ns: int) -> bool:
+        """Whether the bar after the one that ends at `end_ns` should be complete by now."""
+        session = self.market_clock.session_closing_after(end_ns)
+        if session is None:
+            return False
+        next_end = session.close_ns
+        timeframe = Timeframe(self.timeframe)
+        if timeframe is not Timeframe.DAY:
+            start = max(end_ns, session.open_ns)
+            next_end = min((start // timeframe.nanos + 1) * timeframe.nanos, next_end)
+        return self._clock.now_ns() >= next_end + self._grace_ns
 
     def _unprocessed(self, symbol: str) -> list[Bar]:
         last = self._last_bar_end.get(symbol, 0)

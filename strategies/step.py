@@ -4,6 +4,7 @@ One step is all bars with the same end. By the time it runs, every fill before t
 
 1. Bars are sorted by symbol; a defective bar is reported and left out.
 2. The book is marked at the closes and a snapshot is taken; the kill switch looks at it.
+   Steps before the book began only mark and show: there is no snapshot of theirs to record.
 3. The strategy sees each bar; what it proposes is collected. A strategy that raises loses its proposals for
    that bar, is reported, and the step goes on.
 4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
@@ -12,7 +13,8 @@ One step is all bars with the same end. By the time it runs, every fill before t
    submits only those. A symbol whose bar comes late joins the step then.
 
 Because the identity is a function of the bar, a step that runs twice sends nothing twice. Replaying a step
-from history does 1 to 3 and drops the proposals.
+from history does 1 to 3 and drops the proposals. A bar that comes when a later step has begun is only marked
+and shown to the strategy: time never runs backwards.
 """
 
 from __future__ import annotations
@@ -72,10 +74,17 @@ class _Tally:
     failed: int = 0
 
 
+def symbol_in_ids(symbol: str) -> str:
+    """Return a symbol as it is spelled in order ids."""
+    return _NOT_IN_IDS.sub("-", symbol)[:12]
+
+
 def order_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
-    """Return the client order id of a strategy's `count`-th order on the bar that ends at `end_ns`."""
-    clean = _NOT_IN_IDS.sub("-", symbol)
-    return f"{strategy[:20]}-{clean[:12]}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}-{count}"
+    """Return the client order id of a strategy's `count`-th order on the bar that ends at `end_ns`.
+
+    The symbol is shortened by `symbol_in_ids`; the count has to run over all symbols that look alike there.
+    """
+    return f"{strategy[:20]}-{symbol_in_ids(symbol)}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}-{count}"
 
 
 class TradingStep:
@@ -103,6 +112,12 @@ class TradingStep:
         Receivers of each step's progress.
     total
         Number of steps to expect, if known.
+
+    Attributes
+    ----------
+    book_since_ns
+        When the book began, UTC nanoseconds: steps that end at or before this leave no snapshot and are not
+        shown to the kill switch.
     """
 
     def __init__(
@@ -123,6 +138,7 @@ class TradingStep:
     ) -> None:
         self.strategy = strategy
         self.portfolio = portfolio
+        self.book_since_ns = -1
         self._name = strategy_name
         self._risk = risk_manager
         self._execution = execution
@@ -154,18 +170,14 @@ class TradingStep:
         """
         started = self._clock.monotonic()
         tally = _Tally()
-        if self._end != end_ns:
-            self._end, self._seen, self._counts, self._pending = end_ns, set(), Counter(), []
-            self._index += 1
-        fresh = [bar for bar in bars if bar.symbol not in self._seen]
-        if fresh or not self._seen:
-            self._seen.update(bar.symbol for bar in fresh)
-            sound = self._mark(fresh)
-            self._look_at_the_book(end_ns)
-            self._pending += self._ask(end_ns, sound, tally)
-        if replay:
-            self._pending = []
-        done = self._submit_pending(tally)
+        if end_ns < self._end:
+            self._ask(end_ns, self._mark(bars), Counter(), tally)
+            done = True
+        else:
+            self._begin(end_ns, bars, tally)
+            if replay:
+                self._pending = []
+            done = self._submit_pending(tally)
         progress = StepProgress(
             end=timestamp(end_ns),
             index=self._index,
@@ -224,6 +236,17 @@ class TradingStep:
 
     # -- the parts of a step ---------------------------------------------------------------------
 
+    def _begin(self, end_ns: int, bars: Sequence[Bar], tally: _Tally) -> None:
+        if self._end != end_ns:
+            self._end, self._seen, self._counts, self._pending = end_ns, set(), Counter(), []
+            self._index += 1
+        fresh = [bar for bar in bars if bar.symbol not in self._seen]
+        if fresh or not self._seen:
+            self._seen.update(bar.symbol for bar in fresh)
+            sound = self._mark(fresh)
+            self._look_at_the_book(end_ns)
+            self._pending += self._ask(end_ns, sound, self._counts, tally)
+
     def _mark(self, bars: Sequence[Bar]) -> list[Bar]:
         sound = []
         for bar in sorted(bars, key=lambda b: b.symbol):
@@ -237,6 +260,8 @@ class TradingStep:
 
     def _look_at_the_book(self, end_ns: int) -> None:
         self._snapshot = self.portfolio.snapshot(end_ns)
+        if end_ns <= self.book_since_ns:
+            return
         if self._on_snapshot:
             self._on_snapshot(self._snapshot)
         event = self._kill_switch.on_snapshot(self._snapshot) if self._kill_switch else None
@@ -247,20 +272,24 @@ class TradingStep:
             if self._on_kill_switch:
                 self._on_kill_switch(event)
 
-    def _ask(self, end_ns: int, bars: Sequence[Bar], tally: _Tally) -> list[OrderRequest]:
+    def _ask(
+        self, end_ns: int, bars: Sequence[Bar], counts: Counter[str], tally: _Tally
+    ) -> list[OrderRequest]:
         proposals: list[OrderRequest] = []
         for bar in bars:
             try:
-                proposals += [self._named(wish, end_ns) for wish in _as_list(self.strategy.on_bar(bar))]
+                proposals += [
+                    self._named(wish, end_ns, counts) for wish in _as_list(self.strategy.on_bar(bar))
+                ]
             except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
                 self._log.exception("strategy raised on a bar", symbol=bar.symbol, bar_end=str(bar.end))
                 tally.failed += 1
         tally.proposed += len(proposals)
         return proposals
 
-    def _named(self, wish: OrderRequest, end_ns: int) -> OrderRequest:
-        self._counts[wish.symbol] += 1
-        identity = order_identity(self._name, wish.symbol, end_ns, self._counts[wish.symbol])
+    def _named(self, wish: OrderRequest, end_ns: int, counts: Counter[str]) -> OrderRequest:
+        counts[symbol_in_ids(wish.symbol)] += 1
+        identity = order_identity(self._name, wish.symbol, end_ns, counts[symbol_in_ids(wish.symbol)])
         return replace(
             wish,
             client_order_id=wish.client_order_id or identity,
@@ -285,7 +314,9 @@ class TradingStep:
                 return False
             except ExecutionError as problem:
                 tally.failed += 1
-                log.error("order failed", code=problem.code, why=str(problem))
+                log.error(  # noqa: TRY400 - a refusal by the executor needs no traceback
+                    "order failed", code=problem.code, why=str(problem)
+                )
             self._pending.pop(0)
         return True
 

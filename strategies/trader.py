@@ -2,18 +2,19 @@
 
 Start and restart are one sequence:
 
-1. Fold the journal: orders, refusals, reservations, and the executions of each past step.
+1. Fold the journal: orders, refusals, reservations, a tripped kill switch, the executions of each past step.
 2. Connect, subscribe, and learn the broker's time; hold what else arrives.
-3. Adopt the opening book; replay every completed step before the newest with the executions it had then.
+3. Open the book with what the journal began with; replay every completed step before the newest with the
+   executions it had then. Steps before the book began only warm up the strategy.
 4. Reconcile; apply the executions that happened since; go on with the newest step. Its orders carry the same
    identities as before, so what was already sent is not sent again.
+
+The very first start adopts the broker's positions and cash in 4, so that all of its history is warm-up.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,30 +24,32 @@ import structlog
 from data.calendars import MarketClock
 from data.ibkr import LiveBars
 from execution.audit import AuditLogger
-from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, utc_ns
+from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp, utc_ns
 from execution.connection import IBKRConnectionManager
+from execution.errors import JournalError
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
 from execution.ledger import Holding, Ledger
-from execution.models import Bar, Instrument, PortfolioSnapshot
-from execution.numbers import format_decimal
+from execution.models import Instrument, PortfolioSnapshot
 from execution.portfolio import LedgerPortfolio
 from execution.recovery import Recovered
 from risk.engine import RiskEngine
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
 from strategies.base import StrategyContext
+from strategies.closing import cancel_open_orders, record_closing_book
+from strategies.link import BrokerClock, Subscription, TradingLink
 from strategies.live import LiveOrchestrator, LoopEnd
 from strategies.registry import create
 from strategies.sizing import OrderFactory
 from strategies.spec import RunSpec
 from strategies.step import TradingStep
 
-_LATE_BARS_NS = 600 * NANOS
-"""How long after a close its last bars may still come."""
+_GRACE_SECONDS = 1.0
+"""How long after its end a bar may still change, and the bars of other symbols come."""
 
-_LONGEST_PAUSE = 60.0
+_NOT_BEGUN = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class TraderOptions:
     """How a trader runs, as opposed to what it trades.
 
     `warmup` is the history asked for at start, as TWS spells durations. `total` and `until_ns` are the number
-    of steps and the end of the last one, if known. `started` goes into the journal's first event.
+    of steps and the end of the last one, if known. `started` is recorded at each start of another run.
+    `give_up` ends the trader when no session can be had, by default in lockstep only; else it keeps trying.
     """
 
     account: str | None = None
@@ -68,94 +72,7 @@ class TraderOptions:
     total: int | None = None
     until_ns: int | None = None
     started: Mapping[str, Any] = field(default_factory=dict)
-
-
-class _TradingLink:
-    """The loop's link: session, bar subscriptions, broker time, reconciliation."""
-
-    def __init__(
-        self,
-        executor: IBKROrderExecutor,
-        bars: LiveBars,
-        spec: RunSpec,
-        sessions: MarketClock,
-        clock: TradingClock,
-        options: TraderOptions,
-    ) -> None:
-        self._executor = executor
-        self._bars = bars
-        self._spec = spec
-        self._sessions = sessions
-        self._clock = clock
-        self._options = options
-        self._subscribed_epoch = 0
-        self._woken = asyncio.Event()
-        executor.manager.on_bar = self._on_bar
-
-    async def ensure(self) -> None:
-        """Connect, subscribe and reconcile if that is needed."""
-        await self.subscribe()
-        if not self._executor.is_ready:
-            await self._executor.ensure_ready()
-
-    async def subscribe(self) -> None:
-        """Connect if needed; on a new session subscribe every symbol and learn the broker's time."""
-        manager = self._executor.manager
-        await manager.ensure_connected()
-        session = manager.session
-        if self._subscribed_epoch == manager.epoch and not session.market_data_lost:
-            return
-        rejoining = self._subscribed_epoch == manager.epoch
-        session.market_data_lost = False
-        for instrument in sorted(self._spec.instruments, key=lambda i: i.symbol):
-            _, history = await session.subscribe_bars(
-                instrument,
-                self._spec.timeframe,
-                self._sessions,
-                duration=self._options.warmup,
-                regular_hours=self._options.regular_hours,
-            )
-            self._bars.extend(history)
-        if isinstance(self._clock, SteppedClock) and not rejoining:
-            # The first request of a session joins the lockstep without moving time.
-            self._clock.advance_to(await session.current_time())
-        self._subscribed_epoch = manager.epoch
-
-    def close_inbox(self) -> None:
-        """Make everything received so far durable and apply it."""
-        self._executor.close_inbox()
-
-    def wake(self) -> None:
-        """End a wait early."""
-        self._woken.set()
-
-    async def wait(self) -> bool:
-        """End the step: in lockstep ask for the next moment, else sleep for the poll interval.
-
-        While the market is closed there is nothing to poll for, so the sleep is longer, up to the next open.
-        """
-        if isinstance(self._clock, SteppedClock):
-            if not self._executor.manager.is_connected():
-                return True  # lost since the turn began: the next one makes a new session
-            before = self._clock.now_ns()
-            self._clock.advance_to(await self._executor.manager.session.current_time())
-            return self._clock.now_ns() > before
-        with suppress(TimeoutError):  # nobody woke it: the pause is over
-            await asyncio.wait_for(self._woken.wait(), self._pause())
-        self._woken.clear()
-        return True
-
-    def _on_bar(self, bar: Bar) -> None:
-        self._bars.on_bar(bar)
-        self.wake()
-
-    def _pause(self) -> float:
-        poll = self._options.poll_interval_seconds
-        now = self._clock.now_ns()
-        session = self._sessions.session_closing_after(now - _LATE_BARS_NS)
-        if session is None or session.open_ns <= now:
-            return poll
-        return max(poll, min(_LONGEST_PAUSE, (session.open_ns - now) / NANOS))
+    give_up: bool | None = None
 
 
 class Trader:
@@ -194,7 +111,7 @@ class Trader:
         self.spec = spec
         self.options = options
         self.journal = journal
-        self.clock: TradingClock = SteppedClock() if options.lockstep else SystemClock()
+        self.clock: TradingClock = SteppedClock() if options.lockstep else BrokerClock()
         self.audit = AuditLogger(journal, self.clock)
         manager.audit = self.audit
         instruments: dict[str, Instrument] = {i.symbol: i for i in spec.instruments}
@@ -219,6 +136,7 @@ class Trader:
             release_absent=options.release_absent,
             dry_run=options.dry_run,
             grouped=True,
+            quarantine=0.0 if options.lockstep else 6.0,
         )
         risk_manager = ShapingRiskManager(self.risk, instruments, on_refused=self.executor.record_refusal)
         strategy = create(
@@ -239,8 +157,10 @@ class Trader:
             progress=progress,
             total=options.total,
         )
-        self.bars = LiveBars(self.clock, spec.timeframe, instruments)
-        self._link = _TradingLink(self.executor, self.bars, spec, sessions, self.clock, options)
+        grace = 0.0 if options.lockstep else _GRACE_SECONDS
+        self.bars = LiveBars(self.clock, spec.timeframe, instruments, grace_ns=int(grace * NANOS))
+        subscription = Subscription(options.warmup, options.regular_hours, options.poll_interval_seconds)
+        self._link = TradingLink(self.executor, self.bars, spec, subscription, sessions, self.clock)
         self.orchestrator = LiveOrchestrator(
             spec.symbols,
             spec.timeframe.value,
@@ -254,56 +174,71 @@ class Trader:
             link=self._link,
             trading_clock=self.clock,
             until_ns=options.until_ns,
-            bar_grace_seconds=0.0 if options.lockstep else 1.0,
+            bar_grace_seconds=grace,
+            give_up=options.lockstep if options.give_up is None else options.give_up,
         )
         self._handlers = list(handlers)
-        self._last_snapshot_ns = 0
-        self._kill_switch_recorded = False
+        self._snapshots_from_ns = 0
         self._recovered: Recovered | None = None
+        self._announced = False
+        self._replayed = False
+        self._book_open = False
         self._log = structlog.get_logger("trader")
 
     def restore(self) -> Recovered:
         """Fold the journal; call once, before `run`."""
-        self._recovered = self.executor.restore()
-        self._last_snapshot_ns = self._recovered.last_snapshot_ns
-        self._kill_switch_recorded = self._recovered.kill_switch is not None
-        return self._recovered
+        self._recovered = recovered = self.executor.restore()
+        self._snapshots_from_ns = recovered.last_snapshot_ns + 1
+        tripped = recovered.kill_switch
+        if tripped is not None:
+            moment, loss, limit = (tripped[name] for name in ("trading_time", "loss", "limit"))
+            self.kill_switch.restore(KillSwitchEvent(timestamp(moment), Decimal(loss), Decimal(limit)))
+        return recovered
 
     async def run(self) -> LoopEnd:
         """Start or resume, and trade until the loop ends; see `LiveOrchestrator.run` for what is raised."""
-        recovered = self._recovered or self.restore()
-        if recovered.started is None:
-            self.audit.log("run_started", **self.options.started)
-        await self._link.subscribe()
-        await self._rebuild(recovered)
-        return await self.orchestrator.run()
+        if self._recovered is None:
+            self.restore()
+        return await self.orchestrator.run(self._prepare)
 
     async def close_session(self) -> None:
-        """Record the broker's closing book, durably: the last thing that needs the wire."""
+        """Record the broker's closing book, durably: the last thing that needs the wire.
+
+        After a halt every open order is cancelled first; what the broker did not confirm is recorded as open.
+        """
         await self.executor.ensure_ready()
-        session = self.executor.manager.session
-        account = self.options.account
-        positions = {
-            p.symbol: format_decimal(p.quantity)
-            for p in await session.positions()
-            if account in (None, p.account)
-        }
-        summary = await session.account_summary(account)
-        open_orders = [order.client_order_id for order in await self.executor.get_open_orders()]
-        self.audit.log(
-            "session_closed",
-            positions=positions,
-            cash=format_decimal(summary["TotalCashValue"]),
-            open_orders=open_orders,
-            trading_time=self.clock.now_ns(),
-        )
+        if self.orchestrator.halted:
+            await cancel_open_orders(self.executor, self.options.acknowledgement_timeout)
+        await record_closing_book(self.executor, self.options.account, self.clock.now_ns())
 
     def stop(self) -> None:
         """Ask the loop to end after its current turn."""
         self.orchestrator.stop()
         self._link.wake()
 
-    async def _rebuild(self, recovered: Recovered) -> None:
+    async def _prepare(self) -> None:
+        """Start or resume; done again after a failure, it goes on where it failed."""
+        recovered = self._recovered or self.restore()
+        self._announce(recovered)
+        await self._link.subscribe()
+        if not self._replayed:
+            self._replayed = True
+            self._replay(recovered)
+        await self._link.ensure()
+        if self.executor.opening is not None:
+            self._open_book(self.executor.opening)
+        self.executor.grouped = self.options.lockstep
+
+    def _announce(self, recovered: Recovered) -> None:
+        if self._announced:
+            return
+        self._announced = True  # what cannot be committed now is held by the journal and follows
+        last = recovered.started
+        if last is None or last.get("run_id") != self.options.started.get("run_id"):
+            self.audit.log("run_started", **self.options.started)
+
+    def _replay(self, recovered: Recovered) -> None:
+        self.step.book_since_ns = _NOT_BEGUN
         if recovered.opening is not None:
             self._open_book(recovered.opening)
         steps = self.orchestrator.completed_steps()
@@ -319,14 +254,14 @@ class Trader:
         self.executor.inbox.add_handler(self.step)
         for handler in self._handlers:
             self.executor.inbox.add_handler(handler)
-        await self._link.ensure()
-        if recovered.opening is None and self.executor.opening is not None:
-            self._open_book(self.executor.opening)
-        self.executor.grouped = self.options.lockstep
         if steps:
             self._log.info("resumed", steps_replayed=len(steps) - 1, events=recovered.events)
 
     def _open_book(self, opening: Mapping[str, Any]) -> None:
+        if self._book_open:
+            return
+        self._book_open = True
+        self.step.book_since_ns = opening["trading_time"]
         ledger = self.portfolio.ledger
         ledger.cash += Decimal(opening["cash"])
         for symbol, held in opening["positions"].items():
@@ -343,11 +278,15 @@ class Trader:
                 self.step.on_fill(item.fill)
 
     def _record_snapshot(self, snapshot: PortfolioSnapshot) -> None:
+        """Record a step's snapshot, again if a late bar joins the step: the last one counts."""
         moment = utc_ns(snapshot.timestamp)
-        if moment > self._last_snapshot_ns:
-            self._last_snapshot_ns = moment
+        if moment >= self._snapshots_from_ns:
+            self._snapshots_from_ns = moment
             self.audit.log_snapshot(snapshot)
 
     def _record_kill_switch(self, event: KillSwitchEvent) -> None:
-        if not self._kill_switch_recorded:
+        try:
             self.audit.log_kill_switch(event)
+        except JournalError as error:
+            # The step must go on to its end; the journal holds the event and writes it with its next commit.
+            self._log.error("the kill switch is not on record yet", why=str(error))

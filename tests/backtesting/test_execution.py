@@ -35,8 +35,9 @@ class Rules:
             return RiskDecision(False, "TOO_LARGE", "more than 100")
         return RiskDecision(True)
 
-    def reserve(self, request: OrderRequest) -> None:
+    def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
         self.told.append(f"reserve {request.client_order_id}")
+        return price
 
     def release(self, client_order_id: str) -> None:
         self.told.append(f"release {client_order_id}")

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from data.ibkr import LiveBars
+from execution.clocks import NANOS
 from execution.models import Instrument
 from execution.testing import FixedClock, bars_from_closes
 from execution.timeframes import Timeframe
@@ -27,10 +28,11 @@ def source(clock: FixedClock) -> LiveBars:
 
 
 def test_a_bar_is_complete_once_the_clock_has_passed_its_end(source: LiveBars, clock: FixedClock) -> None:
-    source.extend([ONE, TWO])
+    source.on_bar(ONE)
     assert source.latest_completed_bar("AAA", "1m") is None
     clock.ns = ONE.end_ns
     assert source.latest_completed_bar("AAA", "1m") == ONE
+    source.on_bar(TWO)
     clock.ns = TWO.end_ns
     assert source.latest_completed_bar("AAA", "1m") == TWO
     assert source.completed_bars("AAA", "1m", 0) == [ONE, TWO]
@@ -64,6 +66,26 @@ def test_prices_are_rounded_to_the_tick_and_defects_are_left_for_the_step(
     first, second = source.completed_bars("AAA", "1m", 0)
     assert (first.open, first.high, first.low, first.close) == (100.0, 100.25, 100.0, 100.25)
     assert second.defect()
+
+
+def test_within_the_grace_the_last_update_still_counts(clock: FixedClock) -> None:
+    source = LiveBars(clock, Timeframe.MINUTE, {"AAA": Instrument("AAA")}, grace_ns=NANOS)
+    source.on_bar(ONE)
+    clock.ns = ONE.end_ns + NANOS - 1
+    assert source.latest_completed_bar("AAA", "1m") is None
+    assert source.completed_bars("AAA", "1m", 0) == []
+    final = replace(ONE, volume=7.0)
+    source.on_bar(final)
+    clock.ns += 1
+    assert source.latest_completed_bar("AAA", "1m") == final
+
+
+def test_a_bar_is_complete_as_soon_as_a_later_one_has_begun(clock: FixedClock) -> None:
+    source = LiveBars(clock, Timeframe.MINUTE, {"AAA": Instrument("AAA")}, grace_ns=NANOS)
+    source.extend([ONE, TWO])
+    clock.ns = ONE.end_ns
+    assert source.completed_bars("AAA", "1m", 0) == [ONE]
+    assert source.latest_completed_bar("AAA", "1m") == ONE
 
 
 def test_another_timeframe_is_refused(source: LiveBars) -> None:

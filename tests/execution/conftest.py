@@ -208,13 +208,17 @@ class Rig:
             },
         )
         self.recovered = self.executor.restore()
+        self.is_open = True
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.journal.events()]
 
-    async def close(self) -> None:
-        await self.manager.disconnect()
-        self.journal.close()
+    async def shut(self) -> None:
+        """Disconnect and release the journal; a second call does nothing."""
+        if self.is_open:
+            self.is_open = False
+            await self.manager.disconnect()
+            self.journal.close()
 
 
 MakeRig = Callable[..., Rig]
@@ -225,16 +229,10 @@ async def rig(broker: ScriptedBroker, tmp_path: Path) -> AsyncIterator[MakeRig]:
     """Make executors on one journal file, one after the other."""
     made: list[Rig] = []
 
-    async def shut(old: Rig) -> None:
-        await old.close()
-        made.remove(old)
-
     def make(**options: Any) -> Rig:
-        new = Rig(broker, tmp_path / "journal.db", **options)
-        new.shut = lambda: shut(new)  # type: ignore[attr-defined]
-        made.append(new)
-        return new
+        made.append(Rig(broker, tmp_path / "journal.db", **options))
+        return made[-1]
 
     yield make
-    for old in list(made):
-        await shut(old)
+    for old in made:
+        await old.shut()

@@ -31,7 +31,7 @@ from execution.executor import IBKROrderExecutor
 from execution.models import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
 
 if TYPE_CHECKING:
-    from .conftest import MakeRig, ScriptedBroker
+    from .conftest import MakeRig, Rig, ScriptedBroker
 
 
 def buy(name: str | None = "o-1", quantity: str = "10", **more: Any) -> OrderRequest:
@@ -44,15 +44,18 @@ class Ledger:
     def __init__(self, limit: int = 100) -> None:
         self.limit = Decimal(limit)
         self.held: dict[str, Decimal] = {}
+        self.prices: list[Decimal | None] = []
 
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         if sum(self.held.values(), request.quantity) > self.limit:
             return RiskDecision(False, "LIMIT", "too much", (("LIMIT", str(self.limit), "more"),))
         return RiskDecision(True)
 
-    def reserve(self, request: OrderRequest) -> None:
+    def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
         assert request.client_order_id not in self.held
         self.held[request.client_order_id or ""] = request.quantity
+        self.prices.append(price)
+        return Decimal("99.5") if price is None else price
 
     def release(self, client_order_id: str) -> None:
         self.held.pop(client_order_id, None)
@@ -96,12 +99,14 @@ async def test_an_order_is_submitted_acknowledged_filled_and_told(
     assert isinstance(fill, Fill)
     assert (fill.fill_id, fill.commission, fill.client_order_id) == ("o-1-1", Decimal("1.25"), "o-1")
     done = await r.executor.get_order_status("o-1")
-    assert (done.status, done.filled_quantity) == (OrderStatus.FILLED, 10)
+    assert (done.status, done.filled_quantity) == (OrderStatus.FILLED, Decimal(10))
     assert await r.executor.get_open_orders() == []
     assert await r.executor.get_order_status(done.order_id) == done
 
 
-async def test_the_intent_is_durable_before_a_byte_is_sent(rig: MakeRig, broker: ScriptedBroker) -> None:
+async def test_the_intent_is_durable_before_a_byte_is_sent(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     r = rig()
     await r.executor.ensure_ready()
     seen: list[list[str]] = []
@@ -112,7 +117,7 @@ async def test_the_intent_is_durable_before_a_byte_is_sent(rig: MakeRig, broker:
         seen.append([kind for (kind,) in reader.execute("SELECT kind FROM events")])
         place(*args)
 
-    r.manager.session.place = watched
+    monkeypatch.setattr(r.manager.session, "place", watched)
     r.executor.submit(buy())
     reader.close()
     assert seen[0][-1] == "order_submitted"
@@ -472,7 +477,7 @@ async def test_a_cancel_that_reports_more_filled_than_is_known_keeps_the_reserva
     await again.executor.ensure_ready()
     assert restored.held == {}
     (order,) = again.executor.orders()
-    assert (order.status, order.filled_quantity) == (OrderStatus.CANCELLED, 4)
+    assert (order.status, order.filled_quantity) == (OrderStatus.CANCELLED, Decimal(4))
 
 
 async def test_an_order_taken_as_never_sent_that_turns_out_working_is_reserved_again(
@@ -587,7 +592,7 @@ async def test_messages_waiting_behind_the_pacing_limit_refuse_new_orders(
 
 
 async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(
-    rig: MakeRig, broker: ScriptedBroker
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r = rig()
     await r.executor.ensure_ready()
@@ -595,13 +600,13 @@ async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(
     def gone(*_: Any) -> None:
         raise NotConnectedError("gone")
 
-    r.manager.session.place = gone
+    monkeypatch.setattr(r.manager.session, "place", gone)
     with pytest.raises(NotConnectedError):
         r.executor.submit(buy())
     assert r.executor.orders()[0].status is OrderStatus.NOT_SENT
 
 
-def use_up_the_second(r: Any) -> int:
+def use_up_the_second(r: Rig) -> int:
     """Submit until the pacing limit refuses; return how many were accepted."""
     for count in range(60):
         try:
@@ -661,6 +666,11 @@ async def test_what_was_on_its_way_is_found_by_a_later_look(rig: MakeRig, broker
     assert (await r.executor.get_order_status("o-1")).status is OrderStatus.SUBMITTED
 
 
+def is_ready(r: Rig) -> bool:
+    """Look again: to the type checker a property keeps the value of its last assertion."""
+    return r.executor.is_ready
+
+
 async def test_an_order_without_an_answer_makes_a_reconciliation_due(
     rig: MakeRig, broker: ScriptedBroker
 ) -> None:
@@ -668,9 +678,9 @@ async def test_an_order_without_an_answer_makes_a_reconciliation_due(
     broker.on_place = lambda order_id, ref: []
     await r.executor.ensure_ready()
     r.executor.submit(buy())
-    assert r.executor.is_ready
+    assert is_ready(r)
     await asyncio.sleep(0.15)
-    assert not r.executor.is_ready
+    assert not is_ready(r)
     with pytest.raises(NotReadyError):
         r.executor.submit(buy("o-2"))
 
@@ -743,3 +753,15 @@ async def test_a_commit_that_fails_on_arrival_is_owed_and_submissions_wait(
     broker.positions = [("AAA", "10", "100.5")]
     await r.executor.ensure_ready()
     assert r.handler.names().count("fill") == 1
+
+
+async def test_a_reservation_is_restored_at_the_price_it_was_made_at(rig: MakeRig) -> None:
+    first = rig(validator=Ledger())
+    await first.executor.submit_order(buy())
+    (sent,) = [event.body for event in first.journal.events() if event.kind == "order_submitted"]
+    assert sent["reserved_price"] == "99.5"
+    await first.shut()
+    again = Ledger()
+    rig(validator=again)
+    assert again.held == {"o-1": Decimal(10)}
+    assert again.prices == [Decimal("99.5")]

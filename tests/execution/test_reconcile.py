@@ -31,4 +31,6 @@ async def test_rows_of_one_symbol_add_up(rig: MakeRig, broker: ScriptedBroker) -
     broker.positions = [("AAA", "7", "100"), ("AAA", "-2", "100")]
     r = rig()
     await r.executor.ensure_ready()
-    assert r.executor.opening["positions"]["AAA"]["quantity"] == "5"
+    opening = r.executor.opening
+    assert opening is not None
+    assert opening["positions"]["AAA"]["quantity"] == "5"

@@ -170,3 +170,17 @@ def test_without_a_kill_switch_and_multipliers_the_engine_still_judges(desk: Mak
     engine = RiskEngine(RiskLimits(max_order_notional=Decimal(100)), d.portfolio, d.sessions, d.clock)
     assert engine.evaluate(d.order(1)).approved
     assert engine.evaluate(d.order(2)).rule == "MAX_ORDER_NOTIONAL"
+
+
+def test_a_restored_reservation_is_valued_as_it_was_first_however_the_mark_moved(desk: MakeDesk) -> None:
+    d = desk(per_symbol_notional_cap="1900")
+    order = d.order(10, limit_price=Decimal(80))
+    price = d.engine.reserve(order)
+    assert price == Decimal(100)
+    d.mark(92.0)
+    undisturbed = d.engine.evaluate(d.order(10))
+    restarted = desk(per_symbol_notional_cap="1900")
+    restarted.mark(92.0)
+    assert restarted.engine.reserve(order, price) == price
+    found = restarted.engine.evaluate(restarted.order(10))
+    assert (found.approved, found.checks) == (undisturbed.approved, undisturbed.checks)

@@ -108,3 +108,15 @@ def test_the_same_snapshots_always_give_the_same_outcome(rows: list[tuple[int, i
     assert events == [again.on_snapshot(snapshot(*row)) for row in rows]
     assert sum(event is not None for event in events) == int(first.tripped)
     assert repr(first) == repr(again)
+
+
+def test_what_was_recorded_before_keeps_it_tripped_whatever_the_snapshots_say() -> None:
+    kill = switch()
+    event = KillSwitchEvent(snapshot(1, 0).timestamp, Decimal(1_200), Decimal(1_000))
+    kill.restore(event)
+    assert kill.tripped
+    for day, equity in ((1, 10_000), (2, 11_000), (2, 1_000)):
+        assert kill.on_snapshot(snapshot(day, equity)) is None
+    assert kill.event == event
+    kill.reset("checked")
+    assert kill.event is None

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from execution.errors import BrokerUnavailableError, NotConnectedError, NotReadyError, OrderInDoubtError
+from data.adapter import DataAdapter
+from data.calendars import MarketClock, Session
+from execution.clocks import NANOS
+from execution.errors import (
+    BrokerUnavailableError,
+    JournalError,
+    NotConnectedError,
+    NotReadyError,
+    OrderInDoubtError,
+    PacingError,
+)
 from execution.ledger import Ledger
 from execution.models import Bar, OrderRequest, OrderType, Side
 from execution.portfolio import LedgerPortfolio
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
+from risk.manager import RiskManager
+from strategies.base import Strategy
 from strategies.live import LiveOrchestrator, LoopEnd, PollingLink
 from strategies.step import TradingStep
 
 
-class Feed:
+class Feed(DataAdapter):
     """Completed bars by symbol; a symbol can be made to fail."""
 
     def __init__(self, clock: FixedClock) -> None:
@@ -57,6 +71,13 @@ class Script:
         return True
 
 
+class Approval(RiskManager):
+    """Lets every proposal pass as it is."""
+
+    def validate(self, proposed_order: OrderRequest) -> OrderRequest:
+        return proposed_order
+
+
 class Stage:
     def __init__(self, *symbols: str, grace: float = 0.0, **more: Any) -> None:
         self.clock = FixedClock()
@@ -65,8 +86,8 @@ class Stage:
         self.engine = RecordingExecutionEngine(self.clock)
         self.seen: list[tuple[str, float]] = []
         self.outside: set[int] = set()
-        strategy = SimpleNamespace(on_bar=self._on_bar, on_fill=lambda fill: None, name="s")
-        risk = SimpleNamespace(validate=lambda order: order)
+        strategy = cast("Strategy", SimpleNamespace(on_bar=self._on_bar, on_fill=lambda fill: None, name="s"))
+        risk = Approval()
         step = TradingStep(
             strategy=strategy,
             strategy_name="s",
@@ -76,7 +97,15 @@ class Stage:
             clock=self.clock,
             kill_switch=more.pop("kill_switch", None),
         )
-        calendar = SimpleNamespace(is_bar_in_session=lambda start, end: end not in self.outside)
+        opening = bars_from_closes([1])[0].start_ns
+        self.session = Session(opening, opening + 3600 * NANOS, dt.date(2018, 1, 2))
+        calendar = cast(
+            "MarketClock",
+            SimpleNamespace(
+                is_bar_in_session=lambda start, end: end not in self.outside,
+                session_closing_after=lambda ns: self.session if ns < self.session.close_ns else None,
+            ),
+        )
         self.loop = LiveOrchestrator(
             symbols or ("AAA",),
             "1m",
@@ -168,7 +197,10 @@ async def test_bars_outside_sessions_are_left_out() -> None:
     assert stage.seen == [("AAA", 2)]
 
 
-@pytest.mark.parametrize("problem", [BrokerUnavailableError("cut"), NotReadyError("1100")])
+@pytest.mark.parametrize(
+    "problem",
+    [BrokerUnavailableError("cut"), NotReadyError("1100"), PacingError("50"), JournalError("disk full")],
+)
 async def test_an_interrupted_link_is_tried_again(problem: Exception) -> None:
     stage = Stage()
     bars = stage.give("AAA", 1)
@@ -236,11 +268,12 @@ def test_the_plain_constructor_builds_its_own_step_and_runs_in_a_loop_of_its_own
         "1m",
         stage.feed,
         stage.loop.step.strategy,
-        SimpleNamespace(validate=lambda order: order),
+        Approval(),
         stage.engine,
         stage.loop.market_clock,
         poll_interval_seconds=0.001,
         until_ns=1,
+        trading_clock=stage.clock,
     )
     assert loop.run_forever() is LoopEnd.COMPLETED
     assert len(stage.engine.orders) == 1
@@ -251,3 +284,153 @@ async def test_the_polling_link_only_sleeps() -> None:
     await link.ensure()
     link.close_inbox()
     assert await link.wait()
+
+
+class Pauses:
+    """Takes the place of resting: notes the seconds, and stops the loop after a number of them."""
+
+    def __init__(
+        self, loop: LiveOrchestrator, monkeypatch: pytest.MonkeyPatch, *, stop_after: int = 0
+    ) -> None:
+        self.seconds: list[float] = []
+        self._loop = loop
+        self._stop_after = stop_after
+        monkeypatch.setattr(loop, "_rest", self._note)
+
+    async def _note(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if len(self.seconds) == self._stop_after:
+            self._loop.stop()
+
+
+async def test_without_a_session_it_tries_for_ever_with_growing_pauses_where_it_is_not_to_give_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(give_up=False)
+    stage.link.problems = [NotConnectedError("nobody listens") for _ in range(20)]
+    pauses = Pauses(stage.loop, monkeypatch, stop_after=16)
+    assert await stage.loop.run() is LoopEnd.STOPPED
+    assert pauses.seconds[:4] == [0.01, 0.02, 0.04, 0.08]
+    assert pauses.seconds[-2:] == [30.0, 30.0]
+
+
+async def test_an_interrupted_link_is_no_hot_loop_and_a_good_turn_shortens_the_pause_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    bars = stage.give("AAA", 1, 2)
+    stage.link.problems = [BrokerUnavailableError("162"), BrokerUnavailableError("162")]
+
+    def break_again() -> None:
+        stage.clock.ns = bars[0].end_ns
+        stage.link.problems = [JournalError("disk full")]
+
+    stage.link.actions = [break_again]
+    pauses = Pauses(stage.loop, monkeypatch)
+    assert await stage.loop.run() is LoopEnd.COMPLETED
+    assert pauses.seconds == [0.01, 0.02, 0.01]
+    assert stage.seen == [("AAA", 1)]
+
+
+async def test_a_journal_that_fails_at_the_inbox_lets_nothing_be_submitted_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    (bar,) = stage.give("AAA", 1)
+    stage.clock.ns = bar.end_ns
+    failures = [JournalError("disk full")]
+
+    def close_inbox() -> None:
+        if failures:
+            assert not stage.engine.orders
+            raise failures.pop()
+
+    monkeypatch.setattr(stage.link, "close_inbox", close_inbox)
+    assert await stage.loop.run() is LoopEnd.COMPLETED
+    assert len(stage.engine.orders) == 1
+
+
+async def test_what_precedes_the_first_turn_is_tried_again_until_it_succeeds() -> None:
+    stage = Stage()
+    problems: list[Exception] = [BrokerUnavailableError("bars: 162"), JournalError("disk full")]
+
+    async def prepare() -> None:
+        assert stage.link.closed == 0
+        if problems:
+            raise problems.pop()
+
+    assert await stage.loop.run(prepare) is LoopEnd.COMPLETED
+    assert problems == []
+    assert stage.link.closed == 1
+
+
+async def test_a_stop_ends_a_pause_at_once() -> None:
+    stage = Stage(give_up=False)
+    stage.loop._pause = 3600.0
+    stage.link.problems = [BrokerUnavailableError("cut")]
+    running = asyncio.create_task(stage.loop.run())
+    await asyncio.sleep(0.01)
+    stage.loop.stop()
+    assert await asyncio.wait_for(running, 10) is LoopEnd.STOPPED
+
+
+def test_a_bar_older_than_the_newest_seen_is_never_traded() -> None:
+    stage = Stage("AAA", "BBB")
+    a = stage.give("AAA", 1, 2, 3)
+    stage.clock.ns = a[2].end_ns
+    stage.loop._turn()
+    before = set(stage.engine.orders)
+    stage.give("BBB", 7, 8)
+    stage.loop._turn()
+    assert set(stage.engine.orders) == before
+    assert stage.seen[-2:] == [("BBB", 7), ("BBB", 8)]
+    stage.give("BBB", 7, 8, 9)
+    stage.loop._turn()
+    assert set(stage.engine.orders) - before == {"s-BBB-20180102T143300Z-1"}
+
+
+def test_an_older_bar_of_another_symbol_leaves_an_unfinished_step_as_it_is() -> None:
+    stage = Stage("AAA", "BBB")
+    a = stage.give("AAA", 1, 2)
+    stage.clock.ns = a[1].end_ns
+    stage.engine.failure = NotConnectedError("gone")
+    assert not stage.loop._turn()
+    stage.give("BBB", 7)
+    assert stage.loop._turn()
+    assert stage.seen == [("AAA", 1), ("AAA", 2), ("BBB", 7)]
+    assert list(stage.engine.orders) == ["s-AAA-20180102T143200Z-1"]
+
+
+@pytest.mark.parametrize(("late_ns", "traded"), [(61 * NANOS - 1, 1), (61 * NANOS, 0)])
+def test_a_bar_is_traded_only_until_the_next_one_is_due(late_ns: int, traded: int) -> None:
+    stage = Stage(grace=1.0)
+    (bar,) = stage.give("AAA", 1)
+    stage.clock.ns = bar.end_ns + late_ns
+    stage.loop._turn()
+    assert stage.seen == [("AAA", 1)]
+    assert len(stage.engine.orders) == traded
+
+
+@pytest.mark.parametrize(("hours", "traded"), [(40, 1), (70, 1), (71, 0)])
+def test_a_daily_bar_is_traded_only_until_the_next_session_has_closed(hours: int, traded: int) -> None:
+    stage = Stage()
+    stage.loop.timeframe = "1D"
+    (bar,) = stage.give("AAA", 1)
+    hour = 3600 * NANOS
+    stage.session = Session(bar.end_ns + 64 * hour, bar.end_ns + 71 * hour, dt.date(2018, 1, 5))
+    stage.clock.ns = bar.end_ns + hours * hour
+    stage.loop._turn()
+    assert len(stage.engine.orders) == traded
+
+
+@pytest.mark.parametrize(("early_ns", "traded"), [(1, 1), (0, 0)])
+def test_the_last_bar_of_a_session_is_traded_only_until_the_first_of_the_next_is_due(
+    early_ns: int, traded: int
+) -> None:
+    stage = Stage()
+    (bar,) = stage.give("AAA", 1)
+    opening = bar.end_ns + 17 * 3600 * NANOS
+    stage.session = Session(opening, opening + 3600 * NANOS, dt.date(2018, 1, 3))
+    stage.clock.ns = opening + 60 * NANOS - early_ns
+    stage.loop._turn()
+    assert len(stage.engine.orders) == traded

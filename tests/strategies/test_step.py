@@ -203,8 +203,9 @@ def test_fills_and_late_commissions_move_the_book_and_reach_the_strategy() -> No
     assert desk.portfolio.cash == Decimal(1000 - 20 - 4)
     assert desk.strategy.fills == [fill]
     assert desk.run(*pair()).progress.fills == 1
-    desk.step.on_order_status(None)
-    desk.step.on_order_rejected(SimpleNamespace(client_order_id="x", symbol="AAA"), "why")
+    order = desk.engine.submit(buy(client_order_id="x"))
+    desk.step.on_order_status(order)
+    desk.step.on_order_rejected(order, "why")
 
 
 def test_the_kill_switch_is_told_of_each_snapshot_and_halts() -> None:
@@ -232,3 +233,34 @@ def test_a_receiver_of_progress_that_raises_stops_nothing() -> None:
     desk = Desk(progress=[SimpleNamespace(on_step=broken), SimpleNamespace(on_step=told.append)])
     assert desk.run(*pair()).done
     assert len(told) == 1
+
+
+def test_symbols_that_look_alike_in_ids_are_counted_together() -> None:
+    wishes = [buy("BRK B"), buy("BRK-B"), buy("ABCDEFGHIJKLM"), buy("ABCDEFGHIJKLN")]
+    desk = Desk(lambda bar: wishes if bar.symbol == "AAA" else None)
+    assert desk.run(*pair()).progress.failed == 0
+    assert [name.rsplit("-", 1)[1] for name in desk.engine.orders] == ["1", "2", "1", "2"]
+
+
+def test_steps_before_the_book_began_only_mark_and_show() -> None:
+    snapshots: list[Any] = []
+    switch = SimpleNamespace(tripped=False, on_snapshot=snapshots.append)
+    desk = Desk(on_snapshot=snapshots.append, kill_switch=switch)
+    first, second = bars_from_closes([100, 101])
+    desk.step.book_since_ns = first.end_ns
+    assert desk.run(first, replay=True).progress.snapshot is not None
+    assert (desk.strategy.seen, snapshots) == (["AAA"], [])
+    desk.run(second)
+    assert len(snapshots) == 2
+
+
+def test_a_bar_of_an_earlier_step_is_marked_and_shown_and_never_traded() -> None:
+    snapshots: list[Any] = []
+    desk = Desk(on_snapshot=snapshots.append)
+    (late,) = bars_from_closes([50], "BBB")
+    desk.run(bars_from_closes([100, 101])[1])
+    result = desk.run(late)
+    assert (result.done, result.progress.submitted) == (True, 0)
+    assert desk.strategy.seen == ["AAA", "BBB"]
+    assert desk.portfolio.mark("BBB") == Decimal("50.0")
+    assert (len(snapshots), len(desk.engine.orders)) == (1, 1)

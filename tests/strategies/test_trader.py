@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
 from execution.connection import IBKRConnectionManager
-from execution.errors import JournalLockedError
+from execution.errors import JournalError, JournalLockedError
 from execution.events import StepProgress
 from execution.journal import SqliteJournal, read, verify
-from execution.models import Instrument
+from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
 from risk.limits import RiskLimits
 from strategies.live import LoopEnd
 from strategies.spec import RunSpec
@@ -58,7 +59,13 @@ class Run:
         self.path = path
         self.spec = options.pop("spec", spec())
         self.options = options
-        self.trader: Trader | None = None
+        self._trader: Trader | None = None
+
+    @property
+    def trader(self) -> Trader:
+        """The trader of the latest `trade`."""
+        assert self._trader is not None
+        return self._trader
 
     async def trade(self, kill: KillAt | None = None, stop_after: int | None = None) -> LoopEnd | None:
         journal = SqliteJournal(self.path, lambda: 7)
@@ -74,7 +81,7 @@ class Run:
                 **self.options,
             }
         )
-        trader = self.trader = Trader(self.spec, manager, journal, FOLDER.clock, options)
+        trader = self._trader = Trader(self.spec, manager, journal, FOLDER.clock, options)
         submit = trader.step.run
 
         def watched(end_ns: int, bars: Any, *, replay: bool = False) -> Any:
@@ -165,7 +172,9 @@ async def test_a_lost_session_in_the_middle_is_mended_without_a_trace_in_the_boo
         def sever(progress: StepProgress) -> None:
             if progress.index in (9, 22) and not progress.replayed and progress.index not in cut:
                 cut.append(progress.index)
-                run.trader.executor.manager.session._ib.client.conn.transport.abort()
+                transport = run.trader.executor.manager.session._ib.client.conn.transport
+                assert transport is not None
+                transport.abort()
 
         assert await run.trade(sever) is LoopEnd.COMPLETED  # type: ignore[arg-type]
         assert cut == [9, 22]
@@ -208,3 +217,121 @@ async def test_the_loop_ends_at_the_given_moment(tmp_path: Path) -> None:
         run = Run(gateway.port, tmp_path / "until.db", until_ns=int(series.end_ns[9]))
         assert await run.trade() is LoopEnd.COMPLETED
         assert run.trader.orchestrator.last_end_ns == int(series.end_ns[9])
+
+
+class FailAt:
+    """Lets the journal's commits fail for a moment, from a step on."""
+
+    def __init__(self, run: Run, step: int, commits: int) -> None:
+        self.run = run
+        self.step = step
+        self.left = commits
+
+    def __call__(self, progress: StepProgress) -> None:
+        if progress.replayed or progress.index != self.step or not self.left:
+            return
+        trader = self.run.trader
+        commit = trader.journal.commit
+
+        def fail_or_commit() -> None:
+            if self.left:
+                self.left -= 1
+                raise JournalError("disk full")
+            commit()
+
+        trader.journal.commit = fail_or_commit  # type: ignore[method-assign]
+
+
+async def pass_time(port: int, steps: int) -> None:
+    """Let the market move on while nobody trades."""
+    manager = IBKRConnectionManager("127.0.0.1", port, 9, throttled=False, timeout=10)
+    await manager.connect()
+    for _ in range(steps + 1):
+        await manager.session.current_time()
+    await manager.disconnect()
+    await asyncio.sleep(0.05)
+
+
+def kinds(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [event.body for event in read(path) if event.kind == kind]
+
+
+async def test_history_before_the_journal_began_warms_up_and_leaves_nothing_in_the_books(
+    tmp_path: Path,
+) -> None:
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        await pass_time(gateway.port, 20)
+        run = Run(
+            gateway.port, tmp_path / "j.db", spec=spec(limits=RiskLimits(max_daily_loss=Decimal(10**5)))
+        )
+        assert await run.trade(stop_after=25) is LoopEnd.STOPPED
+        (opening,) = kinds(run.path, "opening")
+        snapshots = kinds(run.path, "snapshot")
+        assert snapshots
+        assert all(body["trading_time"] > opening["trading_time"] for body in snapshots)
+        assert snapshots[0]["cash"] == snapshots[0]["equity"] == "1000000"
+        before = len(snapshots)
+        assert await run.trade(stop_after=26) is LoopEnd.STOPPED
+        times = [body["trading_time"] for body in kinds(run.path, "snapshot")]
+        assert min(times) > opening["trading_time"]
+        assert len(set(times)) == before + 1
+
+
+async def test_a_kill_switch_on_record_halts_a_restart_whatever_the_replay_comes_to(tmp_path: Path) -> None:
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "j.db")
+        assert await run.trade(stop_after=8) is LoopEnd.STOPPED
+        journal = SqliteJournal(run.path, lambda: 7)
+        journal.append("kill_switch", {"trading_time": 1, "loss": "6000", "limit": "5000"})
+        journal.close()
+        assert await run.trade() is LoopEnd.HALTED
+        assert run.trader.kill_switch.event is not None
+        assert run.trader.kill_switch.event.loss == Decimal(6000)
+        assert len(kinds(run.path, "kill_switch")) == 1
+
+
+@pytest.mark.parametrize("commits", [1, 4])
+async def test_a_journal_that_fails_for_a_moment_stops_nothing_for_good(tmp_path: Path, commits: int) -> None:
+    expected = await undisturbed(tmp_path / "whole.db")
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "broken.db")
+        failure = FailAt(run, 12, commits)
+        assert await run.trade(failure) is LoopEnd.COMPLETED  # type: ignore[arg-type]
+        assert failure.left == 0
+        assert verify(run.path).ok
+        found = run.book()
+        assert found["closed"]["positions"] == expected["closed"]["positions"]
+        assert set(found["fills"]) == set(expected["fills"])
+
+
+async def test_a_halt_leaves_no_working_order_behind(tmp_path: Path) -> None:
+    limits = RiskLimits(max_daily_loss=Decimal(1))
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "halted.db", spec=spec(limits=limits))
+        resting = OrderRequest(
+            run.spec.symbols[0],
+            Decimal(1),
+            OrderType.LIMIT,
+            Side.BUY,
+            limit_price=Decimal("0.01"),
+            time_in_force=TimeInForce.GTC,
+            client_order_id="resting",
+        )
+
+        def rest(progress: StepProgress) -> None:
+            if progress.index == 1:
+                run.trader.executor.submit(resting)
+
+        assert await run.trade(rest) is LoopEnd.HALTED  # type: ignore[arg-type]
+        assert "resting" in [body["client_order_id"] for body in kinds(run.path, "order_cancelled")]
+        assert run.book()["closed"]["open_orders"] == []
+        working = [t for t in gateway.service.desk.tickets.values() if t.order_ref == "resting"]
+        assert [str(t.status) for t in working] == ["Cancelled"]
+
+
+async def test_each_run_on_a_journal_announces_itself_once(tmp_path: Path) -> None:
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        for name in ("first", "first", "second"):
+            run = Run(gateway.port, tmp_path / "j.db", started={"run_id": name})
+            await run.trade(stop_after=1 if name == "first" else 2)
+        assert [body["run_id"] for body in kinds(tmp_path / "j.db", "run_started")] == ["first", "second"]

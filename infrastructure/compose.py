@@ -19,7 +19,7 @@ from backtesting.runs import RUNNING, RunFolder
 from data.calendars import ExchangeClock
 from execution.clocks import SystemClock
 from execution.connection import IBKRConnectionManager
-from execution.errors import NotConnectedError
+from execution.errors import ExecutionError
 from execution.journal import SqliteJournal
 from execution.models import Instrument
 from infrastructure import finish
@@ -151,7 +151,7 @@ async def _trade_in(
             end = await trader.run()
             try:
                 await trader.close_session()
-            except NotConnectedError as error:
+            except ExecutionError as error:
                 console.print(f"the broker's closing book could not be recorded: {error}", style="red")
         outcome = finish.write_outcome(
             run,

@@ -31,6 +31,7 @@ from monitoring.counters import Counters
 from strategies.trader import Trader
 
 _LIMIT = 64 * 1024
+_LONGEST_PATH = 103  # what macOS takes; Linux takes 107
 _TIMEOUT = 30.0
 
 
@@ -39,8 +40,12 @@ def socket_path(settings: Settings) -> Path:
     name = f"{settings.profile}|{settings.var_dir.resolve()}|{settings.runs_dir.resolve()}"
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    base = Path(runtime) if runtime and Path(runtime).is_dir() else Path(tempfile.gettempdir())
-    return base / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
+    bases = [runtime] if runtime and Path(runtime).is_dir() else []
+    for base in (*bases, tempfile.gettempdir(), "/tmp"):  # noqa: S108 - its folder is checked before use
+        path = Path(base) / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            return path
+    raise ConfigError(f"no folder is short enough for the control socket {path.name}: set XDG_RUNTIME_DIR")
 
 
 class ControlServer:

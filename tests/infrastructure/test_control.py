@@ -199,3 +199,14 @@ def test_the_path_is_short_and_differs_by_profile_and_folders(settings: Settings
     other = load_settings("demo", None, {"runs_dir": str(tmp_path / "other")}, {}, None)
     assert socket_path(settings) != socket_path(other)
     assert socket_path(settings).name.startswith("demo-")
+
+
+def test_a_runtime_folder_that_is_too_deep_for_a_socket_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    path = socket_path(load_settings("demo"))
+    assert not path.is_relative_to(deep)
+    assert len(str(path)) <= 103

@@ -54,15 +54,10 @@ async def cancel_open_orders(executor: IBKROrderExecutor, within_seconds: float)
     return left
 
 
-async def record_closing_book(executor: IBKROrderExecutor, account: str | None, now_ns: int) -> None:
+async def record_closing_book(executor: IBKROrderExecutor, now_ns: int) -> None:
     """Record positions, cash and open orders as the broker has them, durably."""
-    session = executor.manager.session
-    positions = {
-        p.symbol: format_decimal(p.quantity)
-        for p in await session.positions()
-        if account in (None, p.account)
-    }
-    summary = await session.account_summary(account)
+    positions = {p.symbol: format_decimal(p.quantity) for p in await executor.get_positions()}
+    summary = await executor.get_account_summary()
     executor.audit.log(
         "session_closed",
         positions=positions,

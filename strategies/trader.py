@@ -209,7 +209,7 @@ class Trader:
         await self.executor.ensure_ready()
         if self.orchestrator.halted:
             await cancel_open_orders(self.executor, self.options.acknowledgement_timeout)
-        await record_closing_book(self.executor, self.options.account, self.clock.now_ns())
+        await record_closing_book(self.executor, self.clock.now_ns())
 
     def stop(self) -> None:
         """Ask the loop to end after its current turn."""

@@ -25,6 +25,7 @@ from execution.clocks import SystemClock
 from execution.journal import SqliteJournal
 from infrastructure.errors import ConfigError
 from infrastructure.gateway_process import ACCOUNT, GatewayProcess
+from infrastructure.logging import configure
 from infrastructure.market import Market, load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
 from infrastructure.settings import Settings
@@ -57,7 +58,9 @@ def run_demo(settings: Settings, *, dry_run: bool, console: Console) -> int:
     while True:
         run = _open_run(settings, market, dry_run, console)
         with run:
-            day = PaperDay(settings, market, spec, run, dry_run=dry_run, console=console)
+            own = settings.model_copy(update={"run_id": run.run_id})  # a resumed run keeps its id
+            configure(own.logging.format, own.logging.level, run.run_id)
+            day = PaperDay(own, market, spec, run, dry_run=dry_run, console=console)
             if not day.can_go_on():
                 run.end("abandoned", now=_now())
                 console.print(f"run {run.run_id}: its gateway has left; the run is given up")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,11 +29,11 @@ class Program:
         self.folder = folder
         self.runs = folder / "runs"
         self.started: list[subprocess.Popen[str]] = []
-        (folder / "run").mkdir()
+        self.runtime = Path(tempfile.mkdtemp(prefix="alphec-"))  # short: a socket's path is
         self.environ = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "XDG_RUNTIME_DIR": str(self.runtime),
         }
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -70,6 +72,7 @@ class Program:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+        shutil.rmtree(self.runtime)
         for address in self.folder.rglob("gateway/gateway.json"):
             # A gateway outlives its trader on purpose; one that a test left behind must not outlive the test.
             if GatewayProcess(address.parent).is_alive():

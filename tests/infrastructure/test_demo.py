@@ -223,7 +223,11 @@ def test_an_interrupted_run_is_finished_under_its_id_by_the_same_command(
     assert "the same command goes on with it" in out
     run = only_run(program)
     assert state(run) == "running"
-    assert agreed(program, *until) == run
+    resumed = program.demo("--runs-dir", "runs", *until)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert only_run(program) == run
+    assert state(run) == "finished"
+    assert set(re.findall(r"run_id=(\S+)", resumed.stderr)) == {run.name}
 
 
 def test_a_run_whose_gateway_has_gone_is_given_up(program: Any) -> None:
@@ -253,7 +257,7 @@ def test_a_gateway_that_dies_under_the_trader_is_one_clear_line(program: Any) ->
 
 def test_a_control_socket_of_the_demo_answers(program: Any) -> None:
     process = start_and_wait(program, 10)
-    (path,) = (program.folder / "run").glob("*/demo-*.sock")
+    (path,) = program.runtime.glob("*/demo-*.sock")
     client = ControlClient(path)
     assert client.request("status")["run_id"] == only_run(program).name
     assert client.request("stop")["stopping"] is True

@@ -147,7 +147,7 @@ class IBSession:
 
     @property
     def accounts(self) -> list[str]:
-        """Accounts this session may trade."""
+        """Accounts this login may trade."""
         return list(self._ib.client.getAccounts())
 
     @property

@@ -4,9 +4,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.ready
+PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=
 
-.PHONY: help setup run test servers lint types contracts coverage crash bench lock docs
+.PHONY: help setup run test servers lint types contracts security coverage crash bench lock docs
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -19,7 +20,7 @@ setup: $(READY) ## Make .venv and install the locked dependencies (PYTHON=... ch
 run: $(READY) ## Run the demo: a strategy against the simulated gateway (ARGS="--bars DIR" and other options)
 	@$(BIN)/trade live --profile demo $(ARGS)
 
-test: $(READY) servers lint types contracts coverage ## Run everything that must pass: lint, types, imports, all tests
+test: $(READY) servers lint types contracts security coverage ## Run everything that must pass: lint, types, imports, all tests
 
 servers:
 	@infrastructure/deploy/install-test-servers.sh
@@ -33,6 +34,10 @@ types: $(READY) ## Check types strictly
 
 contracts: $(READY) ## Check that imports point downwards
 	$(BIN)/lint-imports
+
+security: $(READY) ## Scan the code for unsafe calls, and every tracked file for secrets
+	$(BIN)/bandit --quiet --recursive --severity-level medium $(PACKAGES)
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files 'requirements.*\.txt'
 
 coverage: $(READY) ## Run all tests and require 85 % branch coverage, child processes included
 	$(BIN)/coverage erase

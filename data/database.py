@@ -26,7 +26,7 @@ class Database:
     Parameters
     ----------
     url
-        ``sqlite:///path/to/file.db`` or ``postgresql+psycopg://user:password@host/name``. Nothing is opened
+        ``sqlite:///path/to/file.db`` or ``postgresql+psycopg://user@host/name``. Nothing is opened
         until it is used.
 
     Raises
@@ -116,7 +116,7 @@ def _parse(url: str) -> URL:
     except ArgumentError as error:
         raise DatabaseUnavailableError(
             "the database URL cannot be read; write sqlite:///path/to/file.db or "
-            "postgresql+psycopg://user:password@host/name"
+            "postgresql+psycopg://user@host/name"
         ) from error
     if parsed.drivername not in DRIVERS:
         raise DatabaseUnavailableError(

@@ -41,7 +41,8 @@ def socket_path(settings: Settings) -> Path:
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     bases = [runtime] if runtime and Path(runtime).is_dir() else []
-    for base in (*bases, tempfile.gettempdir(), "/tmp"):  # noqa: S108 - its folder is checked before use
+    shared = "/tmp"  # noqa: S108  # nosec B108
+    for base in (*bases, tempfile.gettempdir(), shared):
         path = Path(base) / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
         if len(os.fsencode(path)) <= _LONGEST_PATH:
             return path

@@ -298,7 +298,8 @@ def test_the_config_hash_ignores_the_order_of_keys_and_the_spelling_of_decimals(
     one = runs.config_hash({"a": Decimal("1.50"), "b": [1, 2.5, None, True], "c": {"x": "é"}})
     assert one == runs.config_hash({"c": {"x": "é"}, "b": (1, 2.5, None, True), "a": Decimal("1.5")})
     assert one != runs.config_hash({"a": Decimal("1.51"), "b": [1, 2.5, None, True], "c": {"x": "é"}})
-    assert runs.config_hash({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    empty = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # pragma: allowlist secret
+    assert runs.config_hash({}) == empty
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3)))

@@ -143,7 +143,7 @@ def test_paper_trading_without_symbols(quickly: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////proc/none/x.db", "mysql://h/x", "no url", "postgresql+psycopg://u:pw@127.0.0.1:1/x"]
+    "url", ["sqlite:////proc/none/x.db", "mysql://h/x", "no url", "postgresql+psycopg://u@127.0.0.1:1/x"]
 )
 def test_a_database_that_cannot_be_opened_is_found_before_the_run_begins(quickly: Any, url: str) -> None:
     line = refused(quickly, "live", "--profile", "demo", "--set", f"database.url={url}", status=3)

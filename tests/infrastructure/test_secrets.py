@@ -36,7 +36,7 @@ def test_keyring_references_are_looked_up_and_missing_ones_named() -> None:
 
 def test_secrets_are_masked_wherever_they_stand() -> None:
     redactor = Redactor()
-    redactor.register("postgresql://user:p%40ss1@host/db")
+    redactor.register("postgresql://user:p%40ss1@host/db")  # pragma: allowlist secret
     event = {
         "event": "failed for p@ss1",
         "list": ["p%40ss1", 1, None],

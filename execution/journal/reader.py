@@ -42,7 +42,9 @@ def read(path: Path, after_seq: int = 0) -> Generator[JournalEvent, None, None]:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise JournalError(f"journal {path} cannot be read: {error}") from error
+        raise JournalError(
+            f"journal {path} cannot be read: {error}; name a run id or its journal.db, or restore a copy"
+        ) from error
 
 
 def verify(path: Path) -> ChainReport:

@@ -22,7 +22,7 @@ from execution.journal.reader import events_of
 __all__ = ["Journal", "JournalEvent", "MemoryJournal", "SqliteJournal"]
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
+CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     time_ns INTEGER NOT NULL,
     kind TEXT NOT NULL,
@@ -30,9 +30,9 @@ CREATE TABLE IF NOT EXISTS events (
     prev_hash TEXT NOT NULL,
     hash TEXT NOT NULL
 );
-CREATE TRIGGER IF NOT EXISTS events_are_never_changed BEFORE UPDATE ON events
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS events_are_never_deleted BEFORE DELETE ON events
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 """
 
@@ -121,14 +121,14 @@ class SqliteJournal(MemoryJournal):
         self.path = path
         self._lock = _lock(path)
         try:
+            _create(path)
             self._db = sqlite3.connect(path, isolation_level=None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
             raise JournalError(f"journal {path} cannot be opened: {error}") from error
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
             self._adopt_head()
         except (sqlite3.Error, JournalError) as error:
             self._db.close()
@@ -179,6 +179,20 @@ class SqliteJournal(MemoryJournal):
         if last.hash != chain_hash(last.prev_hash, last.seq, last.time_ns, last.kind, canonical(last.body)):
             raise JournalCorruptError(f"journal {self.path}: its last event {last.seq} was altered")
         self._seq, self._head = last.seq, last.hash
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal, whole at once: whoever reads it meanwhile finds no file or a journal."""
+    if path.exists() and path.stat().st_size:
+        return
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    db = sqlite3.connect(draft, isolation_level=None)
+    try:
+        db.executescript(_SCHEMA)
+    finally:
+        db.close()
+    draft.replace(path)
 
 
 def _lock(path: Path) -> int:

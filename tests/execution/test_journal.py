@@ -191,3 +191,13 @@ def test_both_journals_give_the_same_chain(path: Path, make: Callable[[Path], Me
     assert journal.head == event.hash
     assert verify_events([event]).ok
     journal.close()
+
+
+def test_a_journal_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("execution.journal.store._SCHEMA", "CREATE TABLE half (a); no SQL")
+    with pytest.raises(JournalError, match="cannot be opened"):
+        SqliteJournal(path, lambda: 1)
+    assert not path.exists()  # a reader that looks meanwhile finds nothing rather than half of it
+    monkeypatch.undo()
+    SqliteJournal(path, lambda: 1).close()
+    assert list(read(path)) == []

@@ -34,22 +34,44 @@ class Side(enum.StrEnum):
 
 
 class OrderType(enum.StrEnum):
-    """Order types offered at launch."""
+    """How an order is priced.
+
+    With `TimeInForce.OPG` a market or limit order is one on the open (MOO, LOO).
+    """
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
     STOP = "STOP"
     STOP_LIMIT = "STOP_LIMIT"
+    MARKET_ON_CLOSE = "MARKET_ON_CLOSE"
+    LIMIT_ON_CLOSE = "LIMIT_ON_CLOSE"
+    MARKET_IF_TOUCHED = "MARKET_IF_TOUCHED"
+    LIMIT_IF_TOUCHED = "LIMIT_IF_TOUCHED"
+    TRAIL = "TRAIL"
+    TRAIL_LIMIT = "TRAIL_LIMIT"
 
     @property
     def needs_limit(self) -> bool:
         """Whether the type carries a limit price."""
-        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+        return self in _LIMITED
 
     @property
     def needs_stop(self) -> bool:
-        """Whether the type carries a stop price."""
-        return self in (OrderType.STOP, OrderType.STOP_LIMIT)
+        """Whether the type carries a stop or trigger price."""
+        return self in _STOPPED
+
+    @property
+    def trails(self) -> bool:
+        """Whether its stop follows the market."""
+        return self in (OrderType.TRAIL, OrderType.TRAIL_LIMIT)
+
+
+_LIMITED = frozenset(
+    (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_ON_CLOSE, OrderType.LIMIT_IF_TOUCHED)
+)
+_STOPPED = frozenset(
+    (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
+)
 
 
 class TimeInForce(enum.StrEnum):
@@ -57,6 +79,10 @@ class TimeInForce(enum.StrEnum):
 
     DAY = "DAY"
     GTC = "GTC"
+    GTD = "GTD"
+    IOC = "IOC"
+    FOK = "FOK"
+    OPG = "OPG"
 
 
 class OrderStatus(enum.StrEnum):
@@ -89,7 +115,11 @@ _FINAL = frozenset((OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJEC
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A tradable contract and the increments its orders must respect."""
+    """A tradable contract and the increments its orders must respect.
+
+    `symbol` is this house's name of it and unique among contracts; on the wire an option or future goes by
+    its underlying's symbol, `expiry` (yyyymmdd), `strike` and `right` (``C`` or ``P``).
+    """
 
     symbol: str
     security_type: str = "STK"
@@ -101,6 +131,11 @@ class Instrument:
     primary_exchange: str = ""
     con_id: int = 0
     name: str = ""
+    expiry: str = field(default="", kw_only=True)
+    strike: Decimal | None = field(default=None, kw_only=True)
+    right: str = field(default="", kw_only=True)
+    local_symbol: str = field(default="", kw_only=True)
+    trading_class: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if not _SYMBOL.fullmatch(self.symbol):
@@ -187,6 +222,14 @@ class OrderRequest:
     client_order_id: str | None = None
     strategy: str | None = field(default=None, kw_only=True)
     outside_rth: bool = field(default=False, kw_only=True)
+    good_till: pd.Timestamp | None = field(default=None, kw_only=True)
+    trail_amount: Decimal | None = field(default=None, kw_only=True)
+    trail_percent: Decimal | None = field(default=None, kw_only=True)
+    trail_stop: Decimal | None = field(default=None, kw_only=True)
+    limit_offset: Decimal | None = field(default=None, kw_only=True)
+    all_or_none: bool = field(default=False, kw_only=True)
+    oca_group: str | None = field(default=None, kw_only=True)
+    oca_type: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbol, str) or not _SYMBOL.fullmatch(self.symbol):

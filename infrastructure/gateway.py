@@ -6,7 +6,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from backtesting.gateway.server import LOCKSTEP, GatewayConfig, GatewayServer
+from backtesting.gateway.config import LOCKSTEP, GatewayConfig
+from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.server import run_gateway as serve_gateway
 from infrastructure.gateway_process import ACCOUNT, hold
 from infrastructure.market import load_market, run_spec

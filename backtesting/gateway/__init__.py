@@ -1,6 +1,6 @@
 """A simulated IB Gateway: the TWS wire protocol over TCP, in front of the simulated broker.
 
-Modules, from the wire inwards: `frames` (lengths), `codec` (fields), `requests` and `replies` (typed
-messages, gated by server version through `gates`), `session` (one client), `service` (answers), `accounts`,
-`market` and `broker` (state), `clock` (time), `server` (sockets), `statement` (what is written on leaving).
+Rooms, from the socket inwards: `server` (sockets, pace of time), `session` (one client), `service` (who is
+connected, which desk answers), `wire` (frames, fields, typed messages), `desks` (orders, accounts, contracts,
+data), `market` (time, bars, quotes), `faults` (what goes wrong on request), `statement` (written on leaving).
 """

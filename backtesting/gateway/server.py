@@ -6,14 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
-from backtesting.gateway.broker import BrokerDesk
-from backtesting.gateway.errors import GatewayError, GatewayPortError
-from backtesting.gateway.market import Market
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.desks.book import OrderBook
+from backtesting.gateway.errors import GatewayPortError
+from backtesting.gateway.market.bars import Market
 from backtesting.gateway.service import GatewayService
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.statement import STATEMENT, statement, write_json
@@ -21,52 +19,10 @@ from data.bars import BarSeries
 from data.calendars import MarketClock
 from execution.clocks import NANOS, MonotonicClock, SystemClock
 from execution.models import Instrument
-from strategies.spec import CostSpec
 
 ADDRESS_FILE: Final = "gateway.json"
 LOCKSTEP: Final = "lockstep"
 FLAT_OUT: Final = "max"
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayConfig:
-    """How a gateway is run.
-
-    Raises
-    ------
-    GatewayError
-        If the speed is neither ``lockstep``, ``max`` nor a positive number.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    """0 chooses a free one."""
-    account: str = "DU0000001"
-    speed: str = LOCKSTEP
-    """``lockstep``, ``max``, or seconds of simulated time per second."""
-    idle_exit_seconds: float | None = None
-    """Leave after so many seconds without a connection; None stays."""
-    state_dir: Path | None = None
-    """Where the statement and the address file go; None writes neither."""
-    costs: CostSpec = field(default_factory=CostSpec)
-    initial_cash: Decimal = Decimal(1_000_000)
-
-    def __post_init__(self) -> None:
-        self.pace()
-
-    def pace(self) -> float | None:
-        """Return simulated seconds per second: None in lockstep, infinity flat out."""
-        if self.speed == LOCKSTEP:
-            return None
-        if self.speed == FLAT_OUT:
-            return float("inf")
-        try:
-            pace = float(self.speed)
-        except ValueError:
-            pace = 0.0
-        if not 0 < pace < float("inf"):
-            raise GatewayError(f"speed {self.speed!r}: use lockstep, max or a positive number such as 60")
-        return pace
 
 
 class GatewayServer:
@@ -96,7 +52,7 @@ class GatewayServer:
         clock: MonotonicClock | None = None,
     ) -> None:
         self.config = config
-        desk = BrokerDesk(instruments, config.costs, sessions, config.initial_cash, config.account)
+        desk = OrderBook(instruments, config.costs, sessions, config.initial_cash, config.account)
         self.service = GatewayService(desk, Market(bars), lockstep=config.pace() is None)
         self.service.on_idle = self._on_idle
         self._clock = clock or SystemClock()
@@ -159,7 +115,7 @@ class GatewayServer:
             session.abort()
         await asyncio.sleep(0)
         if self.config.state_dir is not None:
-            content = statement(self.service.desk, self.service.clock.now_ns())
+            content = statement(self.service.book, self.service.clock.now_ns())
             write_json(self.config.state_dir / STATEMENT, content)
 
     def _on_idle(self, idle: bool) -> None:

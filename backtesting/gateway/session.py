@@ -11,15 +11,15 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from backtesting.gateway import replies
-from backtesting.gateway.codec import message, split
 from backtesting.gateway.errors import FrameError, RequestRefusedError, VersionError
-from backtesting.gateway.frames import FrameReader
-from backtesting.gateway.gates import negotiate
-from backtesting.gateway.requests import Request, StartApi, decode, request_id_of
+from backtesting.gateway.wire import replies
+from backtesting.gateway.wire.codec import message, split
+from backtesting.gateway.wire.frames import FrameReader
+from backtesting.gateway.wire.gates import negotiate
+from backtesting.gateway.wire.requests import Request, StartApi, decode, request_id_of
 
 if TYPE_CHECKING:
-    from backtesting.gateway.market import Subscription
+    from backtesting.gateway.market.bars import Subscription
 
 WRITE_LIMIT: Final = 32 << 20
 """Bytes that may wait for a client that does not read before it is cut off."""
@@ -70,6 +70,12 @@ class ClientSession(asyncio.Protocol):
         self._outbox: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def named_id(self) -> int:
+        """The client id of a client that has named itself, which every request but the first requires."""
+        assert self.client_id is not None  # noqa: S101  the session hands on nothing before
+        return self.client_id
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up a connection."""

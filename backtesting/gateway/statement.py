@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from backtesting.gateway.broker import BrokerDesk, Execution, Ticket
+from backtesting.gateway.desks.book import OrderBook
+from backtesting.gateway.tickets import Execution, Ticket
 from execution.clocks import timestamp
 from execution.models import ZERO
 from execution.numbers import format_decimal
@@ -15,7 +16,7 @@ from execution.numbers import format_decimal
 STATEMENT = "statement.json"
 
 
-def statement(desk: BrokerDesk, now_ns: int) -> dict[str, Any]:
+def statement(desk: OrderBook, now_ns: int) -> dict[str, Any]:
     """Return account, time, cash, positions, orders and executions; Decimals as plain strings."""
     ledger = desk.broker.ledger
     return {

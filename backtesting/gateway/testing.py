@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from backtesting.gateway.codec import message, split
-from backtesting.gateway.frames import GREETING, frame
-from backtesting.gateway.server import GatewayConfig, GatewayServer
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.server import GatewayServer
+from backtesting.gateway.wire.codec import message, split
+from backtesting.gateway.wire.frames import GREETING, frame
 from data.bars import BarSeries
 from data.calendars import ExchangeClock, MarketClock
 from execution.clocks import MonotonicClock

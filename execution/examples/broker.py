@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-from backtesting.gateway.server import GatewayConfig
+from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import SAMPLE_INSTRUMENTS, sample_bars
 from execution.connection import IBKRConnectionManager

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backtesting.gateway.codec import message, split
+from backtesting.gateway.wire.codec import message, split
 from execution.audit import AuditLogger
 from execution.clocks import SteppedClock
 from execution.connection import IBKRConnectionManager

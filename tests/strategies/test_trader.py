@@ -325,7 +325,7 @@ async def test_a_halt_leaves_no_working_order_behind(tmp_path: Path) -> None:
         assert await run.trade(rest) is LoopEnd.HALTED  # type: ignore[arg-type]
         assert "resting" in [body["client_order_id"] for body in kinds(run.path, "order_cancelled")]
         assert run.book()["closed"]["open_orders"] == []
-        working = [t for t in gateway.service.desk.tickets.values() if t.order_ref == "resting"]
+        working = [t for t in gateway.service.book.tickets.values() if t.order_ref == "resting"]
         assert [str(t.status) for t in working] == ["Cancelled"]
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import ib_insync as ibi
 import pytest
 
-from backtesting.gateway.server import GatewayConfig, GatewayServer
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import simulated_gateway
 from data.bars import BarSeries
 from data.calendars import ExchangeClock

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from backtesting.gateway import session as session_module
+from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.errors import GatewayError, GatewayPortError
-from backtesting.gateway.frames import GREETING, frame
-from backtesting.gateway.server import GatewayConfig, GatewayServer, run_gateway
+from backtesting.gateway.server import GatewayServer, run_gateway
 from backtesting.gateway.service import MAX_CONNECTIONS
 from backtesting.gateway.testing import WireClient, simulated_gateway
+from backtesting.gateway.wire.frames import GREETING, frame
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
 from execution.models import Instrument

@@ -330,7 +330,7 @@ async def test_a_global_cancel_ends_all_orders_and_names_those_that_cannot_be(
     assert refused[2:4] == ["1", "161"]
     assert refused[4].endswith("state.  Order permId =1500000002")
     assert kinds(await other.until("4")) == ["3 PendingCancel", "3 Cancelled", "4 202"]
-    assert gateway.service.desk.open_tickets() == []
+    assert gateway.service.book.open_tickets() == []
     await other.close()
 
 
@@ -350,7 +350,7 @@ async def partial(bars: dict[str, BarSeries], sessions: ExchangeClock) -> AsyncI
     """A client of a gateway that fills a tenth of a bar's volume, which is 100."""
     from decimal import Decimal
 
-    from backtesting.gateway.server import GatewayConfig
+    from backtesting.gateway.config import GatewayConfig
     from strategies.spec import CostSpec
 
     config = GatewayConfig(costs=CostSpec(participation=Decimal("0.1")))

@@ -10,10 +10,11 @@ import ib_insync as ibi
 import pytest
 from ib_insync.decoder import Decoder
 
-from backtesting.gateway import replies
-from backtesting.gateway.broker import BrokerDesk, Execution, Ticket
-from backtesting.gateway.codec import split
-from backtesting.gateway.requests import PlaceOrder, decode
+from backtesting.gateway.desks.book import OrderBook
+from backtesting.gateway.tickets import Execution, Ticket
+from backtesting.gateway.wire import replies
+from backtesting.gateway.wire.codec import split
+from backtesting.gateway.wire.requests import PlaceOrder, decode
 from data.bars import BarSeries, steps
 from data.calendars import ExchangeClock
 from execution.models import Instrument
@@ -60,7 +61,7 @@ def traded(
     bars: dict[str, BarSeries], sessions: ExchangeClock, placed: Callable[..., list[str]]
 ) -> tuple[Ticket, Execution]:
     """A stop-limit order that is filled by the second bar."""
-    desk = BrokerDesk([Instrument("AAA"), Instrument("BBB")], CostSpec(), sessions, Decimal(10_000), "DU1")
+    desk = OrderBook([Instrument("AAA"), Instrument("BBB")], CostSpec(), sessions, Decimal(10_000), "DU1")
     order = ibi.StopLimitOrder("BUY", 10, 101.5, 100.5, orderRef="ref 1", outsideRth=True)
     wish = decode(placed(ibi.Stock("AAA", "SMART", "USD"), order), 176)
     assert isinstance(wish, PlaceOrder)

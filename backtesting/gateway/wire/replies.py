@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from backtesting.gateway import gates
-from backtesting.gateway.broker import Execution, Ticket
-from backtesting.gateway.codec import (
+from backtesting.gateway.tickets import Execution, Ticket
+from backtesting.gateway.wire import gates
+from backtesting.gateway.wire.codec import (
     UNSET_DOUBLE,
     UNSET_INTEGER,
     UNSET_LONG,

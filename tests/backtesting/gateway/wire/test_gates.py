@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backtesting.gateway.errors import VersionError
-from backtesting.gateway.gates import negotiate
+from backtesting.gateway.wire.gates import negotiate
 
 
 @pytest.mark.parametrize(

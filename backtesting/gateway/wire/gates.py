@@ -11,6 +11,7 @@ from backtesting.gateway.errors import VersionError
 
 OLDEST = 157
 NEWEST = 176
+NEWEST_SERVED = 178  # for tests; see GatewayConfig.newest_version
 SKIPPED = frozenset((158,))
 
 ORDER_DURATION_SENT = 158  # a client of at least this version writes it into placeOrder

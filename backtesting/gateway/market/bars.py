@@ -14,10 +14,10 @@ from typing import Final
 
 import pandas as pd
 
-from backtesting.gateway.codec import EASTERN, ZONE_NAME, moment, parse_time, time_text
 from backtesting.gateway.errors import GatewayError, RequestRefusedError
-from backtesting.gateway.frames import frame
-from backtesting.gateway.requests import History
+from backtesting.gateway.wire.codec import EASTERN, ZONE_NAME, moment, parse_time, time_text
+from backtesting.gateway.wire.frames import frame
+from backtesting.gateway.wire.requests import History
 from data.bars import BarSeries, steps
 from execution.clocks import NANOS
 from execution.models import Bar, Instrument

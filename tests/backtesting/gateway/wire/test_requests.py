@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtesting.gateway import requests as ask
 from backtesting.gateway.errors import RequestFormatError, RequestRefusedError
-from backtesting.gateway.requests import PlaceOrder, decode, request_id_of
+from backtesting.gateway.wire import requests as ask
+from backtesting.gateway.wire.requests import PlaceOrder, decode, request_id_of
 
 Placed = Callable[..., list[str]]
 STOCK = ibi.Stock("AAA", "SMART", "USD")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtesting.gateway.errors import FrameError
-from backtesting.gateway.frames import GREETING, LIMIT, FrameReader, frame
+from backtesting.gateway.wire.frames import GREETING, LIMIT, FrameReader, frame
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.lists(st.integers(0, 400), max_size=12))

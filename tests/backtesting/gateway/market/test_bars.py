@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backtesting.gateway.codec import split
 from backtesting.gateway.errors import GatewayError, RequestRefusedError
-from backtesting.gateway.market import Market, Subscription, updates
-from backtesting.gateway.requests import ContractQuery, History
+from backtesting.gateway.market.bars import Market, Subscription, updates
+from backtesting.gateway.wire.codec import split
+from backtesting.gateway.wire.requests import ContractQuery, History
 from data.bars import BarSeries
 from execution.models import Instrument
 from execution.timeframes import Timeframe

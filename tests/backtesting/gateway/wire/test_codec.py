@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtesting.gateway.codec import (
+from backtesting.gateway.errors import RequestFormatError
+from backtesting.gateway.wire.codec import (
     FieldReader,
     decimal_field,
     double,
@@ -17,7 +18,6 @@ from backtesting.gateway.codec import (
     split,
     time_text,
 )
-from backtesting.gateway.errors import RequestFormatError
 from execution.clocks import utc_ns
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from backtesting.gateway.clock import LockstepBarrier
+from backtesting.gateway.market.lockstep import LockstepBarrier
 
 
 def test_the_first_request_joins_and_the_next_ends_a_step() -> None:

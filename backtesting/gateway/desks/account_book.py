@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Final
 
-from backtesting.gateway import replies
-from backtesting.gateway.broker import BrokerDesk
-from backtesting.gateway.codec import message, moment, money, number
+from backtesting.gateway.desks.book import OrderBook
+from backtesting.gateway.wire import replies
+from backtesting.gateway.wire.codec import message, moment, money, number
 from execution.models import ZERO, Instrument
 
 _CURRENCY: Final = "USD"
@@ -31,7 +31,7 @@ _LEDGER: Final = ("CashBalance", "NetLiquidationByCurrency", "RealizedPnL", "Unr
 class AccountBook:
     """Values and holdings of the one account."""
 
-    def __init__(self, desk: BrokerDesk) -> None:
+    def __init__(self, desk: OrderBook) -> None:
         self._desk = desk
         self.account = desk.account
 

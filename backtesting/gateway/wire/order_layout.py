@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from backtesting.gateway.codec import UNSET_DOUBLE, UNSET_INTEGER, FieldReader, decimal_field
 from backtesting.gateway.errors import RequestFormatError
-from backtesting.gateway.gates import (
+from backtesting.gateway.wire.codec import UNSET_DOUBLE, UNSET_INTEGER, FieldReader, decimal_field
+from backtesting.gateway.wire.gates import (
     AUTO_CANCEL_PARENT,
     MANUAL_ORDER_TIME,
     ORDER_DURATION_SENT,

@@ -10,7 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from backtesting.gateway.errors import RequestFormatError
-from backtesting.gateway.frames import frame
+from backtesting.gateway.wire.frames import frame
 from execution.clocks import NANOS
 from execution.errors import NumberFormatError
 from execution.numbers import format_decimal, parse_integer, parse_wire_decimal

@@ -10,19 +10,18 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from backtesting.broker import BrokerCancel, BrokerFill, SimulatedBroker, WorkingOrder
+from backtesting.broker import BrokerCancel, BrokerFill, SimulatedBroker
 from backtesting.errors import BrokerRejection
-from backtesting.gateway.codec import midnight_ns
 from backtesting.gateway.errors import RequestRefusedError
-from backtesting.gateway.requests import ContractQuery, Executions, PlaceOrder
+from backtesting.gateway.tickets import Execution, Ticket
+from backtesting.gateway.wire.codec import midnight_ns
+from backtesting.gateway.wire.requests import ContractQuery, Executions, PlaceOrder
 from data.calendars import MarketClock
 from execution.errors import InvalidOrderError
 from execution.models import ZERO, Bar, Instrument, OrderRequest, OrderType, Side, TimeInForce
-from execution.numbers import round_money
 from strategies.spec import CostSpec
 
 PERM_ID_OFFSET: Final = 1_500_000_000
@@ -40,61 +39,6 @@ _LARGEST_ORDER_ID: Final = 2_147_483_646
 _CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
-@dataclass(slots=True)
-class Ticket:
-    """One order with its identities and what has been told of it."""
-
-    client_id: int
-    order_id: int
-    perm_id: int
-    order: WorkingOrder
-    order_ref: str
-    order_type: str
-    status: str
-    filled: Decimal = ZERO
-    filled_value: Decimal = ZERO
-    commission: Decimal | None = None
-    last_price: Decimal = ZERO
-    completed_ns: int | None = None
-    """When it ended, if it has."""
-    booked_ns: int = 0
-    """End of the step in which that became known."""
-    reason: str = ""
-
-    @property
-    def instrument(self) -> Instrument:
-        """The contract traded."""
-        return self.order.instrument
-
-    @property
-    def remaining(self) -> Decimal:
-        """Size not executed yet."""
-        return self.order.request.quantity - self.filled
-
-    @property
-    def average_price(self) -> Decimal:
-        """Mean price of what has been executed, rounded like money; zero before the first execution."""
-        return round_money(self.filled_value / self.filled) if self.filled else ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One execution with the order's totals at that moment."""
-
-    ticket: Ticket
-    exec_id: str
-    quantity: Decimal
-    price: Decimal
-    time_ns: int
-    booked_ns: int
-    commission: Decimal
-    realized_pnl: Decimal | None
-    cumulative: Decimal
-    average_price: Decimal
-    charged_before: Decimal | None
-    """Commission of the order before this execution."""
-
-
 class BrokerEvents(Protocol):
     """Who is told what happens to orders, one call an event, in order."""
 
@@ -105,7 +49,7 @@ class BrokerEvents(Protocol):
         """Take the end of an order that was not filled."""
 
 
-class BrokerDesk:
+class OrderBook:
     """Accepts and ends orders of API clients and remembers everything that happened.
 
     Parameters

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from backtesting.gateway.codec import FieldReader
 from backtesting.gateway.errors import RequestFormatError, RequestRefusedError
-from backtesting.gateway.gates import ISSUER_ID, MANUAL_ORDER_TIME
-from backtesting.gateway.order_layout import read_order
+from backtesting.gateway.wire.codec import FieldReader
+from backtesting.gateway.wire.gates import ISSUER_ID, MANUAL_ORDER_TIME
+from backtesting.gateway.wire.order_layout import read_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,17 @@ class PlaceOrder:
     outside_rth: bool
     what_if: bool
     unserved: tuple[str, ...]
+    transmit: bool = True
+    parent_id: int = 0
+    oca_group: str = ""
+    oca_type: int = 0
+    all_or_none: bool = False
+    good_till: str = ""
+    trail_stop_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    limit_offset: Decimal | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Every field of the order under its name, as sent."""
 
 
 @dataclass(frozen=True, slots=True)

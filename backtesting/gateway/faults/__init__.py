@@ -1,0 +1,1 @@
+"""What can go wrong, on request and seeded: on the wire, at the broker, in the gateway's week."""

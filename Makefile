@@ -4,13 +4,14 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.ready
+SECOND_CLIENT := .venv-ib_async/.ready
 PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=
 
-.PHONY: help setup run test servers lint types contracts security coverage crash bench lock docs
+.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway lock docs
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 $(READY): requirements-dev.txt pyproject.toml
 	@PYTHON="$(PYTHON)" infrastructure/deploy/setup.sh
@@ -22,7 +23,10 @@ run: $(READY) ## Run the demo: a strategy against the simulated gateway (ARGS="-
 
 test: $(READY) servers lint types contracts security coverage ## Run everything that must pass: lint, types, imports, all tests
 
-servers:
+$(SECOND_CLIENT): requirements-ib_async.txt $(READY)
+	@infrastructure/deploy/conformance-client.sh
+
+servers: $(SECOND_CLIENT)
 	@infrastructure/deploy/install-test-servers.sh
 
 lint: $(READY) ## Check style and format
@@ -39,23 +43,35 @@ security: $(READY) ## Scan the code for unsafe calls, and every tracked file for
 	$(BIN)/bandit --quiet --recursive --severity-level medium $(PACKAGES)
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files 'requirements.*\.txt'
 
-coverage: $(READY) ## Run all tests and require 85 % branch coverage, child processes included
+coverage: $(READY) $(SECOND_CLIENT) ## Run all tests and require 85 % branch coverage, child processes included
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+conformance: $(READY) $(SECOND_CLIENT) ## Run the gateway's scripts with two client libraries, print the table, write docs/conformance.md
+	CONFORMANCE_TABLE=docs/conformance.md $(BIN)/python -m pytest -q -n 2 tests/backtesting/gateway/conformance \
+		-k "not all_pass" $(ARGS)
+
 crash: $(READY) ## Kill the trader 20 times over the whole demo; its ledgers must be those of a calm run
 	CRASH_KILLS=20 CRASH_END=2018-12-31 $(BIN)/python -m pytest -s -q tests/infrastructure/test_crash.py
+
+fuzz: $(READY) ## Feed the gateway's decoder 200,000 spoilt messages
+	FUZZ_INPUTS=200000 $(BIN)/python -m pytest -q tests/backtesting/gateway/wire/test_fuzz.py
 
 bench: $(READY) ## Measure start-up of the command line
 	$(BIN)/python infrastructure/deploy/bench_startup.py
 
-lock: $(READY) ## Resolve the dependencies anew into the two lock files
+bench-gateway: $(READY) ## Measure the gateway against bare asyncio: order latency, bars in lockstep, 8 clients for 5 minutes
+	$(BIN)/python infrastructure/deploy/bench_gateway.py $(ARGS)
+
+lock: $(READY) ## Resolve the dependencies anew into the lock files
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 		pyproject.toml -o requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
 		pyproject.toml -c requirements.txt -o requirements-dev.txt
+	printf 'ib_async>=2.1.0\n' | $(BIN)/python -m uv pip compile --quiet --universal --generate-hashes \
+		--python-version 3.11 - -o requirements-ib_async.txt
 
 docs: $(READY) ## Write the generated tables in docs/
 	$(BIN)/python infrastructure/deploy/generate_errors.py

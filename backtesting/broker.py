@@ -4,146 +4,90 @@ The event engine calls it directly; the simulated gateway serves it over the wir
 is told the time. `advance` processes one step, all bars with the same end:
 
 1. Bars are visited in symbol order, a symbol's open orders in order of acceptance. An order fills no earlier
-   than the first bar that starts at or after its placement, and not in a bar that starts after its expiry.
+   than the first bar that starts at or after its placement or last modification, and not in a bar that starts
+   after its expiry. A bar wholly outside the sessions fills only orders that allow it (`outside_rth`).
 2. `execution.matching` decides on whole ticks. A stop that was triggered and not filled in full goes on as a
-   market order; a triggered stop-limit as a limit order.
+   market order; a triggered stop-limit as a limit order. What orders of a limited life do:
+   `backtesting.filling`.
 3. Where a participation cap is set, the orders of a symbol share the bar's capacity; the rest keeps working.
-4. Each fill is charged (`backtesting.costs`) and booked in the broker's ledger. It is stamped with the bar's
-   start (filled at the open) or its end (filled within), floored to whole seconds as on the wire.
-5. After all matching, DAY orders whose session has closed are cancelled, also those of symbols without a bar.
+4. Each fill is charged (`backtesting.costs`) and booked in its account's ledger (`backtesting.accounts`). It
+   is stamped with the bar's start (filled at the open) or its end (filled within), floored to whole seconds
+   as on the wire.
+5. A fill of one order of an OCA group reduces or ends its mates at once (`backtesting.oca`). An order whose
+   parent was filled in full takes part from the next bar on.
+6. After all matching, orders whose life is over are cancelled (`backtesting.lives`), also those of symbols
+   without a bar.
+
+An order ends its children with it if it ends unfilled; if it was filled in part they go on, in proportion. A
+client that cancels one order of an OCA group cancels its mates. An order that is not transmitted is held and
+does nothing until a later order of its family is transmitted; then the whole family is.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from math import inf
-from typing import Protocol
+from typing import Final
 
-from backtesting.costs import commission, participation_ppm, slippage_centi_bps
+from backtesting import corporate_actions
+from backtesting.accounts import UNNAMED, Accounts
+from backtesting.costs import participation_ppm, slippage_centi_bps
 from backtesting.errors import (
+    BELOW_FILLED,
     CANCEL_NOT_FOUND,
     CANCEL_WRONG_STATE,
-    PRICE_INCREMENT,
+    MODIFY_FILLED,
+    MODIFY_FILLED_TEXT,
+    MODIFY_NOT_FOUND,
+    MODIFY_OTHER_ORDER,
+    MODIFY_OTHER_TEXT,
+    NO_CONTRACT_TEXT,
     REJECTED,
+    TOO_LATE,
+    TOO_SMALL,
     UNKNOWN_CONTRACT,
     BrokerRejection,
 )
-from execution.clocks import NANOS, timestamp
-from execution.errors import NumberFormatError
-from execution.ledger import Ledger
-from execution.matching import AT_OPEN, LIMIT, MARKET, NO_FILL, STOP, STOP_LIMIT, capacity, match
-from execution.models import (
-    ZERO,
-    Bar,
-    Fill,
-    Instrument,
-    OrderRequest,
-    OrderStatus,
-    OrderType,
-    TimeInForce,
+from backtesting.filling import (
+    WHOLE,
+    Ticks,
+    attempt,
+    ends_with_its_bar,
+    follow,
+    in_turn,
+    missed_its_open,
+    takes_part,
+    triggered_at_open,
 )
-from execution.numbers import from_ticks, round_money, to_lots, to_ticks
+from backtesting.lives import RegularHours, Sessions, expiry, opening, require_open
+from backtesting.margin import AccountTerms, Balance, MarginImpact
+from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, BrokerFill, WorkingOrder
+from backtesting.working import DAY_EXPIRED, WorkingOrders, group
+from execution.clocks import NANOS
+from execution.errors import NumberFormatError
+from execution.matching import AT_OPEN, NO_FILL, capacity, match
+from execution.models import Bar, Instrument, OrderRequest, OrderStatus, TimeInForce
+from execution.numbers import to_lots
 from strategies.spec import CostSpec
 
-DAY_EXPIRED = "DAY order expired"
-CANCELLED_BY_CLIENT = "cancelled by the client"
+__all__ = [
+    "CANCELLED_BY_CLIENT",
+    "DAY_EXPIRED",
+    "AccountTerms",
+    "BrokerCancel",
+    "BrokerChange",
+    "BrokerEvent",
+    "BrokerFill",
+    "Sessions",
+    "SimulatedBroker",
+    "WorkingOrder",
+]
 
-_KINDS = {
-    OrderType.MARKET: MARKET,
-    OrderType.LIMIT: LIMIT,
-    OrderType.STOP: STOP,
-    OrderType.STOP_LIMIT: STOP_LIMIT,
-}
-
-
-class TradingSession(Protocol):
-    """One session: UTC nanoseconds of its open and close."""
-
-    @property
-    def open_ns(self) -> int:
-        """Its open."""
-
-    @property
-    def close_ns(self) -> int:
-        """Its close."""
-
-
-class Sessions(Protocol):
-    """What the broker needs of a market calendar; ``data.calendars.ExchangeClock`` is one."""
-
-    def session_at(self, ns: int) -> TradingSession | None:
-        """Return the session open at `ns`, or None."""
-
-    def session_closing_after(self, ns: int) -> TradingSession | None:
-        """Return the first session that closes after `ns`: the running one or the next; else None."""
-
-
-@dataclass(slots=True, eq=False)
-class WorkingOrder:
-    """An order at the broker, from acceptance to its end; two orders are equal only if they are the same.
-
-    `expires_ns` is, for a DAY order, the close of the session in progress at its placement, or of the next
-    one if there is none; None for GTC, and where the calendar knows no further session. `fees` and
-    `filled_value` are in account currency and price times quantity; the fields from `kind` on hold the same
-    order in whole ticks and lots, as matching takes it.
-    """
-
-    perm_id: int
-    request: OrderRequest
-    instrument: Instrument
-    placed_ns: int
-    expires_ns: int | None
-    quantity: Decimal
-    status: OrderStatus = OrderStatus.SUBMITTED
-    triggered: bool = False
-    filled: Decimal = ZERO
-    reason: str | None = None
-    fees: Decimal = ZERO
-    filled_value: Decimal = ZERO
-    fills: int = 0
-    kind: int = field(default=MARKET, repr=False)
-    limit_ticks: int = field(default=0, repr=False)
-    stop_ticks: int = field(default=0, repr=False)
-    remaining_lots: int = field(default=0, repr=False)
-
-    @property
-    def remaining(self) -> Decimal:
-        """Size that has not been executed."""
-        return self.quantity - self.filled
-
-    @property
-    def average_price(self) -> Decimal | None:
-        """Average price of what was executed, rounded as money is; None before the first fill."""
-        return round_money(self.filled_value / self.filled) if self.filled else None
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerFill:
-    """One execution: the `number`-th of its order, from 1.
-
-    `time_ns` is in whole seconds; `realized_pnl` is the profit of what it closed, before commissions, or None
-    if it closed nothing.
-    """
-
-    order: WorkingOrder
-    number: int
-    quantity: Decimal
-    price: Decimal
-    time_ns: int
-    commission: Decimal
-    realized_pnl: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerCancel:
-    """An order that ended without filling in full; `time_ns` is the moment it stopped working."""
-
-    order: WorkingOrder
-    reason: str
-    time_ns: int
+CANCELLED_BY_CLIENT: Final = "cancelled by the client"
+MATE_CANCELLED: Final = "another order of its OCA group was cancelled"
+NOT_AT_ONCE: Final = "not filled at once"
+NOT_AT_OPEN: Final = "not filled at the open"
 
 
 class SimulatedBroker:
@@ -156,73 +100,131 @@ class SimulatedBroker:
     costs
         Slippage, commission and participation.
     sessions
-        The market calendar, for DAY orders.
+        The market calendar: lives of orders, regular hours, settlement.
     cash
-        Opening balance of the account.
+        Opening balance of the only account, if `accounts` names none.
+    accounts
+        Accounts by name with their terms; by default one that goes by any name and may owe anything.
     """
 
     def __init__(
-        self, instruments: Sequence[Instrument], costs: CostSpec, sessions: Sessions, cash: Decimal
+        self,
+        instruments: Sequence[Instrument],
+        costs: CostSpec,
+        sessions: Sessions,
+        cash: Decimal,
+        *,
+        accounts: Mapping[str, AccountTerms] | None = None,
     ) -> None:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
-        self.ledger = Ledger(cash=cash, instruments=dict(self.instruments))
-        self.orders: dict[int, WorkingOrder] = {}
-        self._costs = costs
+        self.accounts = Accounts(
+            self.instruments, costs, sessions, dict(accounts) if accounts else {UNNAMED: AccountTerms(cash)}
+        )
+        self.ledgers = self.accounts.ledgers
+        self.ledger = next(iter(self.ledgers.values()))
+        """The first account's."""
+        self._working = WorkingOrders(self.instruments, sessions, self._start_trail)
+        self.orders = self._working.by_number
+        """Orders by number, those that have ended too until they are released."""
         self._slippage = slippage_centi_bps(costs)
         self._participation = participation_ppm(costs)
         self._sessions = sessions
-        self._open: dict[str, list[WorkingOrder]] = {symbol: [] for symbol in self.instruments}
-        self._expiries: list[tuple[int, int]] = []
-        self._closes: dict[str, float] = {}
+        self._hours = RegularHours(sessions)
+        self._open = self._working.at_work
+        self._groups = self._working.groups.members
+        self._expiries = self._working.expiries
+        self._closes = self.accounts.closes
+        self._news: list[BrokerEvent] = []
         self._tick_floats = {symbol: float(item.tick) for symbol, item in self.instruments.items()}
 
-    def place(self, request: OrderRequest, now_ns: int) -> WorkingOrder:
+    # -- requests --------------------------------------------------------------------------------------
+
+    def place(
+        self, request: OrderRequest, now_ns: int, *, parent: int | None = None, transmit: bool = True
+    ) -> WorkingOrder:
         """Accept an order at trading time `now_ns` (UTC nanoseconds).
+
+        Parameters
+        ----------
+        request
+            What to trade.
+        now_ns
+            When.
+        parent
+            The `perm_id` of the order that must be filled first. Children of one parent form an OCA group of
+            type 3, named by that number, unless they name one themselves.
+        transmit
+            False holds the order until one of its family is transmitted.
 
         Raises
         ------
         BrokerRejection
-            200: no such contract; 110: a price off the tick; 201: a size off the lot. Nothing changed.
+            200: no such contract; 110: a price off the tick; 201: a size off the lot, a closed exchange, no
+            margin, no account named among several; 388: a size below a lot; 321: no such account; 10006: no
+            such parent. Nothing changed.
         """
-        instrument = self.instruments.get(request.symbol)
-        if instrument is None:
-            raise BrokerRejection(UNKNOWN_CONTRACT, "No security definition has been found for the request")
-        try:
-            limit, stop = (
-                0 if price is None else to_ticks(price, instrument.tick)
-                for price in (request.limit_price, request.stop_price)
-            )
-        except NumberFormatError as error:
-            raise BrokerRejection(
-                PRICE_INCREMENT,
-                "The price does not conform to the minimum price variation for this contract.",
-            ) from error
-        try:
-            lots = to_lots(request.quantity, instrument.lot)
-        except NumberFormatError as error:
-            raise BrokerRejection(
-                REJECTED, f"Order rejected - reason:The size is not a multiple of {instrument.lot}"
-            ) from error
-        order = WorkingOrder(
-            perm_id=len(self.orders) + 1,
-            request=request,
-            instrument=instrument,
-            placed_ns=now_ns,
-            expires_ns=self._expiry(request, now_ns),
-            quantity=request.quantity,
-            kind=_KINDS[request.order_type],
-            limit_ticks=limit,
-            stop_ticks=stop,
-            remaining_lots=lots,
-        )
-        self.orders[order.perm_id] = order
-        self._open[request.symbol].append(order)
-        if order.expires_ns is not None:
-            heapq.heappush(self._expiries, (order.expires_ns, order.perm_id))
+        order = self._draft(request, now_ns)
+        if parent is None and transmit:
+            order.classify()
+            self.accounts.check((order,), self._working, now_ns)
+            self._working.accept(order)
+            return order
+        family = [order]
+        if parent is not None:
+            above = self._working.parent_of(order, parent)
+            family = [*self._working.untransmitted(above), order]
+        group(order)
+        if transmit:
+            self.accounts.check(family, self._working, now_ns)
+        self._working.add(order)
+        if transmit:
+            self._working.transmit(family, now_ns)
         return order
 
-    def cancel(self, perm_id: int, now_ns: int) -> BrokerCancel:
-        """Cancel an open order at trading time `now_ns`.
+    def modify(
+        self, perm_id: int, request: OrderRequest, now_ns: int, *, transmit: bool = True
+    ) -> WorkingOrder:
+        """Change an open order: its size, prices, type or life; what is filled stays filled.
+
+        It keeps its number and its place in the order of acceptance, and takes part from the next bar on.
+        With `transmit` False an order at work goes on unchanged; one that is held takes the change and stays
+        held.
+
+        Raises
+        ------
+        BrokerRejection
+            135: no such order; 104: it has been filled; 105: the request is for another contract, side or
+            account; 201: it has ended otherwise, the size is not above what is filled, or margin; and
+            whatever `place` raises. Nothing changed: the order goes on as it was.
+        """
+        order = self.orders.get(perm_id)
+        if order is None:
+            raise BrokerRejection(MODIFY_NOT_FOUND, f"Can't find order with ID ={perm_id}")
+        if order.status is OrderStatus.FILLED:
+            raise BrokerRejection(MODIFY_FILLED, MODIFY_FILLED_TEXT)
+        if order.status.is_final:
+            raise BrokerRejection(REJECTED, TOO_LATE)
+        drafted = self._draft(request, now_ns)
+        same = (request.symbol, request.side, drafted.account)
+        if same != (order.request.symbol, order.request.side, order.account):
+            raise BrokerRejection(MODIFY_OTHER_ORDER, MODIFY_OTHER_TEXT)
+        if order.transmitted and not transmit:
+            return order
+        left = drafted.remaining_lots - to_lots(order.filled, order.instrument.lot)
+        if left <= 0:
+            raise BrokerRejection(REJECTED, BELOW_FILLED)
+        drafted.remaining_lots, drafted.waits = left, order.waits
+        drafted.filled, drafted.filled_value, drafted.fees = order.filled, order.filled_value, order.fees
+        family = [one for one in self._working.untransmitted(order) if one is not order] if transmit else []
+        if transmit:
+            self.accounts.check([drafted, *family], self._working, now_ns, without=order)
+        self._working.amend(order, drafted, now_ns)
+        if transmit:
+            self._working.transmit(family if order.transmitted else [order, *family], now_ns)
+        return order
+
+    def cancel(self, perm_id: int, now_ns: int) -> list[BrokerCancel]:
+        """Cancel an open order at trading time `now_ns`; return it first, then what ends with it.
 
         Raises
         ------
@@ -240,25 +242,61 @@ class SimulatedBroker:
                 f"OrderId {perm_id} that needs to be cancelled cannot be cancelled, "
                 f"state: {order.status.capitalize()}.",
             )
-        return self._end(order, CANCELLED_BY_CLIENT, now_ns)
+        mates = self._working.groups.mates(order)
+        events: list[BrokerEvent] = []
+        self._working.finish(order, CANCELLED_BY_CLIENT, now_ns, events)
+        for mate in mates:
+            if not mate.status.is_final:
+                self._working.finish(mate, MATE_CANCELLED, now_ns, events)
+        self._news += [event for event in events if not isinstance(event, BrokerCancel)]
+        return [event for event in events if isinstance(event, BrokerCancel)]
+
+    def what_if(self, request: OrderRequest, now_ns: int) -> MarginImpact:
+        """Say what an order would do to its account; nothing is placed, and margin does not refuse it.
+
+        Raises
+        ------
+        BrokerRejection
+            As `place`, but for margin; 201 also if the contract has no price yet.
+        """
+        return self.accounts.impact(self._draft(request, now_ns), self._working)
+
+    # -- answers ---------------------------------------------------------------------------------------
 
     def open_orders(self) -> list[WorkingOrder]:
-        """Return the orders that can still trade, in order of acceptance."""
-        return sorted(
-            (order for working in self._open.values() for order in working), key=lambda order: order.perm_id
-        )
+        """Return the orders that can still trade, held children included, in order of acceptance."""
+        return self._working.open_orders()
+
+    def account_of(self, order: WorkingOrder) -> str:
+        """Return the name of the account that an order trades for."""
+        return order.account
 
     def mark(self, symbol: str) -> Decimal | None:
         """Return the close of a symbol's last bar, or None before its first."""
-        close = self._closes.get(symbol)
-        return None if close is None else Decimal(repr(close))
+        return self.accounts.mark(symbol)
 
-    def advance(self, end_ns: int, bars: Sequence[Bar]) -> list[BrokerFill | BrokerCancel]:
+    def set_mark(self, symbol: str, price: Decimal) -> None:
+        """Value a symbol at `price` until its next bar: for quotes, and before the first bar."""
+        self._closes[symbol] = float(price)
+
+    def balance(self, account: str, now_ns: int | None = None) -> Balance:
+        """Return an account's balance at the latest prices; proceeds that settle by `now_ns` are settled.
+
+        Raises
+        ------
+        BrokerRejection
+            321: no such account.
+        """
+        return self.accounts.balance(account, self._working, now_ns)
+
+    # -- time ------------------------------------------------------------------------------------------
+
+    def advance(self, end_ns: int, bars: Sequence[Bar]) -> list[BrokerEvent]:
         """Process the step of the bars that end at `end_ns`; return what happened, in order.
 
         A bar with a defect fills nothing and leaves the mark as it was.
         """
-        events: list[BrokerFill | BrokerCancel] = []
+        events, self._news = self._news, []
         due = [bar for bar in bars if self._open.get(bar.symbol)]
         if len(due) > 1:
             due.sort(key=lambda bar: bar.symbol)
@@ -269,87 +307,241 @@ class SimulatedBroker:
             if 0 < bar.close < inf:
                 self._closes[bar.symbol] = float(bar.close)
         expiries = self._expiries
-        while expiries and expiries[0][0] <= end_ns:
-            expires_ns, perm_id = heapq.heappop(expiries)
-            order = self.orders[perm_id]
-            if not order.status.is_final:
-                events.append(self._end(order, DAY_EXPIRED, expires_ns))
+        if expiries and expiries[0][0] <= end_ns:
+            self._working.expire(end_ns, events)
         return events
 
-    def _expiry(self, request: OrderRequest, now_ns: int) -> int | None:
-        if request.time_in_force is TimeInForce.GTC:
-            return None
-        session = self._sessions.session_closing_after(now_ns)
-        return None if session is None else session.close_ns
+    def release(self, before_ns: int) -> int:
+        """Forget orders that ended before a moment, and settle executions before it; return how many."""
+        self.accounts.settle_before(before_ns)
+        return self._working.forget(before_ns)
 
-    def _fill_from(self, bar: Bar, events: list[BrokerFill | BrokerCancel]) -> None:
+    # -- what the broker takes back, and corporate actions ----------------------------------------------
+
+    def correct(
+        self,
+        perm_id: int,
+        number: int,
+        *,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+        time_ns: int,
+    ) -> BrokerFill:
+        """Correct an execution's size or price in the ledger as if it had been reported so; fees stay.
+
+        What is left to fill does not change: the order's size follows the correction while it is at work.
+
+        Raises
+        ------
+        BrokerRejection
+            135: the order has no such execution on record.
+        """
+        return self.accounts.correct(self.orders.get(perm_id), number, quantity, price, time_ns)
+
+    def bust(self, perm_id: int, number: int, time_ns: int) -> BrokerFill:
+        """Take an execution back: the ledger is as if it had never been, its commission is given back.
+
+        The order is not worked again for it. Returns the execution as it was, at the moment of the bust.
+
+        Raises
+        ------
+        BrokerRejection
+            135: the order has no such execution on record.
+        """
+        return self.accounts.bust(self.orders.get(perm_id), number, time_ns)
+
+    def apply_split(
+        self, symbol: str, ratio: Decimal, time_ns: int, *, adjust_orders: bool = False
+    ) -> list[BrokerEvent]:
+        """Split a stock: `ratio` new shares for each old one (0.1 joins ten into one).
+
+        Positions and marks follow; fractions of a lot are paid out at the mark. Open orders are cancelled, as
+        at Interactive Brokers, or with `adjust_orders` follow too (`backtesting.corporate_actions`).
+
+        Raises
+        ------
+        ValueError
+            If the ratio is not positive.
+        """
+        if ratio <= 0:
+            raise ValueError(f"split of {symbol}: ratio {ratio} must be positive")
+        instrument = self.instruments[symbol]
+        mark = self.mark(symbol)
+        if mark is not None:
+            self._closes[symbol] = float(mark / ratio)
+        for ledger in self.ledgers.values():
+            corporate_actions.split_holding(ledger, instrument, ratio, self.mark(symbol))
+        self.accounts.settle_symbol(symbol)
+        events: list[BrokerEvent] = []
+        for order in self._working.resting(symbol):
+            if order.status.is_final:
+                continue
+            if adjust_orders and corporate_actions.split_order(order, ratio):
+                events.append(BrokerChange(order, "adjusted", time_ns))
+            else:
+                self._working.finish(order, corporate_actions.SPLIT, time_ns, events)
+        return events
+
+    def apply_dividend(
+        self, symbol: str, per_share: Decimal, time_ns: int, *, adjust_orders: bool = False
+    ) -> list[BrokerEvent]:
+        """Go ex dividend: credit holders, debit those who are short, at once.
+
+        Open orders stay as they are, as at Interactive Brokers, or with `adjust_orders` are reduced
+        (`backtesting.corporate_actions`).
+
+        Raises
+        ------
+        ValueError
+            If the dividend is not positive.
+        """
+        if per_share <= 0:
+            raise ValueError(f"dividend of {symbol}: {per_share} must be positive")
+        instrument = self.instruments[symbol]
+        for ledger in self.ledgers.values():
+            ledger.receive(ledger.position(symbol) * per_share * instrument.multiplier)
+        if not adjust_orders:
+            return []
+        return [
+            BrokerChange(order, "adjusted", time_ns)
+            for order in self._working.resting(symbol)
+            if corporate_actions.reduce_order(order, per_share)
+        ]
+
+    # -- acceptance ------------------------------------------------------------------------------------
+
+    def _draft(self, request: OrderRequest, now_ns: int) -> WorkingOrder:
+        instrument = self.instruments.get(request.symbol)
+        if instrument is None:
+            raise BrokerRejection(UNKNOWN_CONTRACT, NO_CONTRACT_TEXT)
+        account = self.accounts.name_for(request)
+        order = WorkingOrder(
+            perm_id=self._working.last_perm_id + 1,
+            request=request,
+            instrument=instrument,
+            placed_ns=now_ns,
+            expires_ns=None,
+            quantity=request.quantity,
+            account=account,
+            oca_group=request.oca_group,
+            transmitted=False,
+            from_ns=now_ns,
+        )
+        order.price(request)
+        try:
+            order.remaining_lots = to_lots(request.quantity, instrument.lot)
+        except NumberFormatError as error:
+            if request.quantity < instrument.lot and instrument.lot == 1:
+                raise BrokerRejection(
+                    TOO_SMALL,
+                    f"Order size {request.quantity} is smaller than the minimum required size of 1.",
+                ) from error
+            raise BrokerRejection(
+                REJECTED, f"Order rejected - reason:The size is not a multiple of {instrument.lot}"
+            ) from error
+        order.expires_ns = expiry(self._sessions, request, now_ns)
+        if request.time_in_force is TimeInForce.OPG:
+            session = opening(self._sessions, now_ns)
+            order.opens_ns = None if session is None else session.open_ns
+        require_open(self._sessions, request, now_ns)
+        return order
+
+    def _start_trail(self, order: WorkingOrder) -> None:
+        if order.request.order_type.trails:
+            close = self._closes.get(order.request.symbol, 0.0)
+            follow(order, round(close / self._tick_floats[order.request.symbol]))
+
+    # -- matching --------------------------------------------------------------------------------------
+
+    def _fill_from(self, bar: Bar, events: list[BrokerEvent]) -> None:
         tick = self._tick_floats[bar.symbol]
         open_, high, low = round(bar.open / tick), round(bar.high / tick), round(bar.low / tick)
-        room: int | None = None
-        if self._participation is not None:
-            lots = bar.volume / float(self.instruments[bar.symbol].lot)
-            room = capacity(lots, self._participation)
+        room = None if self._participation is None else self._room(bar, self._participation)
+        start_ns = bar.start_ns
+        hours = self._hours
+        regular = hours.open_ns <= start_ns < hours.close_ns
+        outside = not regular and hours.outside(start_ns, bar.end_ns)
         working = self._open[bar.symbol]
-        for order in working:
-            if order.placed_ns > bar.start_ns:
+        filled = False
+        queue = working.copy()
+        if self._groups:
+            queue = in_turn(queue, bar, (open_, high, low, round(bar.close / tick)), self._slippage)
+        for order in queue:
+            if outside and not order.request.outside_rth:
                 continue
-            if order.expires_ns is not None and order.expires_ns <= bar.start_ns:
+            if not order.plain:
+                ticks = (open_, high, low, round(bar.close / tick))
+                lots = self._work(order, bar, ticks, room, events)
+                if lots:
+                    filled = True
+                    room = None if room is None else room - lots
                 continue
-            price, when, order.triggered = match(
+            if order.from_ns > start_ns:
+                continue
+            if order.expires_ns is not None and order.expires_ns <= start_ns:
+                continue
+            before = order.triggered
+            price, when, triggered = match(
                 order.kind,
                 order.request.side.sign,
                 order.limit_ticks,
                 order.stop_ticks,
-                order.triggered,
+                before,
                 open_,
                 high,
                 low,
                 self._slippage,
             )
+            if triggered is not before:
+                self._note_trigger(order, bar, open_, events)
             lots = order.remaining_lots if room is None else min(room, order.remaining_lots)
             if when == NO_FILL or lots == 0:
                 continue
             if room is not None:
                 room -= lots
-            moment = bar.start_ns if when == AT_OPEN else bar.end_ns
-            events.append(self._book(order, lots, price, moment - moment % NANOS))
-        self._open[bar.symbol] = [order for order in working if order.remaining_lots]
+            filled = True
+            moment = start_ns if when == AT_OPEN else bar.end_ns
+            events.append(self.accounts.book(order, lots, price, moment - moment % NANOS))
+            if order.children:
+                self._working.filled(order, lots, (moment, bar.end_ns), events)
+        if filled:
+            working[:] = [order for order in working if order.remaining_lots]
 
-    def _book(self, order: WorkingOrder, lots: int, ticks: int, time_ns: int) -> BrokerFill:
-        instrument, request = order.instrument, order.request
-        quantity = lots * instrument.lot
-        price = from_ticks(ticks, instrument.tick)
-        fee = commission(self._costs, order, quantity)
-        held = self.ledger.position(instrument.symbol)
-        realized = self._realized(instrument.symbol)
-        self.ledger.apply(
-            Fill(
-                fill_id=f"{order.perm_id}-{order.fills + 1}",
-                order_id=str(order.perm_id),
-                symbol=instrument.symbol,
-                quantity=quantity,
-                price=price,
-                side=request.side,
-                timestamp=timestamp(time_ns),
-                commission=fee,
-            )
-        )
-        order.remaining_lots -= lots
-        order.filled += quantity
-        order.filled_value += quantity * price
-        order.fees += fee
-        order.fills += 1
-        order.status = OrderStatus.PARTIALLY_FILLED if order.remaining_lots else OrderStatus.FILLED
-        closes = held * request.side.sign < 0
-        gain = self._realized(instrument.symbol) - realized if closes else None
-        return BrokerFill(order, order.fills, quantity, price, time_ns, fee, gain)
+    def _room(self, bar: Bar, participation: int) -> int:
+        return capacity(bar.volume / float(self.instruments[bar.symbol].lot), participation)
 
-    def _realized(self, symbol: str) -> Decimal:
-        holding = self.ledger.holdings.get(symbol)
-        return holding.realized_pnl if holding else ZERO
+    def _work(
+        self, order: WorkingOrder, bar: Bar, ticks: Ticks, room: int | None, events: list[BrokerEvent]
+    ) -> int:
+        if order.status.is_final:  # a mate's fill ended it in this bar
+            return 0
+        if not takes_part(order, bar):
+            if missed_its_open(order, bar):
+                self._working.finish(order, NOT_AT_OPEN, bar.start_ns, events)
+            return 0
+        before, stop = order.triggered, order.stop_ticks
+        price, when = attempt(order, bar, ticks, self._slippage)
+        if order.triggered is not before:
+            self._note_trigger(order, bar, ticks[0], events)
+        elif order.stop_ticks != stop:
+            events.append(BrokerChange(order, "trailed", bar.end_ns))
+        left = order.remaining_lots
+        lots = left if room is None else min(room, left)
+        if when == NO_FILL or (
+            lots < left and (order.request.all_or_none or order.request.time_in_force is WHOLE)
+        ):
+            lots = 0
+        moment = bar.start_ns if when == AT_OPEN else bar.end_ns
+        moment -= moment % NANOS
+        if lots:
+            events.append(self.accounts.book(order, lots, price, moment))
+            self._working.filled(order, left, (moment, bar.end_ns), events)
+        if order.remaining_lots and ends_with_its_bar(order):
+            late = lots == 0 and when == NO_FILL and order.triggered
+            self._working.finish(order, NOT_AT_ONCE, bar.end_ns if late else moment, events)
+        return lots
 
-    def _end(self, order: WorkingOrder, reason: str, time_ns: int) -> BrokerCancel:
-        order.status = OrderStatus.CANCELLED
-        order.reason = reason
-        self._open[order.request.symbol].remove(order)
-        return BrokerCancel(order, reason, time_ns)
+    def _note_trigger(self, order: WorkingOrder, bar: Bar, open_: int, events: list[BrokerEvent]) -> None:
+        order.triggered = True
+        moment = bar.start_ns if triggered_at_open(order, open_) else bar.end_ns
+        events.append(BrokerChange(order, "triggered", moment - moment % NANOS))

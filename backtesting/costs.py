@@ -3,6 +3,9 @@
 Commission is ``max(minimum, fixed + per_share x quantity)`` of the whole order. An order that fills in parts
 is charged as it goes, so that the sum over its fills is what one single fill would have cost: the first fill
 carries the minimum, later ones only what exceeds it. Rounding is cumulative too and never drifts.
+
+With another plan than ``custom`` the whole order is charged by Interactive Brokers' published schedule
+instead (`backtesting.schedules`), in the same cumulative way.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Protocol
 
+from backtesting.schedules import Traded, ibkr_commission
 from execution.numbers import round_money
-from strategies.spec import CostSpec
+from strategies.spec import CUSTOM, CostSpec
 
 _PPM = Decimal(1_000_000)
 _CENTI = Decimal(100)
@@ -49,6 +53,25 @@ def commission(costs: CostSpec, order: ChargedOrder, quantity: Decimal) -> Decim
         Size of this fill, in units.
     """
     return order_commission(costs, order.filled + quantity) - order.fees
+
+
+def plan_commission(costs: CostSpec, order: ChargedOrder, quantity: Decimal, traded: Traded) -> Decimal:
+    """Return the commission of an order's next fill under any plan.
+
+    Parameters
+    ----------
+    costs
+        The commission plan.
+    order
+        The order before this fill is booked on it.
+    quantity
+        Size of this fill, in units.
+    traded
+        The whole order with this fill: what the published schedules depend on.
+    """
+    if costs.plan == CUSTOM:
+        return commission(costs, order, quantity)
+    return ibkr_commission(costs.plan, traded) - order.fees
 
 
 def slippage_centi_bps(costs: CostSpec) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from backtesting.broker import BrokerCancel, BrokerFill, SimulatedBroker, WorkingOrder
+from backtesting.broker import BrokerCancel, BrokerEvent, BrokerFill, SimulatedBroker, WorkingOrder
 from backtesting.errors import BrokerRejection
 from execution.broker import ExecutionEngine
 from execution.clocks import TradingClock, timestamp
@@ -115,8 +115,10 @@ class SimulatedExecution(ExecutionEngine):
             raise UnknownOrderError(f"no order {client_order_id!r} was placed in this run")
         order = entry.outcome
         if not order.status.is_final:
-            working = self._broker.cancel(int(order.order_id), self._clock.now_ns()).order
-            order = self._set(working, OrderStatus.CANCELLED)
+            ended, *mates = self._broker.cancel(int(order.order_id), self._clock.now_ns())
+            order = self._set(ended.order, OrderStatus.CANCELLED)
+            for mate in mates:
+                self._set(mate.order, OrderStatus.CANCELLED)
         return order
 
     def cancel_open(self) -> None:
@@ -125,12 +127,12 @@ class SimulatedExecution(ExecutionEngine):
             if not order.status.is_final:
                 self.cancel(str(order.client_order_id))
 
-    def apply(self, events: Iterable[BrokerFill | BrokerCancel]) -> None:
-        """Apply what the broker reported, in order."""
+    def apply(self, events: Iterable[BrokerEvent]) -> None:
+        """Apply what the broker reported, in order; changes of orders that go on concern no handler."""
         for event in events:
             if isinstance(event, BrokerFill):
                 self._on_fill(event)
-            else:
+            elif isinstance(event, BrokerCancel):
                 self._set(event.order, OrderStatus.CANCELLED)
 
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:

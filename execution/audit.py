@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from execution.blotter import Entry, request_to_body
+from execution.blotter import Entry
 from execution.clocks import TradingClock, utc_ns
 from execution.events import KillSwitchEvent, RiskDecision
 from execution.evidence import Evidence, to_body
 from execution.journal import Journal
 from execution.models import Fill, Order, OrderRequest, OrderStatus, PortfolioSnapshot
+from execution.request_body import request_to_body
 
 
 class AuditLogger:

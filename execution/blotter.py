@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
 
 from execution.clocks import timestamp
 from execution.codes import CodeClass, classify
@@ -33,7 +32,7 @@ from execution.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus
 from execution.numbers import round_money
 
 _LIVE = {
@@ -377,40 +376,6 @@ class Blotter:
         if reason is not None:
             entry.reason = reason
         return [StatusChanged(entry.order(), old)]
-
-
-def request_to_body(request: OrderRequest) -> dict[str, Any]:
-    """Return an order request as plain values for the journal."""
-    return {
-        "client_order_id": request.client_order_id,
-        "symbol": request.symbol,
-        "side": request.side.value,
-        "quantity": format(request.quantity, "f"),
-        "order_type": request.order_type.value,
-        "limit_price": None if request.limit_price is None else format(request.limit_price, "f"),
-        "stop_price": None if request.stop_price is None else format(request.stop_price, "f"),
-        "time_in_force": request.time_in_force.value,
-        "outside_rth": request.outside_rth,
-        "account": request.account,
-        "strategy": request.strategy,
-    }
-
-
-def request_from_body(body: dict[str, Any]) -> OrderRequest:
-    """Rebuild an order request from the journal."""
-    return OrderRequest(
-        symbol=body["symbol"],
-        quantity=Decimal(body["quantity"]),
-        order_type=OrderType(body["order_type"]),
-        side=Side(body["side"]),
-        limit_price=None if body["limit_price"] is None else Decimal(body["limit_price"]),
-        stop_price=None if body["stop_price"] is None else Decimal(body["stop_price"]),
-        time_in_force=TimeInForce(body["time_in_force"]),
-        account=body["account"],
-        client_order_id=body["client_order_id"],
-        strategy=body["strategy"],
-        outside_rth=body["outside_rth"],
-    )
 
 
 def merged(changes: list[Change]) -> list[Change]:

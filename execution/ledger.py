@@ -1,4 +1,4 @@
-"""The only accounting: cash, positions, realised profit and fees, in Decimal.
+"""The only accounting: cash, positions, realised profit, fees and dividends, in Decimal.
 
 Cost is kept as the total paid for what is held, so that opening is exact; closing a part takes the
 proportional share, rounded once by `round_money`, and closing all of it takes what is left.
@@ -32,17 +32,23 @@ class Holding:
 
 @dataclass(slots=True)
 class Ledger:
-    """Cash and holdings of one account, moved by fills and commissions only."""
+    """Cash and holdings of one account, moved by fills, commissions and corporate actions only."""
 
     cash: Decimal = ZERO
     fees: Decimal = ZERO
     holdings: dict[str, Holding] = field(default_factory=dict)
     instruments: dict[str, Instrument] = field(default_factory=dict)
+    dividends: Decimal = ZERO
 
     def position(self, symbol: str) -> Decimal:
         """Return the signed quantity held of a symbol."""
         holding = self.holdings.get(symbol)
         return holding.quantity if holding else ZERO
+
+    def realized(self, symbol: str) -> Decimal:
+        """Return the realised profit of a symbol, before fees."""
+        holding = self.holdings.get(symbol)
+        return holding.realized_pnl if holding else ZERO
 
     @property
     def realized_pnl(self) -> Decimal:
@@ -77,3 +83,26 @@ class Ledger:
         """Book a commission: positive is paid, negative is a rebate."""
         self.cash -= commission
         self.fees += commission
+
+    def receive(self, dividend: Decimal) -> None:
+        """Book a dividend: positive is received on a long position, negative is owed on a short one."""
+        self.cash += dividend
+        self.dividends += dividend
+
+    def split(self, symbol: str, ratio: Decimal) -> None:
+        """Turn each unit held of a symbol into `ratio` units; the total cost stays."""
+        holding = self.holdings.get(symbol)
+        if holding is not None:
+            holding.quantity *= ratio
+
+    def pay_out(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
+        """Close a signed part of a holding at a price, as cash for a fraction is paid, without commission."""
+        holding = self.holdings[symbol]
+        share = holding.cost
+        if quantity != holding.quantity:
+            share = round_money(holding.cost * quantity / holding.quantity)
+        value = quantity * price * holding.multiplier
+        self.cash += value
+        holding.realized_pnl += value - share
+        holding.cost -= share
+        holding.quantity -= quantity

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from execution.blotter import Blotter, Change, Entry, Filled, merged, request_from_body
+from execution.blotter import Blotter, Change, Entry, Filled, merged
 from execution.events import RiskDecision
 from execution.evidence import from_body
 from execution.journal import JournalEvent
 from execution.models import ZERO, Fill, OrderRequest
+from execution.request_body import request_from_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,3 +41,12 @@ class TraderUnreachableError(InfrastructureError, ConnectionError):
     """
 
     code = "TRADER_UNREACHABLE"
+
+
+class GatewayUnreachableError(InfrastructureError, ConnectionError):
+    """No simulated gateway answers there. Nothing was changed.
+
+    ``trade gateway`` starts one; its first line says where it listens.
+    """
+
+    code = "GATEWAY_UNREACHABLE"

@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+from backtesting.gateway.config import LOCKSTEP
 from backtesting.gateway.server import ADDRESS_FILE
 from backtesting.gateway.statement import STATEMENT
 from execution.errors import NotConnectedError
@@ -113,6 +114,7 @@ class GatewayProcess:
     def _spawn(self, settings: Settings) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "infrastructure.cli", "gateway", "--port", "0"]
         command += ["--state-dir", str(self.folder.resolve()), "--idle-exit", str(IDLE_EXIT_SECONDS)]
+        command += ["--speed", LOCKSTEP]
         for key, value in settings.flat().items():
             if value in (None, []) or not key.startswith(_HANDED_ON) or key.startswith(_KEPT_BACK):
                 continue

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from execution.models import Instrument, OrderType
 from execution.timeframes import Timeframe
 from risk.limits import RiskLimits
 
+CUSTOM: Final = "custom"
+IBKR_FIXED: Final = "ibkr_fixed"
+IBKR_TIERED: Final = "ibkr_tiered"
+PLANS: Final = (CUSTOM, IBKR_FIXED, IBKR_TIERED)
+"""Commission schedules."""
+
 
 @dataclass(frozen=True, slots=True)
 class CostSpec:
-    """Trading costs: slippage in basis points; commission = max(minimum, fixed + per_share x quantity)."""
+    """Trading costs: slippage in basis points; commission = max(minimum, fixed + per_share x quantity).
+
+    That formula is the `plan` ``custom``. With ``ibkr_fixed`` or ``ibkr_tiered`` the broker's published
+    schedule is charged instead, and the three commission fields are not used.
+    """
 
     slippage_bps: Decimal = Decimal(1)
     commission_fixed: Decimal = Decimal(0)
@@ -22,6 +32,12 @@ class CostSpec:
     commission_minimum: Decimal = Decimal(1)
     participation: Decimal | None = None
     """Largest share of a bar's volume that fills in it (0.1 is 10 %); None fills any size."""
+    plan: str = "custom"
+    """Which commission schedule is charged: ``custom``, ``ibkr_fixed`` or ``ibkr_tiered``."""
+
+    def __post_init__(self) -> None:
+        if self.plan not in PLANS:
+            raise ValueError(f"commission plan {self.plan!r}: use one of {', '.join(PLANS)}")
 
 
 @dataclass(frozen=True, slots=True)

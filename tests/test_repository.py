@@ -24,7 +24,7 @@ PACKAGES = (
 ALLOWED = {
     *PACKAGES,
     *("tests", "docs", "pyproject.toml", "README.md", "SETUP.md", "SECURITY.md", "CHANGELOG.md", "Makefile"),
-    *("requirements.txt", "requirements-dev.txt", "config.example.yaml"),
+    *("requirements.txt", "requirements-dev.txt", "requirements-ib_async.txt", "config.example.yaml"),
 }
 
 

@@ -16,7 +16,10 @@ from strategies.spec import CostSpec
 LOCKSTEP: Final = "lockstep"
 FLAT_OUT: Final = "max"
 ACCOUNT_KINDS: Final = ("cash", "margin", "unchecked")
-MARKET_DATA: Final = ("live", "delayed", "none")
+LIVE: Final = "live"
+DELAYED: Final = "delayed"
+NO_DATA: Final = "none"
+MARKET_DATA: Final = (LIVE, DELAYED, NO_DATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class GatewayConfig:
     speed: str = LOCKSTEP
     """``lockstep``, ``max``, or seconds of simulated time per second."""
     start: pd.Timestamp | None = None
-    """When simulated time starts; by default with the first bar."""
+    """When simulated time starts; by default with the first bar's session. What ended before is history."""
     paused: bool = False
     """Start with time standing; the control interface lets it go."""
     newest_version: int = 176
@@ -66,8 +69,12 @@ class GatewayConfig:
     """The client that is told of every client's orders."""
     read_only: bool = False
     """Refuse every order and cancel, as TWS does with Read-Only API."""
-    market_data: str = "live"
+    market_data: str = LIVE
     """What the login is entitled to: ``live``, ``delayed`` or ``none``."""
+    quotes: Path | None = None
+    """A file of quotes (`market.quote_file`); None derives them from the bars."""
+    historical_pacing: bool = False
+    """Refuse more than 60 historical requests in ten minutes, or the same one within 15 seconds."""
     idle_exit_seconds: float | None = None
     """Leave after so many seconds without a connection; None stays."""
     state_dir: Path | None = None
@@ -85,6 +92,8 @@ class GatewayConfig:
             raise GatewayError(f"server version {self.newest_version}: use {OLDEST} to {NEWEST_SERVED}")
         if self.market_data not in MARKET_DATA:
             raise GatewayError(f"market data {self.market_data!r}: use one of {', '.join(MARKET_DATA)}")
+        if self.start is not None and self.start.tzinfo is None:
+            raise GatewayError(f"start {self.start}: name its zone, such as {self.start}Z")
 
     def all_accounts(self) -> tuple[AccountConfig, ...]:
         """Return the accounts of the login, at least one."""
@@ -92,14 +101,25 @@ class GatewayConfig:
 
     def pace(self) -> float | None:
         """Return simulated seconds per second: None in lockstep, infinity flat out."""
-        if self.speed == LOCKSTEP:
-            return None
-        if self.speed == FLAT_OUT:
-            return float("inf")
-        try:
-            pace = float(self.speed)
-        except ValueError:
-            pace = 0.0
-        if not 0 < pace < float("inf"):
-            raise GatewayError(f"speed {self.speed!r}: use lockstep, max or a positive number such as 60")
-        return pace
+        return parse_speed(self.speed)
+
+
+def parse_speed(text: str) -> float | None:
+    """Return simulated seconds per second: None in lockstep, infinity flat out.
+
+    Raises
+    ------
+    GatewayError
+        If it is neither ``lockstep``, ``max`` nor a positive number.
+    """
+    if text == LOCKSTEP:
+        return None
+    if text == FLAT_OUT:
+        return float("inf")
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise GatewayError(f"speed {text!r}: use lockstep, max or a positive number such as 60")
+    return pace

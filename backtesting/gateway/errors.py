@@ -15,6 +15,18 @@ class GatewayPortError(GatewayError):
     code = "GATEWAY_PORT"
 
 
+class ContractFileError(GatewayError):
+    """A contracts file cannot be used, so nothing was started. Correct the entry the message names."""
+
+    code = "GATEWAY_CONTRACTS"
+
+
+class QuoteFileError(GatewayError):
+    """A quotes file cannot be used, so nothing was started. Correct the row the message names."""
+
+    code = "GATEWAY_QUOTES"
+
+
 class FrameError(GatewayError):
     """A client sent bytes that are no frame of the protocol; its connection is cut, others live on."""
 

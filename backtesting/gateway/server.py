@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Literal
 
-from backtesting.gateway.config import GatewayConfig
+from backtesting.costs import slippage_centi_bps
+from backtesting.gateway.config import FLAT_OUT, LOCKSTEP, GatewayConfig
 from backtesting.gateway.desks.book import OrderBook
 from backtesting.gateway.errors import GatewayPortError
-from backtesting.gateway.market.bars import Market
+from backtesting.gateway.flow import QUANTUM, TimeFlow
+from backtesting.gateway.market.bars import BarSource
+from backtesting.gateway.market.market import Market
+from backtesting.gateway.market.quote_file import load_quotes
 from backtesting.gateway.service import GatewayService
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.statement import STATEMENT, statement, write_json
-from data.bars import BarSeries
 from data.calendars import MarketClock
-from execution.clocks import NANOS, MonotonicClock, SystemClock
+from execution.clocks import MonotonicClock, SystemClock, timestamp
 from execution.models import Instrument
 
 ADDRESS_FILE: Final = "gateway.json"
-LOCKSTEP: Final = "lockstep"
-FLAT_OUT: Final = "max"
+
+__all__ = ["ADDRESS_FILE", "FLAT_OUT", "LOCKSTEP", "GatewayServer", "run_gateway"]
 
 
 class GatewayServer:
@@ -33,35 +37,60 @@ class GatewayServer:
     config
         How it is run.
     bars
-        Bars by symbol, all of one timeframe.
+        Bars by symbol, of one size each or of several.
     sessions
         When the exchange is open.
     instruments
         Contracts offered.
     clock
-        Wall time, for the idle exit.
+        Wall time, for the passing of simulated time, the idle exit and pacing limits.
+    quantum
+        Wall seconds between two looks at the clock where the market runs.
+
+    Raises
+    ------
+    GatewayError
+        If the bars, the quotes file or the start of simulated time cannot be used.
     """
 
     def __init__(
         self,
         config: GatewayConfig,
-        bars: Mapping[str, BarSeries],
+        bars: BarSource,
         sessions: MarketClock,
         instruments: Sequence[Instrument],
         *,
         clock: MonotonicClock | None = None,
+        quantum: float = QUANTUM,
     ) -> None:
         self.config = config
-        desk = OrderBook(instruments, config.costs, sessions, config.initial_cash, config.account)
-        self.service = GatewayService(desk, Market(bars), lockstep=config.pace() is None)
-        self.service.on_idle = self._on_idle
+        self._bars = bars
+        self._calendar = sessions
+        self._instruments = tuple(instruments)
         self._clock = clock or SystemClock()
+        self._quotes = None if config.quotes is None else load_quotes(config.quotes)
+        self._flow = TimeFlow(lambda: self.service, self._clock, quantum)
+        self.service = self._make_service(config)
         self._idle_since: float | None = None
         self._server: asyncio.Server | None = None
         self._stopping = asyncio.Event()
-        self._occupied = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.port = config.port
+
+    def _make_service(self, config: GatewayConfig) -> GatewayService:
+        market = Market(
+            self._bars,
+            self._instruments,
+            self._calendar,
+            slippage=slippage_centi_bps(config.costs),
+            quotes=self._quotes,
+        )
+        book = OrderBook.of(config, self._instruments, self._calendar)
+        service = GatewayService(book, market, config, wall=self._clock)
+        service.line.newest_version = config.newest_version
+        service.on_idle = self._on_idle
+        service.on_flow = self._flow.look
+        return service
 
     async def start(self) -> int:
         """Listen, and return the port.
@@ -82,9 +111,7 @@ class GatewayServer:
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         self._on_idle(True)
-        pace = self.config.pace()
-        if pace is not None:
-            self._tasks.append(asyncio.create_task(self._flow(pace)))
+        self._tasks.append(asyncio.create_task(self._flow.run()))
         if self.config.idle_exit_seconds is not None:
             self._tasks.append(asyncio.create_task(self._watch_idle(self.config.idle_exit_seconds)))
         return self.port
@@ -118,12 +145,47 @@ class GatewayServer:
             content = statement(self.service.book, self.service.clock.now_ns())
             write_json(self.config.state_dir / STATEMENT, content)
 
+    def drop_all(self, how: Literal["fin", "rst"] = "fin") -> None:
+        """End every connection: in order, or by a reset that loses what has not been read."""
+        for session in tuple(self.service.connections):
+            if how == "rst":
+                session.reset()
+            else:
+                session.close()
+
+    def restart(
+        self, *, keep_state: bool = True, roll_back_ids: int = 0, how: Literal["fin", "rst"] = "fin"
+    ) -> None:
+        """End every connection and come up again, on the same port and at the same simulated time.
+
+        Parameters
+        ----------
+        keep_state
+            Whether orders, executions and accounts survive.
+        roll_back_ids
+            How many of each client's last order ids are forgotten, so that they are given out again.
+        how
+            How the connections end.
+        """
+        old = self.service
+        self.drop_all(how)
+        if not keep_state:
+            start = timestamp(old.clock.now_ns())
+            speed = LOCKSTEP if old.pace is None else FLAT_OUT if old.pace == float("inf") else str(old.pace)
+            self.service = self._make_service(
+                replace(self.config, start=start, speed=speed, paused=old.paused)
+            )
+            self.service.line = old.line
+            self.service.after_step = old.after_step
+        elif roll_back_ids:
+            for client_id in tuple(old.book.last_id):
+                old.book.roll_back_ids(client_id, roll_back_ids)
+        self._flow.look()
+
     def _on_idle(self, idle: bool) -> None:
         self._idle_since = self._clock.monotonic() if idle else None
-        if idle:
-            self._occupied.clear()
-        else:
-            self._occupied.set()
+        self._flow.occupied = not idle
+        self._flow.look()
 
     async def _watch_idle(self, limit: float) -> None:
         while True:
@@ -131,16 +193,6 @@ class GatewayServer:
             if self._idle_since is not None and self._clock.monotonic() - self._idle_since >= limit:
                 self.request_stop()
                 return
-
-    async def _flow(self, pace: float) -> None:
-        """Let time pass by itself while somebody is connected."""
-        service = self.service
-        while True:
-            await self._occupied.wait()
-            before = service.clock.now_ns()
-            if not service.play_step():
-                return
-            await asyncio.sleep((service.clock.now_ns() - before) / NANOS / pace)
 
 
 async def run_gateway(server: GatewayServer, announce: Callable[[str], None]) -> None:

@@ -1,25 +1,27 @@
 """One client's connection: handshake, requests in, messages out.
 
 Messages are collected and written once for all that one received segment, or one step, gave rise to. A client
-that does not read is cut off when too much waits for it; the others never wait for it.
+that does not read is cut off when too much waits for it; the others never wait for it. A tamper and a
+recorder (`line`) may stand between the connection and the gateway; nothing is spent on one that is missing.
+
+A write is never a whole number of 4096-byte pages, because common clients read until a block comes back short
+and lose a delivery whose last block is full: a harmless farm notice (2106) is added to such a write.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-from typing import TYPE_CHECKING, Final, Protocol, cast
+import struct
+from typing import Any, Final, Protocol, cast
 
 from backtesting.gateway.errors import FrameError, RequestRefusedError, VersionError
+from backtesting.gateway.line import PAGE, Line, Recorder
 from backtesting.gateway.wire import replies
 from backtesting.gateway.wire.codec import message, split
 from backtesting.gateway.wire.frames import FrameReader
 from backtesting.gateway.wire.gates import negotiate
 from backtesting.gateway.wire.requests import Request, StartApi, decode, request_id_of
-
-if TYPE_CHECKING:
-    from backtesting.gateway.market.bars import Subscription
 
 WRITE_LIMIT: Final = 32 << 20
 """Bytes that may wait for a client that does not read before it is cut off."""
@@ -32,11 +34,16 @@ CLIENT_ID_IN_USE: Final = (
     "Unable to connect as the client id is already in use. Retry with a unique client id.",
 )
 
-_log = logging.getLogger(__name__)
+FARM_NOTICE: Final = (2106, "HMDS data farm connection is OK:ushmds")
+"""What is added to a write that would fill its pages."""
+
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 class Service(Protocol):
     """What a session needs of the gateway behind it."""
+
+    line: Line
 
     def greeting_time(self) -> str:
         """Return the time told in the handshake."""
@@ -60,14 +67,18 @@ class ClientSession(asyncio.Protocol):
     def __init__(self, service: Service, write_limit: int = WRITE_LIMIT) -> None:
         self.client_id: int | None = None
         self.version = 0
+        self.number = 0
+        """Place among all connections of the gateway, from 1."""
+        self.peer = ""
         self.wants_positions = False
         self.wants_account = False
         self.summaries: dict[int, str] = {}
-        self.histories: dict[int, Subscription] = {}
         self._service = service
+        self._line = service.line
         self._write_limit = write_limit
         self._reader = FrameReader()
         self._outbox: list[bytes] = []
+        self._waiting = 0
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -77,17 +88,33 @@ class ClientSession(asyncio.Protocol):
         assert self.client_id is not None  # noqa: S101  the session hands on nothing before
         return self.client_id
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something can still be written."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """Who keeps what passes, if anybody does."""
+        return self._line.recorder
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up a connection."""
         self._transport = cast("asyncio.Transport", transport)
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._line.opened += 1
+        self.number = self._line.opened
+        peer: Any = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else str(peer)
         if not self._service.connected(self):
             self.cut("too many connections")
             return
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_SECONDS, self.cut, "it never named itself")
+        if self._line.tamper is not None:
+            self._line.tamper.on_connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio names the argument
         """Give up the connection; everything it sent has been read."""
@@ -95,6 +122,10 @@ class ClientSession(asyncio.Protocol):
         self._outbox.clear()
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._line.tamper is not None:
+            self._line.tamper.on_lost(self)
+        if self._line.recorder is not None:
+            self._line.recorder.closed(self)
         self._service.left(self)
 
     def eof_received(self) -> bool:
@@ -105,9 +136,17 @@ class ClientSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer every message a segment completes, in one write."""
+        line = self._line
         try:
             for payload in self._reader.feed(data):
-                self._take(payload)
+                if line.recorder is not None:
+                    line.recorder.received(self, payload)
+                if line.tamper is None:
+                    self._take(payload)
+                else:
+                    for changed in line.tamper.on_inbound(self, payload):
+                        self._take(changed)
+                    self.flush()  # what a tamper sees does not depend on how segments were merged
                 if self._transport is None or self._transport.is_closing():
                     return
         except (FrameError, VersionError) as error:
@@ -116,9 +155,18 @@ class ClientSession(asyncio.Protocol):
             return
         self.flush()
 
+    def inject(self, payload: bytes) -> None:
+        """Answer a message as if the client had just sent it."""
+        if self.is_open:
+            try:
+                self._take(payload)
+            except VersionError as error:
+                self.cut(str(error))
+            self.flush()
+
     def _take(self, payload: bytes) -> None:
         if not self.version:
-            self.version = negotiate(payload)
+            self.version = negotiate(payload, self._line.newest_version)
             self.send(message(self.version, self._service.greeting_time()))
             return
         fields: list[str] = []
@@ -145,30 +193,60 @@ class ClientSession(asyncio.Protocol):
             self._deadline.cancel()
 
     def send(self, data: bytes) -> None:
-        """Put a message in the outbox."""
+        """Put a message in the outbox; cut the client off if one segment of its asks for too much."""
         self._outbox.append(data)
+        self._waiting += len(data)
+        if self._waiting > self._write_limit:
+            self._outbox.clear()
+            self._waiting = 0
+            self.cut("it does not read what it is sent")
 
     def send_error(self, request_id: int, code: int, text: str) -> None:
         """Put an error, warning or notice in the outbox."""
-        self._outbox.append(replies.error(self.version, request_id, code, text))
+        self.send(replies.error(self.version, request_id, code, text))
 
     def flush(self) -> None:
         """Write the outbox; cut the client off if it does not read."""
         if not self._outbox:
             return
+        tamper = self._line.tamper
+        if tamper is not None:
+            messages, self._outbox = self._outbox, []
+            self._waiting = 0
+            tamper.on_outbound(self, messages)
+            return
         data = b"".join(self._outbox)
         self._outbox.clear()
+        self._waiting = 0
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write frames to the socket past the outbox and any tamper; never a whole number of pages."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if not len(data) % PAGE and data and self._line.avoid_full_pages:
+            data += replies.error(self.version, -1, *FARM_NOTICE)
         if transport.get_write_buffer_size() + len(data) > self._write_limit:
             self.cut("it does not read what it is sent")
             return
         transport.write(data)
+        if self._line.recorder is not None:
+            self._line.recorder.sent(self, data)
+
+    def write_raw(self, data: bytes) -> None:
+        """Write part of a frame, or bytes that are none."""
+        if self.is_open and self._transport is not None:
+            self._transport.write(data)
 
     def close(self) -> None:
         """Write what is left and close."""
         self.flush()
+        if self._line.tamper is None or self._line.tamper.on_closing(self):
+            self.finish()
+
+    def finish(self) -> None:
+        """Close once everything written has left (FIN)."""
         if self._transport is not None:
             self._transport.close()
 
@@ -177,11 +255,30 @@ class ClientSession(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def reset(self) -> None:
+        """Close so that the client sees a reset connection (RST)."""
+        if self._transport is not None:
+            raw = self._transport.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self._transport.abort()
+
+    def listen(self, on: bool) -> None:
+        """Stop reading from the socket, which stays open, or go on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if on:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
     def cut(self, reason: str) -> None:
         """Close at once."""
         if self._transport is not None and not self._transport.is_closing():
-            peer = self._transport.get_extra_info("peername")
-            _log.warning("client %s at %s is cut off: %s", self.client_id, peer, reason)
+            now = asyncio.get_running_loop().time()
+            self._line.warnings.warn(
+                self.peer, now, "client %s at %s is cut off: %s", self.client_id, self.peer, reason
+            )
             if self._transport.get_write_buffer_size():
                 self._transport.abort()
             else:

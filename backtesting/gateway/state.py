@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.desks.book import OrderBook
-from backtesting.gateway.market.bars import Market
+from backtesting.gateway.market.market import Market
 from backtesting.gateway.session import ClientSession
 from data.calendars import MarketClock
 from execution.clocks import SteppedClock
@@ -28,6 +29,9 @@ class GatewayState:
     calendar: MarketClock
     sessions: dict[int, ClientSession] = field(default_factory=dict)
     """Connected clients by client id."""
+    config: GatewayConfig = field(default_factory=GatewayConfig)
+    running: bool = False
+    """Whether bars are played in parts as time passes, and not in whole steps."""
 
     @property
     def now_ns(self) -> int:

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from backtesting.gateway.desks.archive import execution_row, order_row
 from backtesting.gateway.desks.book import OrderBook
-from backtesting.gateway.tickets import Execution, Ticket
 from execution.clocks import timestamp
-from execution.models import ZERO
+from execution.ledger import Ledger
 from execution.numbers import format_decimal
 
 STATEMENT = "statement.json"
 
 
 def statement(desk: OrderBook, now_ns: int) -> dict[str, Any]:
-    """Return account, time, cash, positions, orders and executions; Decimals as plain strings."""
-    ledger = desk.broker.ledger
-    return {
+    """Return account, time, cash, positions, orders and executions; Decimals as plain strings.
+
+    Orders come in order of acceptance, executions as they happened; those of earlier days are read back from
+    the archive. Cash and positions are those of the first account; where there are several, those of each
+    stand under ``accounts``.
+    """
+    orders = [*desk.archive.order_rows(), *map(order_row, desk.tickets.values())]
+    content = {
         "account": desk.account,
         "time": timestamp(now_ns).isoformat(),
         "time_ns": now_ns,
+        **_holdings(desk.broker.ledger),
+        "orders": sorted(orders, key=itemgetter("perm_id")),
+        "executions": [*desk.archive.execution_rows(), *map(execution_row, desk.executions)],
+    }
+    if len(desk.accounts) > 1:
+        content["accounts"] = {name: _holdings(desk.broker.ledgers[name]) for name in desk.accounts}
+    return content
+
+
+def _holdings(ledger: Ledger) -> dict[str, Any]:
+    return {
         "cash": format_decimal(ledger.cash),
         "fees": format_decimal(ledger.fees),
         "realized_pnl": format_decimal(ledger.realized_pnl),
@@ -31,40 +48,6 @@ def statement(desk: OrderBook, now_ns: int) -> dict[str, Any]:
             for symbol, holding in sorted(ledger.holdings.items())
             if holding.quantity
         },
-        "orders": [_order(ticket) for ticket in desk.tickets.values()],
-        "executions": [_execution(execution) for execution in desk.executions],
-    }
-
-
-def _order(ticket: Ticket) -> dict[str, Any]:
-    request = ticket.order.request
-    return {
-        "order_ref": ticket.order_ref,
-        "perm_id": ticket.perm_id,
-        "client_id": ticket.client_id,
-        "order_id": ticket.order_id,
-        "symbol": request.symbol,
-        "side": request.side.value,
-        "quantity": format_decimal(request.quantity),
-        "type": ticket.order_type,
-        "status": ticket.status,
-        "filled": format_decimal(ticket.filled),
-        "average_price": format_decimal(ticket.average_price) if ticket.filled else None,
-        "commission": format_decimal(ticket.commission or ZERO),
-    }
-
-
-def _execution(execution: Execution) -> dict[str, Any]:
-    ticket = execution.ticket
-    return {
-        "exec_id": execution.exec_id,
-        "order_ref": ticket.order_ref,
-        "symbol": ticket.instrument.symbol,
-        "side": ticket.order.request.side.value,
-        "quantity": format_decimal(execution.quantity),
-        "price": format_decimal(execution.price),
-        "time": execution.time_ns,
-        "commission": format_decimal(execution.commission),
     }
 
 

@@ -33,6 +33,12 @@ _ORDER_TYPES = {
     OrderType.LIMIT: "LMT",
     OrderType.STOP: "STP",
     OrderType.STOP_LIMIT: "STP LMT",
+    OrderType.MARKET_ON_CLOSE: "MOC",
+    OrderType.LIMIT_ON_CLOSE: "LOC",
+    OrderType.MARKET_IF_TOUCHED: "MIT",
+    OrderType.LIMIT_IF_TOUCHED: "LIT",
+    OrderType.TRAIL: "TRAIL",
+    OrderType.TRAIL_LIMIT: "TRAIL LIMIT",
 }
 _SIDES = {"BUY": "BUY", "SELL": "SELL", "BOT": "BUY", "SLD": "SELL", "SSHORT": "SELL"}
 
@@ -63,7 +69,13 @@ def to_wire_order(request: OrderRequest, instrument: Instrument, order_id: int) 
     """
     try:
         to_lots(request.quantity, instrument.lot, name=f"{request.symbol} quantity")
-        for name, price in (("limit price", request.limit_price), ("stop price", request.stop_price)):
+        for name, price in (
+            ("limit price", request.limit_price),
+            ("stop price", request.stop_price),
+            ("trail amount", request.trail_amount),
+            ("trail stop", request.trail_stop),
+            ("limit offset", request.limit_offset),
+        ):
             if price is not None:
                 to_ticks(price, instrument.tick, name=f"{request.symbol} {name}")
     except NumberFormatError as error:
@@ -83,7 +95,25 @@ def to_wire_order(request: OrderRequest, instrument: Instrument, order_id: int) 
         order.lmtPrice = _plain(request.limit_price, "limit price")
     if request.stop_price is not None:
         order.auxPrice = _plain(request.stop_price, "stop price")
+    if request.order_type.trails:
+        _trail(order, request)
+    if request.good_till is not None:
+        order.goodTillDate = request.good_till.tz_convert("UTC").strftime("%Y%m%d-%H:%M:%S")
+    if request.oca_group is not None:
+        order.ocaGroup, order.ocaType = request.oca_group, request.oca_type
+    order.allOrNone = request.all_or_none
     return order
+
+
+def _trail(order: ib_insync.Order, request: OrderRequest) -> None:
+    if request.trail_amount is not None:
+        order.auxPrice = _plain(request.trail_amount, "trail amount")
+    if request.trail_percent is not None:
+        order.trailingPercent = _plain(request.trail_percent, "trail percent")
+    if request.trail_stop is not None:
+        order.trailStopPrice = _plain(request.trail_stop, "trail stop")
+    if request.limit_offset is not None:
+        order.lmtPriceOffset = _plain(request.limit_offset, "limit offset")
 
 
 def _plain(value: Decimal, name: str) -> float:

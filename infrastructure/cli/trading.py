@@ -1,4 +1,4 @@
-"""Commands that run a strategy: backtest, live, gateway; and those that reach a running trader."""
+"""Commands that run a strategy, backtest and live; and those that reach a running trader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infrastructure.cli import options as o
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (backtest, live, gateway, stop, status):
+    for command in (backtest, live, stop, status):
         o.add(app, command)
 
 
@@ -71,43 +71,6 @@ def live(
     from infrastructure.compose import run_live
 
     raise typer.Exit(run_live(settings, dry_run=dry_run, console=o.console()))
-
-
-def gateway(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")] = 0,
-    state_dir: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder for the port and process id files.")
-    ] = None,
-    idle_exit: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="Leave after so long without a client; 0 stays.")
-    ] = 600.0,
-    speed: Annotated[
-        str,
-        typer.Option(metavar="lockstep|max|N", help="Pace of time: by its clients, or N seconds a second."),
-    ] = "lockstep",
-    config: o.Config = None,
-    sets: o.Set = None,
-    bars: o.Bars = None,
-    symbols: o.Symbols = None,
-    timeframe: o.Timeframe = None,
-) -> None:
-    """Serve a simulated IB Gateway that any TWS API client can trade against.
-
-    Prints "listening on HOST:PORT" when it is ready.
-      trade gateway --port 4002
-      trade gateway --port 0 --bars bars/minute --timeframe 1m --speed 60
-    """
-    settings = o.load(config, "demo", sets, bars=bars, symbols=symbols, timeframe=timeframe)
-    o.set_up_logging(settings)
-    from pathlib import Path
-
-    from infrastructure.gateway import run_gateway
-
-    folder = Path(state_dir) if state_dir else None
-    raise typer.Exit(
-        run_gateway(settings, host=host, port=port, state_dir=folder, idle_exit=idle_exit, speed=speed)
-    )
 
 
 def stop(

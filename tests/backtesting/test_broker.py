@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtesting.broker import DAY_EXPIRED, BrokerCancel, BrokerFill, SimulatedBroker
+from backtesting.broker import (
+    DAY_EXPIRED,
+    BrokerCancel,
+    BrokerChange,
+    BrokerEvent,
+    BrokerFill,
+    SimulatedBroker,
+)
 from backtesting.errors import BrokerRejection
 from data.calendars import ExchangeClock
-from execution.clocks import NANOS
+from execution.clocks import NANOS, timestamp
+from execution.errors import InvalidOrderError
 from execution.models import Bar, Instrument, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from strategies.spec import CostSpec
 
@@ -49,11 +57,11 @@ def close(number: int) -> int:
     return SESSIONS[number].close_ns
 
 
-def fills(events: list[BrokerFill | BrokerCancel]) -> list[BrokerFill]:
+def fills(events: list[BrokerEvent]) -> list[BrokerFill]:
     return [event for event in events if isinstance(event, BrokerFill)]
 
 
-def cancels(events: list[BrokerFill | BrokerCancel]) -> list[BrokerCancel]:
+def cancels(events: list[BrokerEvent]) -> list[BrokerCancel]:
     return [event for event in events if isinstance(event, BrokerCancel)]
 
 
@@ -164,7 +172,9 @@ def test_a_triggered_stop_limit_waits_as_a_limit_order() -> None:
         ),
         close(0),
     )
-    assert made.advance(close(1), [day(1)]) == []
+    (change,) = made.advance(close(1), [day(1)])
+    assert isinstance(change, BrokerChange)
+    assert (change.order, change.what, change.time_ns) == (order, "triggered", close(1))
     assert order.triggered
     (event,) = fills(made.advance(close(2), [day(2, 101.25)]))
     assert (event.price, event.time_ns) == (Decimal(101), close(2))
@@ -234,7 +244,7 @@ def test_a_bar_without_volume_fills_nothing_under_a_cap() -> None:
 def test_a_cancelled_order_no_longer_fills() -> None:
     made = broker()
     order = made.place(request(), close(0))
-    event = made.cancel(1, close(0) + 5)
+    (event,) = made.cancel(1, close(0) + 5)
     assert (event.order, event.time_ns) == (order, close(0) + 5)
     assert order.status is OrderStatus.CANCELLED
     assert made.advance(close(1), [day(1)]) == []
@@ -314,22 +324,33 @@ def test_money_sizes_and_reports_agree_whatever_is_traded(
     participation: Decimal | None,
 ) -> None:
     made = broker(CostSpec(participation=participation))
-    seen: list[BrokerFill | BrokerCancel] = []
+    seen: list[BrokerEvent] = []
     for number, ohlc in enumerate(path):
         seen += made.advance(close(number), [day(number, *ohlc)])
         for when, order_type, side, size, limit, stop, tif in wishes:
             if when == number:
-                made.place(
-                    request(
+                try:
+                    wish = request(
                         quantity=str(size),
                         side=side,
                         order_type=order_type,
                         limit_price=Decimal(limit) / 100 if order_type.needs_limit else None,
                         stop_price=Decimal(stop) / 100 if order_type.needs_stop else None,
+                        trail_amount=Decimal(limit % 300 + 1) / 100 if order_type.trails else None,
+                        limit_offset=Decimal(1) if order_type is OrderType.TRAIL_LIMIT else None,
+                        good_till=timestamp(close(number) + 36 * 3600 * NANOS)
+                        if tif is TimeInForce.GTD
+                        else None,
                         time_in_force=tif,
-                    ),
-                    close(number),
-                )
+                    )
+                except InvalidOrderError:
+                    continue  # a life that its type does not take
+                if tif in (TimeInForce.IOC, TimeInForce.FOK):
+                    with pytest.raises(BrokerRejection, match=r"Exchange is closed"):
+                        made.place(wish, close(number))
+                    made.place(wish, SESSIONS[number + 1].open_ns)
+                else:
+                    made.place(wish, close(number))
     executed = fills(seen)
     spent = sum(
         (e.order.request.side.sign * e.quantity * e.price + e.commission for e in executed), Decimal(0)

@@ -17,8 +17,6 @@ from execution.blotter import (
     Filled,
     StatusChanged,
     merged,
-    request_from_body,
-    request_to_body,
 )
 from execution.clocks import SteppedClock
 from execution.events import RiskDecision
@@ -33,7 +31,7 @@ from execution.evidence import (
 )
 from execution.inbox import Inbox
 from execution.journal import MemoryJournal
-from execution.models import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from execution.models import OrderRequest, OrderStatus, OrderType, Side
 from execution.recovery import recover
 
 S = OrderStatus
@@ -264,43 +262,6 @@ def test_the_average_price_weighs_executions_by_size() -> None:
     order = fold(blotter(), executed("a.01", 4, "100"), executed("b.01", 6, "110")).order()
     assert (order.average_fill_price, order.remaining_quantity) == (Decimal(106), ZERO)
     assert [f.fill_id for f in fold(blotter(), executed("a.01", 4)).fills()] == ["o-1-1"]
-
-
-_prices = st.decimals("0.01", "99999", places=2)
-
-
-@given(
-    kind=st.sampled_from(OrderType),
-    side=st.sampled_from(Side),
-    quantity=st.integers(1, 10**9),
-    limit=_prices,
-    stop=_prices,
-    tif=st.sampled_from(TimeInForce),
-    outside=st.booleans(),
-)
-def test_a_request_survives_the_journal(
-    kind: OrderType,
-    side: Side,
-    quantity: int,
-    limit: Decimal,
-    stop: Decimal,
-    tif: TimeInForce,
-    outside: bool,
-) -> None:
-    request = OrderRequest(
-        "AAA",
-        Decimal(quantity),
-        kind,
-        side,
-        limit if kind.needs_limit else None,
-        stop if kind.needs_stop else None,
-        tif,
-        "DU1",
-        "o-1",
-        strategy="s",
-        outside_rth=outside,
-    )
-    assert request_from_body(request_to_body(request)) == request
 
 
 _FACTS: list[Evidence] = [

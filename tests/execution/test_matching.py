@@ -9,16 +9,24 @@ from hypothesis import strategies as st
 from execution.matching import (
     AT_OPEN,
     LIMIT,
+    LIMIT_IF_TOUCHED,
+    LIMIT_ON_CLOSE,
     MARKET,
+    MARKET_IF_TOUCHED,
+    MARKET_ON_CLOSE,
     NO_FILL,
     STOP,
     STOP_LIMIT,
     WITHIN,
     capacity,
     match,
+    match_close,
     match_limit,
+    match_touched,
     slip,
+    trail,
     trigger,
+    trigger_trail,
 )
 
 BUY, SELL = 1, -1
@@ -206,3 +214,102 @@ def test_a_sell_is_the_mirror_image_of_a_buy_without_slippage(
         sell = match(kind, SELL, axis - limit, axis - stop, False, axis - open_, axis - low, axis - high, 0)
         assert sell[1:] == buy[1:]
         assert sell[0] == (axis - buy[0] if buy[1] else 0)
+
+
+# -- if touched, trailing and on the close --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sign", "touch", "expected"),
+    [
+        (BUY, 10_100, (OPEN, AT_OPEN, True)),  # the market is below the trigger already
+        (BUY, 9_900, (9_900, WITHIN, True)),
+        (BUY, LOW - 1, (0, NO_FILL, False)),
+        (SELL, 9_900, (OPEN, AT_OPEN, True)),
+        (SELL, 10_100, (10_100, WITHIN, True)),
+        (SELL, HIGH + 1, (0, NO_FILL, False)),
+    ],
+)
+def test_rule_6_an_if_touched_order_is_triggered_from_the_other_side(
+    sign: int, touch: int, expected: tuple[int, int, bool]
+) -> None:
+    assert match_touched(MARKET_IF_TOUCHED, sign, 0, touch, False, OPEN, HIGH, LOW, 0) == expected
+
+
+def test_rule_6_a_touched_limit_order_is_a_limit_order() -> None:
+    def touched(limit: int, *, triggered: bool = False) -> tuple[int, int, bool]:
+        return match_touched(LIMIT_IF_TOUCHED, BUY, limit, 9_900, triggered, OPEN, HIGH, LOW, 0)
+
+    assert touched(9_950) == (9_900, WITHIN, True)
+    assert touched(9_850) == (0, NO_FILL, True)  # touched within, beyond its limit: the next bar decides
+    assert touched(9_850, triggered=True) == (9_850, WITHIN, True)
+    assert match_touched(MARKET_IF_TOUCHED, BUY, 0, 9_000, True, OPEN, HIGH, LOW, 100)[0] == 10_001
+
+
+@pytest.mark.parametrize(
+    ("sign", "stop", "price", "expected"),
+    [
+        (SELL, 0, 1000, 900),
+        (SELL, 950, 1000, 950),
+        (SELL, 850, 1000, 900),
+        (BUY, 0, 1000, 1100),
+        (BUY, 1050, 1000, 1050),
+        (BUY, 1150, 1000, 1100),
+    ],
+)
+def test_rule_7_a_stop_follows_and_never_moves_away(sign: int, stop: int, price: int, expected: int) -> None:
+    assert trail(sign, stop, price, 100, 0) == expected
+    assert trail(sign, stop, price, 0, 100_000) == expected
+
+
+def test_rule_7_a_share_of_the_price_is_rounded_up_and_a_stop_stays_positive() -> None:
+    assert trail(SELL, 0, 1001, 0, 25_000) == 1001 - 26
+    assert trail(SELL, 0, 50, 100, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("stop", "bar", "expected"),
+    [
+        (950, (940, 990, 930, 980), (940, AT_OPEN, 950)),  # gaps through
+        (950, (1000, 1010, 960, 990), (0, NO_FILL, 950 - 0)),  # neither reached nor left behind
+        (800, (1000, 1010, 890, 1000), (900, WITHIN, 900)),  # the open trails it to 900, the low reaches that
+        (800, (1000, 1200, 950, 1150), (0, NO_FILL, 1100)),  # the low first, then the high trails it
+        (800, (1000, 1200, 950, 1050), (1100, WITHIN, 1100)),  # the close shows that it came back through
+        (0, (1000, 1000, 1000, 1000), (0, NO_FILL, 900)),
+    ],
+)
+def test_rule_7_a_bar_is_taken_in_its_worst_order(
+    stop: int, bar: tuple[int, int, int, int], expected: tuple[int, int, int]
+) -> None:
+    assert trigger_trail(SELL, stop, 100, 0, *bar) == expected
+
+
+@given(bar=bars(), share=st.floats(0, 1), stop=PRICES, amount=st.integers(1, 500))
+def test_rule_7_a_trailing_buy_is_the_mirror_image_of_a_sell(
+    bar: tuple[int, int, int], share: float, stop: int, amount: int
+) -> None:
+    open_, high, low = bar
+    close = low + int(share * (high - low))
+    axis = 100_000
+    sell = trigger_trail(SELL, axis - stop, amount, 0, axis - open_, axis - low, axis - high, axis - close)
+    price, when, after = trigger_trail(BUY, stop, amount, 0, open_, high, low, close)
+    assert sell == (axis - price if when else 0, when, axis - after)
+    assert after <= stop or when == AT_OPEN
+    if when == NO_FILL:
+        assert close < after
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign", "limit", "expected"),
+    [
+        (MARKET_ON_CLOSE, BUY, 0, (10_002, WITHIN)),
+        (MARKET_ON_CLOSE, SELL, 0, (10_000, WITHIN)),
+        (LIMIT_ON_CLOSE, BUY, 10_001, (10_001, WITHIN)),
+        (LIMIT_ON_CLOSE, BUY, 10_000, (0, NO_FILL)),
+        (LIMIT_ON_CLOSE, SELL, 10_002, (0, NO_FILL)),
+    ],
+)
+def test_rule_9_an_order_on_the_close_fills_at_the_close(
+    kind: int, sign: int, limit: int, expected: tuple[int, int]
+) -> None:
+    assert match_close(kind, sign, limit, 10_001, 1 if kind == MARKET_ON_CLOSE else 0) == expected

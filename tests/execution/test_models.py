@@ -169,3 +169,58 @@ def test_a_bar_says_what_is_wrong_with_it(changes: dict[str, Any], defect: str) 
     found = bar(**changes).defect()
     assert found is not None
     assert defect in found
+
+
+# -- trailing orders, lives and groups -----------------------------------------------------------------
+
+TRAIL: dict[str, Any] = {"order_type": OrderType.TRAIL, "trail_amount": Decimal(1)}
+TRAIL_LIMIT: dict[str, Any] = {**TRAIL, "order_type": OrderType.TRAIL_LIMIT, "limit_offset": Decimal(0)}
+TILL = pd.Timestamp("2024-01-05 21:00", tz="UTC")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        TRAIL,
+        {**TRAIL, "trail_amount": None, "trail_percent": Decimal("2.5"), "trail_stop": Decimal(99)},
+        TRAIL_LIMIT,
+        {**TRAIL_LIMIT, "limit_offset": None, "limit_price": Decimal(99)},
+        {"time_in_force": TimeInForce.GTD, "good_till": TILL},
+        {"time_in_force": TimeInForce.OPG},
+        {"time_in_force": TimeInForce.FOK},
+        {"order_type": OrderType.MARKET_ON_CLOSE},
+        {"oca_group": "a b", "oca_type": 3},
+    ],
+)
+def test_a_complete_request_is_taken(fields: dict[str, Any]) -> None:
+    assert request(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"order_type": OrderType.TRAIL}, "exactly one"),
+        ({**TRAIL, "trail_percent": Decimal(1)}, "exactly one"),
+        ({**TRAIL, "trail_amount": Decimal(0)}, "trail_amount"),
+        ({**TRAIL, "trail_amount": None, "trail_percent": Decimal(100)}, "below 100"),
+        ({**TRAIL, "limit_offset": Decimal(1)}, "limit_offset"),
+        ({**TRAIL, "limit_price": Decimal(1)}, "limit_price"),
+        ({**TRAIL, "stop_price": Decimal(1)}, "stop_price"),
+        ({**TRAIL_LIMIT, "limit_price": Decimal(1)}, "exactly one"),
+        ({**TRAIL_LIMIT, "limit_offset": None}, "exactly one"),
+        ({**TRAIL_LIMIT, "limit_offset": Decimal(-1)}, "limit_offset"),
+        ({"trail_amount": Decimal(1)}, "use TRAIL"),
+        ({"time_in_force": TimeInForce.GTD}, "good_till"),
+        ({"good_till": TILL}, "use GTD"),
+        ({"time_in_force": TimeInForce.GTD, "good_till": TILL.tz_localize(None)}, "timezone"),
+        ({**TRAIL, "time_in_force": TimeInForce.OPG}, "OPG"),
+        ({"time_in_force": TimeInForce.FOK, "all_or_none": True}, "all_or_none"),
+        ({"time_in_force": TimeInForce.IOC, "outside_rth": True}, "outside_rth"),
+        ({"order_type": OrderType.MARKET_ON_CLOSE, "time_in_force": TimeInForce.GTC}, "use DAY"),
+        ({"oca_group": ""}, "oca_group"),
+        ({"oca_type": 4}, "oca_type"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_and_named(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidOrderError, match=named):
+        request(**fields)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import ib_insync
+import pandas as pd
 import pytest
 
 from execution.clocks import utc_ns
@@ -48,6 +50,8 @@ def request(
         (OrderType.LIMIT, "LMT"),
         (OrderType.STOP, "STP"),
         (OrderType.STOP_LIMIT, "STP LMT"),
+        (OrderType.MARKET_IF_TOUCHED, "MIT"),
+        (OrderType.LIMIT_IF_TOUCHED, "LIT"),
     ],
 )
 def test_an_order_is_spelt_as_tws_expects_it(kind: OrderType, name: str) -> None:
@@ -56,6 +60,55 @@ def test_an_order_is_spelt_as_tws_expects_it(kind: OrderType, name: str) -> None
     assert (order.orderRef, order.account, order.orderId, order.outsideRth) == ("o-1", "DU1", 7, True)
     assert order.lmtPrice == (100.05 if kind.needs_limit else ib_insync.Order().lmtPrice)
     assert order.auxPrice == (99.5 if kind.needs_stop else ib_insync.Order().auxPrice)
+
+
+def wished(kind: OrderType, **fields: Any) -> ib_insync.Order:
+    return to_wire_order(OrderRequest("AAA", Decimal(20), kind, Side.SELL, **fields), AAA, 7)
+
+
+def test_every_order_type_has_its_name_on_the_wire() -> None:
+    moc = wished(OrderType.MARKET_ON_CLOSE)
+    loc = wished(OrderType.LIMIT_ON_CLOSE, limit_price=Decimal(99))
+    assert (moc.orderType, moc.tif) == ("MOC", "DAY")
+    assert (loc.orderType, loc.lmtPrice) == ("LOC", 99)
+    opening = wished(OrderType.LIMIT, limit_price=Decimal(99), time_in_force=TimeInForce.OPG)
+    assert (opening.orderType, opening.tif) == ("LMT", "OPG")
+
+
+def test_a_trailing_order_is_spelt_with_its_distance_and_its_start() -> None:
+    unset = ib_insync.Order()
+    by_amount = wished(OrderType.TRAIL, trail_amount=Decimal("1.5"), trail_stop=Decimal("98.5"))
+    assert (by_amount.orderType, by_amount.auxPrice, by_amount.trailStopPrice) == ("TRAIL", 1.5, 98.5)
+    assert by_amount.trailingPercent == unset.trailingPercent
+    by_share = wished(OrderType.TRAIL_LIMIT, trail_percent=Decimal("2.5"), limit_offset=Decimal("0.05"))
+    assert (by_share.orderType, by_share.trailingPercent, by_share.lmtPriceOffset) == (
+        "TRAIL LIMIT",
+        2.5,
+        0.05,
+    )
+    assert (by_share.auxPrice, by_share.lmtPrice) == (unset.auxPrice, unset.lmtPrice)
+
+
+@pytest.mark.parametrize("name", ["trail_amount", "trail_stop", "limit_offset"])
+def test_a_trailing_price_off_the_tick_is_refused(name: str) -> None:
+    fields: dict[str, Any] = {"trail_amount": Decimal("0.05"), "limit_offset": Decimal("0.05")}
+    with pytest.raises(InvalidOrderError, match=name.replace("_", " ")):
+        wished(OrderType.TRAIL_LIMIT, **{**fields, name: Decimal("0.07")})
+
+
+def test_a_good_till_date_is_told_in_utc_and_a_group_by_name_and_type() -> None:
+    till = pd.Timestamp("2024-01-05 12:30", tz="America/New_York")
+    order = wished(
+        OrderType.LIMIT,
+        limit_price=Decimal(99),
+        time_in_force=TimeInForce.GTD,
+        good_till=till,
+        oca_group="exits",
+        oca_type=2,
+        all_or_none=True,
+    )
+    assert (order.tif, order.goodTillDate) == ("GTD", "20240105-17:30:00")
+    assert (order.ocaGroup, order.ocaType, order.allOrNone) == ("exits", 2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,120 +1,140 @@
-"""What the account is worth, in the messages of the wire."""
+"""Accounts in the messages of the wire: holdings, values, profit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Final
 
+from backtesting.gateway.desks.account_values import BASE, CURRENCY, LEDGER_TAGS, AccountValues, Values
 from backtesting.gateway.desks.book import OrderBook
 from backtesting.gateway.wire import replies
-from backtesting.gateway.wire.codec import message, moment, money, number
 from execution.models import ZERO, Instrument
 
-_CURRENCY: Final = "USD"
+Held = tuple[Decimal, Decimal]
+"""Quantity and average cost in price terms times the multiplier."""
 
-_VALUES: Final[dict[str, Callable[[Decimal, Decimal, Decimal], Decimal]]] = {
-    "AvailableFunds": lambda cash, _net, _gross: cash,
-    "BuyingPower": lambda cash, _net, _gross: max(cash, ZERO),
-    "EquityWithLoanValue": lambda _cash, net, _gross: net,
-    "ExcessLiquidity": lambda cash, _net, _gross: cash,
-    "GrossPositionValue": lambda _cash, _net, gross: gross,
-    "NetLiquidation": lambda _cash, net, _gross: net,
-    "SettledCash": lambda cash, _net, _gross: cash,
-    "TotalCashValue": lambda cash, _net, _gross: cash,
-}
-"""Account values by tag, from cash, net liquidation and gross position value: a cash account."""
-
-_LEDGER: Final = ("CashBalance", "NetLiquidationByCurrency", "RealizedPnL", "UnrealizedPnL")
+_NOT_HELD: Final[Held] = (ZERO, ZERO)
 
 
 class AccountBook:
-    """Values and holdings of the one account."""
+    """Encodes what the accounts of a login hold and are worth.
 
-    def __init__(self, desk: OrderBook) -> None:
-        self._desk = desk
-        self.account = desk.account
+    Parameters
+    ----------
+    book
+        Orders and executions.
+    now_ns
+        Simulated time.
+    """
 
-    def mark(self, instrument: Instrument) -> Decimal:
-        """Return the last close, or the average cost before the first bar."""
-        known = self._desk.broker.mark(instrument.symbol)
-        holding = self._desk.broker.ledger.holdings.get(instrument.symbol)
-        return known if known is not None else (holding.average_cost if holding else ZERO)
+    def __init__(self, book: OrderBook, now_ns: int) -> None:
+        self._book = book
+        self.values = AccountValues(book, now_ns)
 
-    def values(self) -> dict[str, Decimal]:
-        """Return the account's values by tag, in alphabetical order."""
-        ledger = self._desk.broker.ledger
-        net, gross = ledger.cash, ZERO
-        for symbol, holding in ledger.holdings.items():
-            instrument = self._desk.instruments[symbol]
-            value = holding.quantity * self.mark(instrument) * instrument.multiplier
-            net += value
-            gross += abs(value)
-        return {tag: rule(ledger.cash, net, gross) for tag, rule in _VALUES.items()}
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts of the login, in the order they were configured."""
+        return tuple(self.values.ledgers)
 
-    def ledger_values(self) -> dict[str, Decimal]:
-        """Return the values of the base currency's ledger."""
-        ledger = self._desk.broker.ledger
-        net = self.values()["NetLiquidation"]
-        cost = sum((holding.cost for holding in ledger.holdings.values()), ZERO)
-        return dict(
-            zip(_LEDGER, (ledger.cash, net, ledger.realized_pnl, net - ledger.cash - cost), strict=True)
+    def held(self, account: str, symbol: str) -> Held:
+        """Return an account's quantity of a symbol and its average cost."""
+        holding = self.values.ledgers[account].holdings.get(symbol)
+        if holding is None or not holding.quantity:
+            return _NOT_HELD
+        return holding.quantity, holding.average_cost * holding.multiplier
+
+    def holdings(self, account: str, now_ns: int) -> Iterator[tuple[Instrument, Held]]:
+        """Yield what an account holds in symbol order, with a zero for what it traded today and sold out."""
+        traded = {
+            execution.ticket.instrument.symbol
+            for execution in self._book.executions_today(now_ns)
+            if execution.ticket.account == account
+        }
+        for symbol, holding in sorted(self.values.ledgers[account].holdings.items()):
+            if holding.quantity or symbol in traded:
+                yield self._book.instruments[symbol], self.held(account, symbol)
+
+    def position(self, account: str, symbol: str) -> bytes:
+        """Encode a holding (61)."""
+        return replies.position(account, self._book.instruments[symbol], *self.held(account, symbol))
+
+    def position_multi(self, request_id: int, account: str, symbol: str) -> bytes:
+        """Encode a holding under a request id (71)."""
+        instrument = self._book.instruments[symbol]
+        return replies.position_multi(request_id, account, instrument, *self.held(account, symbol))
+
+    def portfolio(self, account: str, symbol: str, now_ns: int) -> bytes:
+        """Encode a holding with its value (7)."""
+        instrument = self._book.instruments[symbol]
+        quantity, cost = self.held(account, symbol)
+        day = self.values.day
+        profit = day.of_holding(account, symbol, now_ns)
+        return replies.portfolio_value(
+            account,
+            instrument,
+            quantity,
+            day.mark(account, instrument),
+            cost,
+            profit.unrealized if profit else ZERO,
+            profit.realized if profit else ZERO,
         )
 
-    def positions(self, now_ns: int, symbols: Collection[str] | None = None) -> list[bytes]:
-        """Encode holdings (61), with a zero row for what was traded today and is flat."""
-        traded = {e.ticket.instrument.symbol for e in self._desk.executions_today(now_ns)}
-        rows = []
-        for symbol, holding in sorted(self._desk.broker.ledger.holdings.items()):
-            held = bool(holding.quantity) or symbol in traded
-            if held if symbols is None else symbol in symbols:
-                instrument = self._desk.instruments[symbol]
-                cost = holding.average_cost * instrument.multiplier
-                rows.append(replies.position(self.account, instrument, holding.quantity, cost))
-        return rows
+    def update(self, account: str, values: Values) -> Iterator[bytes]:
+        """Encode values of account updates (6) in alphabetical order."""
+        for (tag, currency), text in sorted(values.items()):
+            yield replies.account_value(account, tag, text, currency)
 
-    def updates(self, now_ns: int, symbols: Collection[str] | None = None) -> list[bytes]:
-        """Encode values (6), holdings (7) and the time (8) as account updates send them."""
-        rows = [message(6, 2, "AccountCode", self.account, "", self.account)] if symbols is None else []
-        values = {**self.values(), **self.ledger_values()}
-        rows += [message(6, 2, tag, money(v), _CURRENCY, self.account) for tag, v in sorted(values.items())]
-        for symbol, holding in sorted(self._desk.broker.ledger.holdings.items()):
-            if (symbol in symbols) if symbols is not None else holding.quantity:
-                instrument = self._desk.instruments[symbol]
-                mark = self.mark(instrument)
-                value = holding.quantity * mark * instrument.multiplier
-                cost = holding.average_cost * instrument.multiplier
-                rows.append(
-                    replies.portfolio_value(
-                        self.account,
-                        instrument,
-                        holding.quantity,
-                        mark,
-                        cost,
-                        value - holding.cost,
-                        holding.realized_pnl,
-                    )
-                )
-        rows.append(message(8, 1, moment(now_ns).strftime("%H:%M")))
-        return rows
-
-    def multi(self, request_id: int) -> list[bytes]:
+    def multi(self, request_id: int, account: str, values: Values) -> Iterator[bytes]:
         """Encode values under a request id (73)."""
-        values = {**self.values(), **self.ledger_values()}
-        head = (73, 1, request_id, self.account, "")
-        rows = [message(*head, "Currency", _CURRENCY, _CURRENCY)]
-        return rows + [message(*head, tag, money(v), _CURRENCY) for tag, v in sorted(values.items())]
+        for (tag, currency), text in sorted(values.items()):
+            yield replies.account_update_multi(request_id, account, tag, text, currency)
 
-    def summary(self, request_id: int, tags: str) -> list[bytes]:
-        """Encode the values asked for (63) in alphabetical order, whatever the order of the tags."""
-        wanted = {tag.strip() for tag in tags.split(",")}
-        rows: dict[str, tuple[str, str]] = {}
-        if "AccountType" in wanted:
-            rows["AccountType"] = ("INDIVIDUAL", "")
-        for tag, value in self.values().items():
-            if tag in wanted:
-                rows[tag] = (money(value), _CURRENCY)
-        if any(tag.startswith("$LEDGER") for tag in wanted):
-            for tag, value in self.ledger_values().items():
-                rows[tag] = (number(value), _CURRENCY)
-        return [message(63, 1, request_id, self.account, tag, *row) for tag, row in sorted(rows.items())]
+    def summary(self, request_id: int, account: str, values: Values) -> Iterator[bytes]:
+        """Encode values of a summary (63) in alphabetical order, whatever the order of the tags."""
+        for (tag, currency), text in sorted(values.items()):
+            yield replies.account_summary(request_id, account, tag, text, currency)
+
+    def every_value(self, account: str, now_ns: int) -> Values:
+        """Return what account updates tell: every value, and the account itself."""
+        return {
+            **self.values.all(account, now_ns),
+            ("AccountCode", ""): account,
+            ("AccountOrGroup", BASE): account,
+            ("AccountOrGroup", CURRENCY): account,
+            ("AccountReady", ""): "true",
+        }
+
+    def ledger_and_net(self, account: str, now_ns: int) -> Values:
+        """Return the values of the ledger, and net liquidation."""
+        values = self.values.all(account, now_ns)
+        return {
+            key: text for key, text in values.items() if key[0] in LEDGER_TAGS or key[0] == "NetLiquidation"
+        }
+
+    def summary_values(self, account: str, tags: Collection[str], now_ns: int) -> Values:
+        """Return the values a summary asked for: ``$LEDGER`` is the base, ``$LEDGER:ALL`` every currency."""
+        currencies: set[str] = set()
+        for tag in tags:
+            if tag == "$LEDGER":
+                currencies.add(BASE)
+            elif tag == "$LEDGER:ALL":
+                currencies |= {BASE, CURRENCY}
+            elif tag.startswith("$LEDGER:"):
+                currencies.add(tag.removeprefix("$LEDGER:"))
+        return {
+            (tag, currency): text
+            for (tag, currency), text in self.values.all(account, now_ns).items()
+            if (currency in currencies if tag in LEDGER_TAGS else tag in tags)
+        }
+
+    def profit(self, request_id: int, account: str, now_ns: int) -> bytes:
+        """Encode the profit of an account (94): of the day, open, realised."""
+        return replies.pnl(request_id, *self.values.day.of_account(account, now_ns))
+
+    def profit_single(self, request_id: int, account: str, symbol: str, now_ns: int) -> bytes:
+        """Encode the profit of a holding (95); unset where the account never held it."""
+        profit = self.values.day.of_holding(account, symbol, now_ns)
+        if profit is None:
+            return replies.pnl_single(request_id, ZERO, None, None, None, None)
+        return replies.pnl_single(request_id, *profit)

@@ -3,221 +3,75 @@
 The broker decides what fills; here each order gets the identities of the wire and each event its place in the
 order of messages. Running totals are kept per ticket, so that a message about the first of several events
 does not already tell of the last.
+
+1. When a step crosses midnight in New York, finished orders and past executions leave memory (`archive`).
+2. What waited for the exchange to open is told of as Submitted at the first step that ends within a session.
+3. An order of TWS itself belongs to client 0 under order id 0; once bound it has a negative one, under
+   which client 0 can change and cancel it.
+4. A corrected execution is told as a new one whose id differs behind the last dot, and replaces the old one
+   in what is served later. There is no record of how TWS tells a bust: here it is a correction to nothing,
+   with size and commission 0.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final
 
-from backtesting.broker import BrokerCancel, BrokerFill, SimulatedBroker
-from backtesting.errors import BrokerRejection
-from backtesting.gateway.errors import RequestRefusedError
+from backtesting.gateway.desks.book_events import BookEvents
+from backtesting.gateway.desks.placing import Placing
+from backtesting.gateway.errors import GatewayError
 from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.gateway.wire.codec import midnight_ns
-from backtesting.gateway.wire.requests import ContractQuery, Executions, PlaceOrder
-from data.calendars import MarketClock
-from execution.errors import InvalidOrderError
-from execution.models import ZERO, Bar, Instrument, OrderRequest, OrderType, Side, TimeInForce
-from strategies.spec import CostSpec
+from backtesting.gateway.wire.requests import Executions, PlaceOrder
+from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, BrokerFill
+from backtesting.working import MATE_FILLED, PARENT_ENDED
+from execution.models import ZERO, Bar
 
-PERM_ID_OFFSET: Final = 1_500_000_000
-CON_ID_OFFSET: Final = 700_000_000
+_UNSAID: Final = (MATE_FILLED, PARENT_ENDED)
+"""Ends of which TWS gives no reason."""
 
-ORDER_TYPES: Final = {
-    "MKT": OrderType.MARKET,
-    "LMT": OrderType.LIMIT,
-    "STP": OrderType.STOP,
-    "STP LMT": OrderType.STOP_LIMIT,
-}
-"""Order types by their name on the wire."""
-
-_LARGEST_ORDER_ID: Final = 2_147_483_646
-_CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_DAY_NS: Final = 86_400_000_000_000
 
 
-class BrokerEvents(Protocol):
-    """Who is told what happens to orders, one call an event, in order."""
+class OrderBook(Placing):
+    """The orders of a gateway: what clients, the market and the broker's desk do to them."""
 
-    def on_execution(self, execution: Execution) -> None:
-        """Take an execution; its ticket's totals include it."""
+    # the market
 
-    def on_cancelled(self, ticket: Ticket) -> None:
-        """Take the end of an order that was not filled."""
-
-
-class OrderBook:
-    """Accepts and ends orders of API clients and remembers everything that happened.
-
-    Parameters
-    ----------
-    instruments
-        Contracts offered; those without a contract id get one from their place in symbol order.
-    costs
-        Slippage and commissions.
-    sessions
-        When the exchange is open.
-    cash
-        Starting cash in account currency.
-    account
-        The account's name on the wire.
-    """
-
-    def __init__(
-        self,
-        instruments: Sequence[Instrument],
-        costs: CostSpec,
-        sessions: MarketClock,
-        cash: Decimal,
-        account: str,
-    ) -> None:
-        ordered = sorted(instruments, key=lambda instrument: instrument.symbol)
-        offered = [
-            instrument if instrument.con_id else dataclasses.replace(instrument, con_id=CON_ID_OFFSET + place)
-            for place, instrument in enumerate(ordered, start=1)
-        ]
-        self.account = account
-        self.sessions = sessions
-        self.instruments = {instrument.symbol: instrument for instrument in offered}
-        self.broker = SimulatedBroker(offered, costs, sessions, cash)
-        self.tickets: dict[int, Ticket] = {}
-        """Every order by the broker's number, in order of acceptance."""
-        self.executions: list[Execution] = []
-        self._by_client: dict[tuple[int, int], Ticket] = {}
-        self._last_id: dict[int, int] = {}
-
-    def find(self, query: ContractQuery) -> Instrument:
-        """Find the contract a client means.
-
-        Raises
-        ------
-        RequestRefusedError
-            200, if none is offered under what the client says.
-        """
-        for instrument in self.instruments.values():
-            if query.con_id and query.con_id != instrument.con_id:
-                continue
-            name = query.symbol or query.local_symbol
-            if name not in (instrument.symbol, "") or (not name and not query.con_id):
-                continue
-            venues = ("", "SMART", instrument.exchange, instrument.primary_exchange)
-            if (
-                query.security_type in ("", instrument.security_type)
-                and query.currency in ("", instrument.currency)
-                and query.exchange in venues
-            ):
-                return instrument
-        raise RequestRefusedError(200, "No security definition has been found for the request")
-
-    def next_id(self, client_id: int) -> int:
-        """Return the next order id of a client: one more than the last it used."""
-        return self._last_id.get(client_id, 0) + 1
-
-    def place(self, client_id: int, wish: PlaceOrder, now_ns: int) -> Ticket:
-        """Accept a new order.
-
-        Raises
-        ------
-        RequestRefusedError
-            With the TWS code and text: 103, 104, 110, 200, 201 or 321.
-        """
-        self._check_id(client_id, wish)
-        if wish.order_type not in ORDER_TYPES:
-            raise _invalid("Invalid order type was entered")
-        if wish.what_if:
-            raise _invalid("What-if orders are not served by this gateway")
-        if wish.unserved:
-            raise _invalid(f"Not served by this gateway: {', '.join(wish.unserved[:5])}")
-        instrument = self.find(wish.contract)
-        request = self._request(wish, instrument)
-        self._last_id[client_id] = wish.order_id
-        try:
-            order = self.broker.place(request, now_ns)
-        except BrokerRejection as rejection:
-            raise RequestRefusedError(rejection.code, rejection.text) from rejection
-        ticket = Ticket(
-            client_id=client_id,
-            order_id=wish.order_id,
-            perm_id=PERM_ID_OFFSET + order.perm_id,
-            order=order,
-            order_ref=wish.order_ref,
-            order_type=wish.order_type,
-            status="Submitted" if self.sessions.session_at(now_ns) else "PreSubmitted",
-        )
-        self.tickets[order.perm_id] = ticket
-        self._by_client[client_id, wish.order_id] = ticket
-        return ticket
-
-    def _check_id(self, client_id: int, wish: PlaceOrder) -> None:
-        if not 0 < wish.order_id <= _LARGEST_ORDER_ID:
-            raise _invalid("Invalid order id")
-        known = self._by_client.get((client_id, wish.order_id))
-        if known is not None and known.completed_ns is None:
-            raise _invalid("Changing a live order is not served by this gateway; the order is unchanged")
-        if known is not None and known.status == "Filled":
-            raise RequestRefusedError(104, "Can't modify a filled order.")
-        if wish.order_id <= self._last_id.get(client_id, 0):
-            raise RequestRefusedError(103, "Duplicate order id")
-
-    def _request(self, wish: PlaceOrder, instrument: Instrument) -> OrderRequest:
-        if wish.account not in ("", self.account):
-            raise _invalid("Invalid account code")
-        if wish.side not in ("BUY", "SELL"):
-            raise _invalid("Invalid side")
-        if wish.time_in_force not in ("", "DAY", "GTC"):
-            raise _invalid("Invalid time in force: DAY and GTC are served")
-        order_type = ORDER_TYPES[wish.order_type]
-        try:
-            return OrderRequest(
-                symbol=instrument.symbol,
-                quantity=ZERO if wish.quantity is None else wish.quantity,
-                order_type=order_type,
-                side=Side(wish.side),
-                limit_price=wish.limit_price if order_type.needs_limit else None,
-                stop_price=wish.stop_price if order_type.needs_stop else None,
-                time_in_force=TimeInForce(wish.time_in_force or "DAY"),
-                account=self.account,
-                client_order_id=wish.order_ref if _CLIENT_ORDER_ID.fullmatch(wish.order_ref) else None,
-                outside_rth=wish.outside_rth,
-            )
-        except InvalidOrderError as error:
-            raise _invalid(str(error)) from error
-
-    def cancel(self, client_id: int, order_id: int, now_ns: int) -> Ticket:
-        """End one of a client's orders.
-
-        Raises
-        ------
-        RequestRefusedError
-            10147 if the client has no such order, 10148 if it is no longer live.
-        """
-        ticket = self._by_client.get((client_id, order_id))
-        if ticket is None:
-            raise RequestRefusedError(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
-        if ticket.completed_ns is not None:
-            raise RequestRefusedError(
-                10148,
-                f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {ticket.status}.",
-            )
-        try:
-            self.broker.cancel(ticket.order.perm_id, now_ns)
-        except BrokerRejection as rejection:
-            raise RequestRefusedError(rejection.code, rejection.text) from rejection
-        self._end(ticket, "Cancelled", now_ns, now_ns)
-        return ticket
-
-    def advance(self, end_ns: int, bars: Sequence[Bar], events: BrokerEvents) -> None:
+    def advance(self, end_ns: int, bars: Sequence[Bar], events: BookEvents | None = None) -> None:
         """Play one step and report what happened, in order."""
-        for event in self.broker.advance(end_ns, bars):
+        told = self.events if events is None else events
+        if end_ns >= self.next_midnight_ns:
+            self.roll(end_ns)
+        if self.waiting and self.sessions.session_at(end_ns) is not None:
+            self._open(end_ns, told)
+        self.now_ns = end_ns
+        self._report(self.broker.advance(end_ns, bars), end_ns, told)
+
+    def _report(self, happened: Sequence[BrokerEvent], end_ns: int, told: BookEvents) -> None:
+        for event in happened:
             ticket = self.tickets[event.order.perm_id]
-            if isinstance(event, BrokerCancel):
-                self._end(ticket, "Cancelled", event.time_ns, end_ns, event.reason)
-                events.on_cancelled(ticket)
-            else:
-                events.on_execution(self._book(ticket, event, end_ns))
+            if isinstance(event, BrokerFill):
+                told.on_execution(self._book(ticket, event, end_ns))
+            elif isinstance(event, BrokerCancel):
+                reason = "" if event.reason in _UNSAID else event.reason
+                self.end(ticket, "Cancelled", event.time_ns, end_ns, reason)
+                told.on_cancelled(ticket)
+            elif _change(ticket, event):
+                told.on_changed(ticket)
+
+    def _open(self, now_ns: int, told: BookEvents) -> None:
+        """Tell of what waited for the session that is open now."""
+        waiting, self.waiting = self.waiting, {}
+        for ticket in waiting.values():
+            if ticket.completed_ns is None:
+                status = self.status_of(ticket, now_ns)
+                if status != ticket.status:
+                    ticket.status = status
+                    told.on_changed(ticket)
 
     def _book(self, ticket: Ticket, fill: BrokerFill, end_ns: int) -> Execution:
         ticket.filled += fill.quantity
@@ -225,9 +79,10 @@ class OrderBook:
         charged_before = ticket.commission
         ticket.commission = (ticket.commission or ZERO) + fill.commission
         ticket.last_price = fill.price
+        ticket.why_held = ""
         ticket.status = "Submitted"
         if not ticket.remaining:
-            self._end(ticket, "Filled", fill.time_ns, end_ns)
+            self.end(ticket, "Filled", fill.time_ns, end_ns)
         execution = Execution(
             ticket=ticket,
             exec_id=f"0000e0d5.{ticket.perm_id:08x}.{fill.number:02d}.01",
@@ -240,56 +95,181 @@ class OrderBook:
             cumulative=ticket.filled,
             average_price=ticket.average_price,
             charged_before=charged_before,
+            number=fill.number,
         )
         self.executions.append(execution)
         return execution
 
-    def _end(self, ticket: Ticket, status: str, ns: int, booked_ns: int, reason: str = "") -> None:
-        ticket.status = status
-        ticket.completed_ns = ns
-        ticket.booked_ns = booked_ns
-        ticket.reason = reason
+    # the day
 
-    def shown_status(self, ticket: Ticket, now_ns: int) -> str:
-        """Return the status a request shows: a waiting order becomes Submitted once a session is open."""
-        if ticket.status == "PreSubmitted" and self.sessions.session_at(now_ns):
-            return "Submitted"
-        return ticket.status
-
-    def open_tickets(self, client_id: int | None = None) -> list[Ticket]:
-        """Return live orders, of one client or of all, in order of acceptance."""
-        live = (self.tickets[order.perm_id] for order in self.broker.open_orders())
-        return [ticket for ticket in live if client_id in (None, ticket.client_id)]
-
-    def completed_today(self, now_ns: int) -> list[Ticket]:
-        """Return the orders that ended since midnight in New York, in order of acceptance."""
+    def roll(self, now_ns: int) -> None:
+        """Let go of orders and executions that ended before the New York midnight of `now_ns`."""
         since = midnight_ns(now_ns)
-        return [t for t in self.tickets.values() if t.completed_ns is not None and t.booked_ns >= since]
+        self.next_midnight_ns = midnight_ns(since + _DAY_NS + _DAY_NS // 8)
+        ended = [t for t in self.tickets.values() if t.completed_ns is not None and t.booked_ns < since]
+        for ticket in ended:
+            del self.tickets[ticket.order.perm_id]
+            self.drop_id(ticket)
+        self.archive.take(ended, self.executions.release(since))
+        rejected, self.inactive = self.inactive, [t for t in self.inactive if t.booked_ns >= since]
+        for ticket in rejected:
+            if ticket.booked_ns < since:
+                self.drop_id(ticket)
+        self.found.clear()
+        self.broker.release(since)
+
+    def forget_executions(self) -> None:
+        """Serve none of the executions so far any more, as TWS does when its day ends at midnight."""
+        self.archive.take((), self.executions.release())
 
     def executions_today(self, now_ns: int) -> list[Execution]:
         """Return the executions since midnight in New York, oldest first."""
-        since = midnight_ns(now_ns)
-        first = len(self.executions)
-        while first and self.executions[first - 1].booked_ns >= since:
-            first -= 1
-        return [execution for execution in self.executions[first:] if execution.time_ns >= since]
+        return self.executions.since(midnight_ns(now_ns))
 
     def filtered_executions(self, wish: Executions, since_ns: int, now_ns: int) -> list[Execution]:
         """Return today's executions that pass a client's filter."""
-        side = {"BUY": Side.BUY, "BOT": Side.BUY, "SELL": Side.SELL, "SLD": Side.SELL}.get(wish.side)
-        if wish.side and side is None:
-            raise _invalid("Invalid side")
-        return [
-            execution
-            for execution in self.executions_today(now_ns)
-            if execution.time_ns >= since_ns
-            and wish.client_id in (0, execution.ticket.client_id)
-            and wish.account in ("", self.account)
-            and wish.symbol in ("", execution.ticket.instrument.symbol)
-            and wish.security_type in ("", execution.ticket.instrument.security_type)
-            and side in (None, execution.ticket.order.request.side)
-        ]
+        return self.executions.matching(wish, midnight_ns(now_ns), since_ns)
+
+    # the broker's desk
+
+    def manual_place(self, wish: PlaceOrder, now_ns: int | None = None) -> Ticket:
+        """Take an order entered by hand in TWS; refused as a client's order would be."""
+        plain = dataclasses.replace(wish, order_id=0, parent_id=0, transmit=True, what_if=False)
+        return self.new_order(0, plain, self._moment(now_ns))
+
+    def manual_modify(
+        self,
+        perm_id: int,
+        *,
+        quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        now_ns: int | None = None,
+    ) -> Ticket:
+        """Change a live order by hand in TWS, whoever's it is; its owner is told."""
+        ticket = self.ticket(perm_id)
+        changes = {"quantity": quantity, "limit_price": limit_price, "stop_price": stop_price}
+        given = {name: value for name, value in changes.items() if value is not None}
+        wish = dataclasses.replace(ticket.wish, transmit=True, **given)  # type: ignore[arg-type]
+        return self.modify(ticket, wish, self._moment(now_ns))
+
+    def manual_cancel(self, perm_id: int, now_ns: int | None = None) -> Ticket:
+        """Cancel a live order by hand in TWS, whoever's it is; its owner is told."""
+        return self.cancel_ticket(self.ticket(perm_id), self._moment(now_ns))
+
+    def bind(self) -> list[Ticket]:
+        """Give live orders of TWS itself a number that client 0 can use; return those that had none."""
+        found = [each for each in self.open_tickets(0) if each.order_id == 0]
+        for ticket in found:
+            self.bound += 1
+            ticket.order_id = -self.bound
+            self.by_client[0, ticket.order_id] = ticket
+        return found
+
+    def ticket(self, perm_id: int) -> Ticket:
+        """Return the live order with a permanent id; raise `GatewayError` if there is none."""
+        for ticket in self.tickets.values():
+            if ticket.perm_id == perm_id and ticket.completed_ns is None:
+                return ticket
+        live = [ticket.perm_id for ticket in self.open_tickets()]
+        raise GatewayError(f"no live order has the permanent id {perm_id}; live are {live[:20]}")
+
+    def correct(
+        self,
+        exec_id: str,
+        *,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+        now_ns: int | None = None,
+    ) -> Execution:
+        """Correct size or price of one of today's executions, in the books and to its owner."""
+        old = self.executions.find(exec_id)
+        number, moment = old.ticket.order.perm_id, self._moment(now_ns)
+        new = self.broker.correct(number, old.number, quantity=quantity, price=price, time_ns=moment)
+        return self._revise(old, new.quantity, new.price, new.commission, new.realized_pnl)
+
+    def bust(self, exec_id: str, now_ns: int | None = None) -> Execution:
+        """Undo one of today's executions, in the books and to its owner."""
+        old = self.executions.find(exec_id)
+        self.broker.bust(old.ticket.order.perm_id, old.number, self._moment(now_ns))
+        return self._revise(old, ZERO, old.price, ZERO, None)
+
+    def _revise(
+        self,
+        old: Execution,
+        quantity: Decimal,
+        price: Decimal,
+        commission: Decimal,
+        realized_pnl: Decimal | None,
+    ) -> Execution:
+        ticket = old.ticket
+        ticket.filled += quantity - old.quantity
+        ticket.filled_value += quantity * price - old.quantity * old.price
+        if ticket.completed_ns is None:
+            ticket.quantity = ticket.order.quantity
+        if ticket.commission is not None:
+            ticket.commission += commission - old.commission
+        stem, _, revision = old.exec_id.rpartition(".")
+        new = dataclasses.replace(
+            old,
+            exec_id=f"{stem}.{int(revision) + 1:02d}",
+            quantity=quantity,
+            price=price,
+            commission=commission,
+            realized_pnl=realized_pnl,
+            cumulative=old.cumulative + quantity - old.quantity,
+            average_price=ticket.average_price,
+        )
+        self.executions.replace(old, new)
+        self.events.on_corrected(new)
+        return new
+
+    def apply_split(self, symbol: str, ratio: Decimal, now_ns: int | None = None) -> None:
+        """Split a stock: positions and prices follow, open orders end, as at the broker; owners are told."""
+        moment = self._moment(now_ns)
+        self._report(self.broker.apply_split(symbol, ratio, moment), moment, self.events)
+        self.events.on_adjusted(symbol)
+
+    def apply_dividend(self, symbol: str, per_share: Decimal, now_ns: int | None = None) -> None:
+        """Credit a dividend to those who hold a stock and debit those who are short of it."""
+        moment = self._moment(now_ns)
+        self._report(self.broker.apply_dividend(symbol, per_share, moment), moment, self.events)
+        self.events.on_adjusted(symbol)
+
+    def roll_back_ids(self, client_id: int, by: int) -> int:
+        """Make a client's next order id so many lower, as after a restart; return it."""
+        self.last_id[client_id] = max(0, self.last_id.get(client_id, 0) - by)
+        return self.next_id(client_id)
+
+    def lose_orders_since(self, ns: int, now_ns: int | None = None) -> list[Ticket]:
+        """Let orders placed at or after a moment vanish as if they had never come, unless they were executed.
+
+        Nobody is told of it, and the statement does not know them.
+        """
+        lost = [each for each in self.tickets.values() if each.order.placed_ns >= ns and not each.filled]
+        for ticket in lost:
+            if not ticket.order.status.is_final:
+                self.broker.cancel(ticket.order.perm_id, self._moment(now_ns))
+            del self.tickets[ticket.order.perm_id]
+            self.waiting.pop(ticket.order.perm_id, None)
+            self.drop_id(ticket)
+        return lost
+
+    def _moment(self, now_ns: int | None) -> int:
+        if now_ns is not None:
+            return now_ns
+        return self.now_ns if self.clock is None else self.clock()
 
 
-def _invalid(cause: str) -> RequestRefusedError:
-    return RequestRefusedError(321, f"Error validating request.-'bC' : cause - {cause}")
+def _change(ticket: Ticket, change: BrokerChange) -> bool:
+    """Take a change of a live order; return whether its owner is told."""
+    if change.what == "trailed":
+        return False
+    if change.what == "triggered":
+        ticket.why_held, ticket.status = "", "Submitted"
+    elif change.what == "activated":
+        ticket.why_held = ticket.why_held.removeprefix("child").removeprefix(",")
+        ticket.status = "PreSubmitted" if ticket.why_held else "Submitted"
+    else:
+        ticket.quantity = change.order.quantity
+    return ticket.told

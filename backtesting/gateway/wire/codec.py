@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -21,7 +21,29 @@ UNSET_LONG = "9223372036854775807"
 ZONE_NAME = "US/Eastern"
 EASTERN = ZoneInfo("America/New_York")
 
-_MOMENT = re.compile(r"(\d{8})(?: {1,2}|-)(\d{2}:\d{2}:\d{2})(?: ([A-Za-z_/+-]{1,40}))?", re.ASCII)
+INFINITE = frozenset(("Infinite", "Infinity"))
+"""How clients spell the one number that may be infinite, the offset of a pegged order."""
+
+_UNSET = re.compile(r"1\.79769313(?:5|4862316|48623157)[eE]\+?308", re.ASCII)
+"""The largest double, which means unset, with ten, sixteen and seventeen digits."""
+
+_LARGEST_INTEGER = 2**31 - 1
+_SHORT = 10  # digits that always fit
+_LEAST_INTEGER = -(2**31)
+_OLD_ZONES = {
+    "US/Eastern": "America/New_York",
+    "US/Central": "America/Chicago",
+    "US/Mountain": "America/Denver",
+    "US/Pacific": "America/Los_Angeles",
+    "EST5EDT": "America/New_York",
+    "CST6CDT": "America/Chicago",
+    "Japan": "Asia/Tokyo",
+    "Hongkong": "Asia/Hong_Kong",
+    "GB": "Europe/London",
+}
+"""Names that TWS uses and that not every machine's zone files hold."""
+
+_MOMENT = re.compile(r"(\d{8})(?: {1,2}|-)(\d{2}:\d{2}:\d{2})(?: ([A-Za-z0-9_/+-]{1,40}))?", re.ASCII)
 
 
 def message(*fields: object) -> bytes:
@@ -49,7 +71,7 @@ def split(payload: bytes) -> list[str]:
 class FieldReader:
     """Reads a message's fields one after the other, naming each in its complaints."""
 
-    def __init__(self, fields: list[str]) -> None:
+    def __init__(self, fields: Sequence[str]) -> None:
         self._fields = fields
         self._next = 0
 
@@ -60,28 +82,43 @@ class FieldReader:
         self._next += 1
         return self._fields[self._next - 1]
 
-    def texts(self, names: Iterable[str]) -> dict[str, str]:
+    def values(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the next fields, one for each name."""
+        start = self._next
+        end = start + len(names)
+        if end > len(self._fields):
+            missing = names[len(self._fields) - start]
+            raise RequestFormatError(f"The message ends before field '{missing}'")
+        self._next = end
+        return self._fields[start:end]
+
+    def texts(self, names: Sequence[str]) -> dict[str, str]:
         """Return the next fields by name."""
-        return {name: self.text(name) for name in names}
+        return dict(zip(names, self.values(names), strict=True))
 
     def integer(self, name: str, default: int | None = None) -> int:
         """Return the next field as a whole number; an empty one gives the default if there is one."""
-        text = self.text(name)
-        if default is not None and text in ("", UNSET_INTEGER):
-            return default
-        try:
-            return parse_integer(text, name=name)
-        except NumberFormatError as error:
-            raise RequestFormatError(
-                f"Unable to parse field: '{name}' for input string: '{text[:40]}'"
-            ) from error
+        return integer_field(name, self.text(name), default)
+
+    def count(self, name: str) -> int:
+        """Return how many of something follow; an empty field is none."""
+        count = self.integer(name, 0)
+        if not 0 <= count <= len(self._fields):
+            raise RequestFormatError(f"Unable to parse field: '{name}' for input string: '{count}'")
+        return count
 
     def flag(self, name: str) -> bool:
         """Return the next field as a yes or no; an empty one is no."""
-        text = self.text(name)
-        if text not in ("", "0", "1"):
-            raise RequestFormatError(f"Unable to parse field: '{name}' for input string: '{text[:40]}'")
-        return text == "1"
+        return flag_field(name, self.text(name))
+
+    @property
+    def left(self) -> int:
+        """How many fields have not been read."""
+        return len(self._fields) - self._next
+
+    def back(self, count: int) -> None:
+        """Go back, to read fields another way."""
+        self._next -= count
 
     def end(self) -> None:
         """Require that every field has been read."""
@@ -90,19 +127,76 @@ class FieldReader:
             raise RequestFormatError(f"The message has {surplus} fields too many")
 
 
-def decimal_field(name: str, text: str) -> Decimal | None:
-    """Parse a number as clients write it; unset is None."""
+def integer_field(name: str, text: str, default: int | None = None) -> int:
+    """Parse a whole number of 32 bits; empty or unset gives the default if there is one."""
+    if default is not None and text in ("", UNSET_INTEGER):
+        return default
+    if len(text) < _SHORT and text.isdecimal() and text.isascii() and (text[0] != "0" or text == "0"):
+        return int(text)  # nearly all of them, at a fifth of the time
     try:
-        return parse_wire_decimal(text, name=name)
+        value = parse_integer(text, name=name)
     except NumberFormatError as error:
-        raise RequestFormatError(
-            f"Unable to parse field: '{name}' for input string: '{text[:40]}'"
-        ) from error
+        raise _unreadable(name, text) from error
+    if not _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
+        raise _unreadable(name, text)
+    return value
+
+
+def flag_field(name: str, text: str) -> bool:
+    """Parse a yes or no; empty is no."""
+    if text not in ("", "0", "1"):
+        raise _unreadable(name, text)
+    return text == "1"
+
+
+def is_unset(text: str) -> bool:
+    """Say whether a number is left out: empty, or the largest double as clients spell it."""
+    return not text or _UNSET.fullmatch(text) is not None
+
+
+def decimal_field(name: str, text: str) -> Decimal | None:
+    """Parse a number as clients write it; unset is None.
+
+    Raises
+    ------
+    RequestFormatError
+        If it is no number, not finite, or out of range.
+    """
+    if is_unset(text):
+        return None
+    try:
+        value = parse_wire_decimal(text, name=name)
+    except NumberFormatError as error:
+        raise _unreadable(name, text) from error
+    if value is None:  # nearly the largest double, but not what clients send for it
+        raise _unreadable(name, text)
+    return value
+
+
+def _unreadable(name: str, text: str) -> RequestFormatError:
+    return RequestFormatError(f"Unable to parse field: '{name}' for input string: '{shown(text)}'")
+
+
+def shown(text: str) -> str:
+    """Return the start of a text from outside as printable ASCII, fit for an error and a log."""
+    return text[:40].encode("unicode_escape").decode("ascii")[:80]
 
 
 def number(value: Decimal) -> str:
     """Write a quantity or price in plain digits."""
     return format_decimal(value)
+
+
+def numeral(value: Decimal | float | int) -> str:
+    """Write any finite number without exponent and without trailing zeros."""
+    return format_decimal(value if isinstance(value, Decimal) else Decimal(repr(value)))
+
+
+def price(value: Decimal | float) -> str:
+    """Write an execution or quoted price as TWS does: at least two decimals, ``0`` where there is none."""
+    text = numeral(value)
+    whole, _, fraction = text.partition(".")
+    return text if len(fraction) > 1 or text == "0" else f"{whole}.{fraction:0<2}"
 
 
 def double(value: Decimal | None) -> str:
@@ -145,15 +239,15 @@ def parse_time(text: str) -> int:
     """
     found = _MOMENT.fullmatch(text)
     if not found:
-        raise RequestFormatError(f"Unable to parse time: '{text[:40]}' is not yyyymmdd hh:mm:ss [zone]")
+        raise RequestFormatError(f"Unable to parse time: '{shown(text)}' is not yyyymmdd hh:mm:ss [zone]")
     dashed = text[8] == "-"
     zone = found[3]
     try:
         if zone is None:
             timezone: dt.tzinfo = dt.UTC if dashed else EASTERN
         else:
-            timezone = EASTERN if zone == ZONE_NAME else ZoneInfo(zone)
+            timezone = ZoneInfo(_OLD_ZONES.get(zone, zone))
         parsed = dt.datetime.strptime(found[1] + found[2], "%Y%m%d%H:%M:%S").replace(tzinfo=timezone)
     except (ValueError, OSError, KeyError) as error:
-        raise RequestFormatError(f"Unable to parse time: '{text[:40]}'") from error
+        raise RequestFormatError(f"Unable to parse time: '{shown(text)}'") from error
     return int(parsed.timestamp()) * NANOS

@@ -6,15 +6,25 @@ is reported, so that an order is never executed as less than it says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from backtesting.gateway.errors import RequestFormatError
-from backtesting.gateway.wire.codec import UNSET_DOUBLE, UNSET_INTEGER, FieldReader, decimal_field
+from backtesting.gateway.wire.codec import (
+    INFINITE,
+    UNSET_DOUBLE,
+    UNSET_INTEGER,
+    FieldReader,
+    decimal_field,
+    flag_field,
+    integer_field,
+    is_unset,
+)
 from backtesting.gateway.wire.gates import (
     AUTO_CANCEL_PARENT,
+    FA_PROFILE_GONE,
     MANUAL_ORDER_TIME,
     ORDER_DURATION_SENT,
     PEGGED_BEST,
@@ -52,6 +62,7 @@ _SCALE: Final = _names(
 )
 _HEDGE: Final = _names("scaleTable activeStartTime activeStopTime hedgeType")
 _CLEARING: Final = _names("optOutSmartRouting clearingAccount clearingIntent notHeld deltaNeutralContract")
+_ALGO: Final = _names("algoStrategy")
 _MISC: Final = _names("algoId whatIf orderMiscOptions solicited randomizeSize randomizePrice")
 _PEG_BENCH: Final = _names(
     "referenceContractId isPeggedChangeAmountDecrease peggedChangeAmount referenceChangeAmount "
@@ -63,133 +74,227 @@ _ADJUST: Final = _names(
     "mifid2DecisionMaker mifid2DecisionAlgo mifid2ExecutionTrader mifid2ExecutionAlgo "
     "dontUseAutoPriceForHedge isOmsContainer discretionaryUpToLimitPrice usePriceMgmtAlgo"
 )
+_NEWER: Final = (
+    (ORDER_DURATION_SENT, "duration"),
+    (POST_TO_ATS, "postToAts"),
+    (AUTO_CANCEL_PARENT, "autoCancelParent"),
+    (REJECT_JSON, "advancedErrorOverride"),
+    (MANUAL_ORDER_TIME, "manualOrderTime"),
+)
 _LEG: Final = _names("conId ratio action exchange openClose shortSaleSlot designatedLocation exemptCode")
 _CONDITION_FIELDS: Final = {1: 6, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5}
 """Fields of each kind of condition after its number."""
 
-_SERVED: Final = frozenset(
-    _names("action totalQuantity orderType lmtPrice auxPrice tif account orderRef outsideRth whatIf transmit")
+_PEG_NAMES: Final = {"PEGBENCH": "PEG BENCH", "PEGBEST": "PEG BEST", "PEGMID": "PEG MID"}
+
+_SIMULATED: Final = _names(
+    "action totalQuantity orderType lmtPrice auxPrice tif account orderRef outsideRth whatIf transmit "
+    "parentId ocaGroup ocaType allOrNone goodTillDate trailStopPrice trailingPercent lmtPriceOffset"
 )
-_WITHOUT_EFFECT: Final = frozenset(
-    _names(
-        "openClose origin triggerMethod ocaType eTradeOnly firmQuoteOnly overridePercentageConstraints "
-        "optOutSmartRouting clearingIntent dontUseAutoPriceForHedge usePriceMgmtAlgo extOperator "
-        "manualOrderTime mifid2DecisionMaker mifid2DecisionAlgo mifid2ExecutionTrader mifid2ExecutionAlgo "
-        "orderMiscOptions modelCode algoId referencePriceType adjustableTrailingUnit advancedErrorOverride"
-    )
+_WITHOUT_EFFECT: Final = _names(
+    "openClose origin displaySize triggerMethod eTradeOnly firmQuoteOnly overridePercentageConstraints "
+    "rule80A optOutSmartRouting clearingIntent dontUseAutoPriceForHedge usePriceMgmtAlgo extOperator "
+    "solicited manualOrderTime mifid2DecisionMaker mifid2DecisionAlgo mifid2ExecutionTrader "
+    "mifid2ExecutionAlgo orderMiscOptions modelCode algoId referencePriceType adjustableTrailingUnit "
+    "advancedErrorOverride"
 )
+_ACCEPTED: Final = frozenset((*_SIMULATED, *_WITHOUT_EFFECT))
 _NEUTRAL: Final = frozenset(
-    ("", "0", "0.0", "-1", "None", UNSET_INTEGER, UNSET_DOUBLE, "1.7976931348623157e+308")
+    ("", "0", "0.0", "0.00", "-1", "None", UNSET_INTEGER, UNSET_DOUBLE, "1.7976931348623157e+308")
 )
+_SAID_BACK: Final = "None"
+"""How TWS tells of no delta neutral order; a client that changes an order it was told of sends that back."""
+
+_NONE: Final = frozenset(("", "0"))
+_PRICES: Final = _names(
+    "totalQuantity lmtPrice auxPrice trailStopPrice trailingPercent lmtPriceOffset discretionaryAmt "
+    "percentOffset nbboPriceCap startingPrice stockRefPrice delta stockRangeLower stockRangeUpper volatility "
+    "deltaNeutralAuxPrice scalePriceIncrement triggerPrice adjustedStopPrice adjustedStopLimitPrice "
+    "adjustedTrailingAmount cashQty"
+)
+_COUNTS: Final = _names("parentId ocaType displaySize triggerMethod origin")
+_FLAGS: Final = _names("transmit outsideRth allOrNone whatIf")
 
 
-@dataclass(slots=True)
 class OrderFields:
-    """The fields of an order by name, and the names of those that ask for something not simulated."""
+    """The fields of an order by name, and the names of those that ask for something not simulated.
 
-    values: dict[str, str] = field(default_factory=dict)
-    unserved: list[str] = field(default_factory=list)
+    Attributes
+    ----------
+    values
+        Fields of the order by name, as sent.
+    unserved
+        Names of attributes that ask for what is not simulated.
+    numbers
+        Prices and sizes; None where unset.
+    """
 
-    def decimal(self, name: str) -> Decimal | None:
-        """Return a field as a number; None if unset."""
-        return decimal_field(name, self.values[name])
+    __slots__ = ("numbers", "unserved", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.unserved: list[str] = []
+        self.numbers: dict[str, Decimal | None] = {}
 
     def take(self, reader: FieldReader, names: Sequence[str]) -> None:
         """Read named fields and note what is not simulated."""
         read = reader.texts(names)
-        self.values.update(read)
-        for name, value in read.items():
-            if value not in _NEUTRAL and name not in _SERVED and name not in _WITHOUT_EFFECT:
-                self.unserved.append(name)
+        self.values |= read
+        self.unserved += [
+            name
+            for name, text in read.items()
+            if text not in _NEUTRAL and name not in _ACCEPTED and not is_unset(text)
+        ]
 
     def refuse(self, reader: FieldReader, what: str, names: Sequence[str]) -> None:
         """Read a group that is not simulated."""
-        reader.texts(names)
+        reader.values(names)
         if what not in self.unserved:
             self.unserved.append(what)
+
+    def check(self) -> None:
+        """Read every number and flag, so that what is none is refused wherever it stands."""
+        values = self.values
+        for name in _PRICES:
+            text = values[name]
+            self.numbers[name] = decimal_field(name, text) if text else None
+        for name in _FLAGS:
+            flag_field(name, values[name])
+        for name in _COUNTS:
+            self.integer(name)
+
+    def integer(self, name: str) -> int:
+        """Return a field as a whole number; zero if unset."""
+        text = self.values[name]
+        return integer_field(name, text, 0) if text != "0" else 0
+
+
+@lru_cache(maxsize=64)
+def _extended(version: int) -> tuple[str, ...]:
+    return _EXTENDED if version < FA_PROFILE_GONE else tuple(n for n in _EXTENDED if n != "faProfile")
+
+
+@lru_cache(maxsize=64)
+def _newer(version: int) -> tuple[str, ...]:
+    return tuple(name for gate, name in _NEWER if version >= gate)
+
+
+@lru_cache(maxsize=64)
+def _plain(version: int) -> tuple[str, ...]:
+    """Return the fields of an order that has none of the groups that come and go."""
+    return (
+        *(*_BASIC, *_extended(version), *_TRAIL, *_HEDGE, *_CLEARING, *_ALGO, *_MISC),
+        *("conditions", *_ADJUST, *_newer(version)),
+    )
+
+
+def _is_plain(values: Mapping[str, str], security_type: str, exchange: str) -> bool:
+    """Say whether fields read as those of a plain order are one: whether nothing announces a group."""
+    return (
+        not values["deltaNeutralOrderType"]
+        and not values["hedgeType"]
+        and not values["algoStrategy"]
+        and values["conditions"] in _NONE
+        and values["deltaNeutralContract"] != "1"
+        and values["scalePriceIncrement"] in _NONE
+        and not values["orderType"].startswith("PEG")
+        and security_type != "BAG"
+        and exchange != "IBKRATS"
+    )
 
 
 def read_order(reader: FieldReader, version: int, security_type: str, exchange: str) -> OrderFields:
     """Read the order of a placeOrder message, which follows its contract.
 
+    Nearly every order is plain and read in one go; any other is read group by group.
+
     Raises
     ------
     RequestFormatError
-        If a field is missing, or a count cannot be read.
+        If a field is missing, or a count or number cannot be read.
     """
+    names = _plain(version)
+    if reader.left == len(names):
+        order = OrderFields()
+        order.take(reader, names)
+        if _is_plain(order.values, security_type, exchange):
+            order.check()
+            return order
+        reader.back(len(names))
+    return _read_groups(reader, version, security_type, exchange)
+
+
+def _read_groups(reader: FieldReader, version: int, security_type: str, exchange: str) -> OrderFields:
     order = OrderFields()
+    values = order.values
     order.take(reader, _BASIC)
-    if order.values["transmit"] != "1":
-        order.unserved.append("transmit=0")
     if security_type == "BAG":
         _combo(reader, order)
-    order.take(reader, _EXTENDED)
-    if order.values["deltaNeutralOrderType"]:
+    order.take(reader, _extended(version))
+    if values["deltaNeutralOrderType"] == _SAID_BACK:
+        reader.values(_DELTA_NEUTRAL)
+    elif values["deltaNeutralOrderType"]:
         order.refuse(reader, "deltaNeutralOrderType", _DELTA_NEUTRAL)
     order.take(reader, _TRAIL)
-    increment = order.decimal("scalePriceIncrement")
+    increment = decimal_field("scalePriceIncrement", values["scalePriceIncrement"])
     if increment is not None and increment > 0:
         order.refuse(reader, "scalePriceIncrement", _SCALE)
     order.take(reader, _HEDGE)
-    if order.values["hedgeType"]:
+    if values["hedgeType"]:
         order.refuse(reader, "hedgeType", ("hedgeParam",))
     order.take(reader, _CLEARING)
-    if order.values["deltaNeutralContract"] == "1":
+    if values["deltaNeutralContract"] == "1":
         order.refuse(reader, "deltaNeutralContract", ("conId", "delta", "price"))
-    order.take(reader, ("algoStrategy",))
-    if order.values["algoStrategy"]:
+    order.take(reader, _ALGO)
+    if values["algoStrategy"]:
         _pairs(reader, order, "algoStrategy")
     order.take(reader, _MISC)
-    if order.values["orderType"] == "PEG BENCH":
+    kind = _PEG_NAMES.get(values["orderType"], values["orderType"])
+    if kind == "PEG BENCH":
         order.refuse(reader, "orderType PEG BENCH", _PEG_BENCH)
     _conditions(reader, order)
     order.take(reader, _ADJUST)
-    _newer(reader, order, version, exchange)
+    order.take(reader, _newer(version))
+    if version >= PEGGED_BEST:
+        _pegged(reader, order, kind, exchange)
+    order.check()
     return order
 
 
 def _combo(reader: FieldReader, order: OrderFields) -> None:
-    for _ in range(reader.integer("combo legs", 0)):
+    for _ in range(reader.count("combo legs")):
         order.refuse(reader, "combo legs", _LEG)
-    for _ in range(reader.integer("order combo legs", 0)):
+    for _ in range(reader.count("order combo legs")):
         order.refuse(reader, "combo legs", ("price",))
     _pairs(reader, order, "smart combo routing")
 
 
 def _pairs(reader: FieldReader, order: OrderFields, name: str) -> None:
-    for _ in range(reader.integer(f"{name} parameters", 0)):
+    for _ in range(reader.count(f"{name} parameters")):
         order.refuse(reader, name, ("tag", "value"))
 
 
 def _conditions(reader: FieldReader, order: OrderFields) -> None:
-    count = reader.integer("conditions", 0)
+    count = reader.count("conditions")
+    order.values["conditions"] = str(count)
     for _ in range(count):
         kind = reader.integer("condition type")
         if kind not in _CONDITION_FIELDS:
             raise RequestFormatError(f"Unable to parse field: 'condition type' for input string: '{kind}'")
         order.refuse(reader, "conditions", [str(i) for i in range(_CONDITION_FIELDS[kind])])
     if count:
-        reader.texts(("conditionsIgnoreRth", "conditionsCancelOrder"))
+        reader.values(("conditionsIgnoreRth", "conditionsCancelOrder"))
 
 
-def _newer(reader: FieldReader, order: OrderFields, version: int, exchange: str) -> None:
-    for gate, name in (
-        (ORDER_DURATION_SENT, "duration"),
-        (POST_TO_ATS, "postToAts"),
-        (AUTO_CANCEL_PARENT, "autoCancelParent"),
-        (REJECT_JSON, "advancedErrorOverride"),
-        (MANUAL_ORDER_TIME, "manualOrderTime"),
-    ):
-        if version >= gate:
-            order.take(reader, (name,))
-    if version < PEGGED_BEST:
-        return
+def _pegged(reader: FieldReader, order: OrderFields, kind: str, exchange: str) -> None:
     if exchange == "IBKRATS":
         order.take(reader, ("minTradeQty",))
-    kind = order.values["orderType"]
     if kind == "PEG BEST":
         order.take(reader, ("minCompeteSize", "competeAgainstBestOffset"))
-        if order.values["competeAgainstBestOffset"] == "Infinite":
+        offset = order.values["competeAgainstBestOffset"]
+        if offset in INFINITE:
             order.take(reader, ("midOffsetAtWhole", "midOffsetAtHalf"))
+        elif not is_unset(offset):
+            decimal_field("competeAgainstBestOffset", offset)
     elif kind == "PEG MID":
         order.take(reader, ("midOffsetAtWhole", "midOffsetAtHalf"))

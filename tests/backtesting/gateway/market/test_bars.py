@@ -1,146 +1,135 @@
+"""The tape: whole steps, parts of bars, and bars of several sizes."""
+
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from backtesting.gateway.errors import GatewayError, RequestRefusedError
-from backtesting.gateway.market.bars import Market, Subscription, updates
-from backtesting.gateway.wire.codec import split
-from backtesting.gateway.wire.requests import ContractQuery, History
+from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.market.bars import Tape
+from backtesting.gateway.market.paths import merge
 from data.bars import BarSeries
-from execution.models import Instrument
+from execution.models import Bar
 from execution.timeframes import Timeframe
 
-QUERY = ContractQuery(0, "AAA", "STK", "", "0.0", "", "", "SMART", "", "USD", "", "")
-AAA = Instrument("AAA")
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+Bars = dict[str, BarSeries]
 
 
-def wish(
-    duration: str = "1 Y",
-    *,
-    bar_size: str = "1 day",
-    end: str = "",
-    what: str = "TRADES",
-    date_format: int = 1,
-    keep: bool = False,
-) -> History:
-    return History(4, QUERY, end, bar_size, duration, what, date_format, keep)
+def minutes(symbol: str = "AAA", count: int = 5, first: float = 100.0, start_ns: int = 0) -> BarSeries:
+    starts = start_ns + np.arange(count, dtype=np.int64) * MINUTE
+    opens = first + np.arange(count, dtype=np.float64)
+    columns = (opens, opens + 1, opens - 1, opens + 0.25, np.full(count, 600.0))
+    return BarSeries(symbol, Timeframe.MINUTE, starts, starts + MINUTE, *columns)
 
 
-def answer(market: Market, request: History, now_ns: int) -> list[str]:
-    return split(market.history(request, AAA, now_ns)[4:])
+def test_whole_steps_complete_the_bars_that_end_together(bars: Bars) -> None:
+    tape = Tape(bars)
+    assert tape.last_price("AAA") is None
+    step = tape.next_step()
+    assert step is not None
+    assert step.bars is step.completed
+    assert [bar.symbol for bar in step.bars] == ["AAA", "BBB"]
+    assert (tape.completed("AAA"), tape.last_price("AAA")) == (1, 100.5)
+    assert tape.forming("AAA") is None
+    for _ in range(9):
+        assert tape.next_step() is not None
+    assert tape.next_step() is None
+    assert tape.next_end_ns is None
 
 
-def advanced(bars: dict[str, BarSeries], count: int) -> tuple[Market, int]:
-    market = Market(bars)
-    now_ns = market.first_start_ns
-    for _ in range(count):
-        step = market.next_step()
-        assert step is not None
-        now_ns = step[0]
-    return market, now_ns
+@given(st.lists(st.integers(1, 200 * SECOND), max_size=30))
+def test_however_time_runs_the_parts_add_up_to_the_bars(leaps: list[int]) -> None:
+    series = {"AAA": minutes(), "BBB": minutes("BBB", 4, 50.0, start_ns=MINUTE)}
+    tape = Tape(series)
+    played: dict[str, list[Bar]] = {"AAA": [], "BBB": []}
+    ended: dict[str, list[Bar]] = {"AAA": [], "BBB": []}
+    now = 0
+    for leap in [*leaps, 400 * SECOND]:
+        now += leap
+        for step in tape.advance_to(now):
+            for bar in step.bars:
+                played[bar.symbol].append(bar)
+            for bar in step.completed:
+                assert bar.end_ns == step.end_ns
+                ended[bar.symbol].append(bar)
+        assert tape.now_ns == now
+    for symbol, own in series.items():
+        assert ended[symbol] == list(own)
+        for bar in own:
+            parts = [part for part in played[symbol] if bar.start_ns <= part.start_ns < bar.end_ns]
+            assert merge(parts) == bar
+        gaps = {after.start_ns - before.end_ns for before, after in pairwise(played[symbol])}
+        assert gaps <= {0}
 
 
-def test_history_holds_the_completed_bars_only(bars: dict[str, BarSeries]) -> None:
-    market, now_ns = advanced(bars, 3)
-    fields = answer(market, wish(), now_ns)
-    assert fields[:2] == ["17", "4"]
-    assert fields[2:5] == ["20170104 16:00:00 US/Eastern", "20180104 16:00:00 US/Eastern", "3"]
-    rows = [fields[5 + 8 * i : 13 + 8 * i] for i in range(3)]
-    assert rows[0] == ["20180102", "100.0", "102.0", "98.0", "100.5", "1000", "-1", "-1"]
-    assert [row[0] for row in rows] == ["20180102", "20180103", "20180104"]
-    assert len(fields) == 5 + 3 * 8
+def test_the_opening_price_is_known_at_the_open() -> None:
+    tape = Tape({"AAA": minutes()})
+    assert list(tape.advance_to(0)) == []
+    assert tape.last_price("AAA") == 100.0
+    forming = tape.forming("AAA")
+    assert forming is not None
+    assert forming.volume == 0
 
 
-@pytest.mark.parametrize(
-    ("duration", "count"), [("2 D", 2), ("1 W", 5), ("1 M", 8), ("3 Y", 8), ("86400 S", 1), ("200000 S", 3)]
-)
-def test_a_duration_reaches_back_from_now(bars: dict[str, BarSeries], duration: str, count: int) -> None:
-    market, now_ns = advanced(bars, 8)
-    assert int(answer(market, wish(duration, keep=True), now_ns)[4]) == count
+def test_a_step_taken_from_the_middle_of_a_bar_plays_the_rest_of_it() -> None:
+    tape = Tape({"AAA": minutes()})
+    list(tape.advance_to(20 * SECOND))
+    step = tape.next_step()
+    assert step is not None
+    assert [(bar.start_ns, bar.end_ns) for bar in step.bars] == [(20 * SECOND, MINUTE)]
+    assert [bar.volume for bar in step.completed] == [600]
+    whole = tape.next_step()
+    assert whole is not None
+    assert whole.bars is whole.completed
 
 
-def test_an_end_in_the_past_cuts_the_history_and_one_in_the_future_is_now(
-    bars: dict[str, BarSeries],
+def test_an_unsound_bar_has_no_path_and_becomes_history() -> None:
+    series = minutes()
+    high = series.high.copy()
+    high[1] = 1.0
+    columns = (series.open, high, series.low, series.close, series.volume)
+    broken = BarSeries("AAA", Timeframe.MINUTE, series.start_ns, series.end_ns, *columns)
+    tape = Tape({"AAA": broken})
+    steps = list(tape.advance_to(150 * SECOND))
+    assert [len(step.bars) for step in steps] == [1, 0, 1]
+    assert [len(step.completed) for step in steps] == [1, 1, 0]
+
+
+def test_what_ended_before_the_start_is_history() -> None:
+    tape = Tape({"AAA": minutes()})
+    tape.skip_to(150 * SECOND)
+    assert (tape.completed("AAA"), tape.last_price("AAA")) == (2, 101.25)
+    (step,) = tape.advance_to(160 * SECOND)
+    assert [(bar.start_ns, bar.end_ns) for bar in step.bars] == [(150 * SECOND, 160 * SECOND)]
+
+
+def test_after_the_last_bar_time_goes_on_without_trades() -> None:
+    tape = Tape({"AAA": minutes()})
+    list(tape.advance_to(300 * SECOND))
+    (step,) = tape.advance_to(400 * SECOND)
+    assert (step.end_ns, list(step.bars), list(step.completed)) == (400 * SECOND, [], [])
+    assert tape.last_price("AAA") == 104.25
+
+
+def test_the_finest_bars_of_a_symbol_are_played_and_the_coarser_are_kept(
+    bars: Bars, minute_bars: Bars
 ) -> None:
-    market, now_ns = advanced(bars, 8)
-    past = answer(market, wish(end="20180104 16:00:00 US/Eastern"), now_ns)
-    future = answer(market, wish(end="20300101 16:00:00 US/Eastern"), now_ns)
-    assert (past[4], future[4]) == ("3", "8")
+    tape = Tape({"AAA": [bars["AAA"], minute_bars["AAA"]], "BBB": bars["BBB"]})
+    assert tape.series["AAA"].timeframe is Timeframe.MINUTE
+    assert tape.coarser["AAA", Timeframe.DAY] is bars["AAA"]
+    step = tape.next_step()
+    assert step is not None
+    assert [bar.symbol for bar in step.bars] == ["AAA"]
 
 
-def test_an_empty_history_is_an_answer_only_for_a_subscription(bars: dict[str, BarSeries]) -> None:
-    market, now_ns = advanced(bars, 0)
-    assert answer(market, wish("5 D", keep=True), now_ns)[4:] == ["0"]
-    with pytest.raises(RequestRefusedError, match="HMDS query returned no data: AAA@SMART Trades") as refused:
-        answer(market, wish(), now_ns)
-    assert refused.value.number == 162
-
-
-@pytest.mark.parametrize(
-    ("request_", "number"),
-    [
-        (wish(bar_size="1 min"), 162),
-        (wish(bar_size="7 secs"), 321),
-        (wish(what="MIDPOINT"), 162),
-        (wish(date_format=3), 321),
-        (wish("1 X"), 321),
-        (wish("0 D"), 321),
-        (wish(end="20180104 16:00:00", keep=True), 321),
-        (wish(end="tomorrow"), 320),
-    ],
-)
-def test_a_request_that_cannot_be_served_says_why(
-    bars: dict[str, BarSeries], request_: History, number: int
-) -> None:
-    market, now_ns = advanced(bars, 3)
-    with pytest.raises(RequestRefusedError) as refused:
-        answer(market, request_, now_ns)
-    assert refused.value.number == number
-
-
-def test_a_contract_without_bars_has_no_history(bars: dict[str, BarSeries]) -> None:
-    market, now_ns = advanced(bars, 3)
-    with pytest.raises(RequestRefusedError, match="No historical data for ZZZ"):
-        market.history(wish(), Instrument("ZZZ"), now_ns)
-
-
-def test_intraday_dates_are_spelt_as_asked_and_days_counted_as_trading_days(
-    minute_bars: dict[str, BarSeries],
-) -> None:
-    market, now_ns = advanced(minute_bars, 7)
-    text = answer(market, wish("1 D", bar_size="1 min"), now_ns)
-    epoch = answer(market, wish("2 D", bar_size="1 min", date_format=2), now_ns)
-    assert (text[4], text[5], text[10]) == ("2", "20180103 09:30:00 US/Eastern", "10.5")
-    assert (epoch[4], epoch[5]) == ("7", "1514903400")
-
-
-def test_a_subscription_gets_the_bar_that_history_would_show(minute_bars: dict[str, BarSeries]) -> None:
-    market, _ = advanced(minute_bars, 1)
-    bar = minute_bars["AAA"].bar(0)
-    wishes = [Subscription(4, "AAA", True), Subscription(5, "AAA", False), Subscription(6, "BBB", True)]
-    first, second = (split(data[4:]) for data in updates(market, [bar], wishes, {}))
-    assert first == ["90", "4", "-1", "1514903400", "100.0", "100.25", "101.0", "99.0", "-1", "10.5"]
-    assert second[:4] == ["90", "5", "-1", "20180102 09:30:00 US/Eastern"]
-
-
-def test_bars_of_mixed_timeframes_or_none_at_all_are_refused(
-    bars: dict[str, BarSeries], minute_bars: dict[str, BarSeries]
-) -> None:
-    with pytest.raises(GatewayError):
-        Market({"AAA": bars["AAA"], "CCC": minute_bars["AAA"]})
-    with pytest.raises(GatewayError):
-        Market({})
-
-
-def test_a_long_history_is_one_slice_of_rows_encoded_once() -> None:
-    count = 50_000
-    starts = np.arange(count, dtype=np.int64) * 60_000_000_000
-    ones = np.ones(count)
-    series = BarSeries("AAA", Timeframe.MINUTE, starts, starts + 60_000_000_000, ones, ones, ones, ones, ones)
-    market, now_ns = advanced({"AAA": series}, count)
-    request = wish("1 Y", bar_size="1 min", date_format=2)
-    data = market.history(request, AAA, now_ns)
-    assert data[4:].count(b"\0") == 5 + 8 * count
-    assert market.history(request, AAA, now_ns) == data
-    assert market.next_step() is None
+def test_no_bars_at_all_and_two_sets_of_one_size_are_refused(bars: Bars) -> None:
+    with pytest.raises(GatewayError, match="check the folder given to --bars"):
+        Tape({})
+    with pytest.raises(GatewayError, match="AAA: two sets of bars of one size"):
+        Tape({"AAA": [bars["AAA"], bars["AAA"]]})

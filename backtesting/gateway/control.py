@@ -1,0 +1,487 @@
+"""The control interface: what a person or a test does to a running gateway, beside its clients.
+
+`GatewayControl` is the Python face. `ControlServer` offers the same on a Unix socket (mode 0600, the peer's
+user checked where the system tells it): a line of JSON with `command` and its arguments in, a line out; a
+connection may ask many times. `ask` is the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pydantic import ValidationError
+
+from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.faults.action import Action
+from backtesting.gateway.faults.book_actions import Amount
+from backtesting.gateway.faults.engine import FaultEngine
+from backtesting.gateway.faults.errors import FaultActionError
+from backtesting.gateway.faults.script import check_names, load_preset, parse_rule, preset_names
+from backtesting.gateway.faults.table import ACTIONS, catalogue, explain, read_action
+from backtesting.gateway.message_names import nearest
+from execution.clocks import timestamp
+from execution.numbers import format_decimal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from backtesting.gateway.server import GatewayServer
+
+NEXT_SESSION: Final = "next session"
+
+_LIMIT: Final = 1 << 20
+_TIMEOUT: Final = 30.0
+_LONGEST_PATH: Final = 103  # what macOS takes; Linux takes 107
+
+_log = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+
+
+class ControlError(GatewayError):
+    """A command was not obeyed, or no gateway answers at the control socket. The message names the remedy."""
+
+    code = "GATEWAY_CONTROL"
+
+
+class GatewayControl:
+    """Commands to a running gateway; each public method is one.
+
+    Parameters
+    ----------
+    server
+        The gateway.
+    engine
+        Its fault engine; by default a new one, which is put on the line with the first fault.
+    """
+
+    def __init__(self, server: GatewayServer, engine: FaultEngine | None = None) -> None:
+        self._server = server
+        self.engine = engine or FaultEngine(server)
+
+    def obey(self, command: str, **arguments: object) -> Answer:
+        """Carry out a command by its name.
+
+        Raises
+        ------
+        GatewayError
+            If there is no such command, its arguments are wrong, or it cannot be done.
+        """
+        method = COMMANDS.get(command)
+        if method is None:
+            raise ControlError(
+                f"no command is called {command!r}{nearest(command, COMMANDS)}; "
+                f"commands are {', '.join(COMMANDS)}"
+            )
+        try:
+            inspect.signature(method).bind(self, **arguments)
+        except TypeError as error:
+            takes = ", ".join(list(inspect.signature(method).parameters)[1:]) or "nothing"
+            raise ControlError(f"{command}: {error}; it takes {takes}") from error
+        try:
+            answer: Answer = method(self, **arguments)
+        except (TypeError, ValueError) as error:
+            raise ControlError(f"{command}: {error}") from error
+        return answer
+
+    def status(self) -> Answer:
+        """Tell time, pace, clients and what is wrong on purpose."""
+        service, standing = self._server.service, self.engine.standing
+        return {
+            "time": timestamp(service.clock.now_ns()).isoformat(),
+            "paused": service.paused,
+            "speed": "lockstep" if service.pace is None else str(service.pace),
+            "port": self._server.port,
+            "pid": os.getpid(),
+            "clients": sorted(service.sessions),
+            "connections": len(service.connections),
+            "open_orders": len(service.book.open_tickets()),
+            "rules": len(self.engine.rules),
+            "connectivity": "lost" if standing.outage is not None else "ok",
+            "logins": standing.refusing or "accepted",
+            "read_only": standing.read_only,
+        }
+
+    def clients(self) -> Answer:
+        """Tell who is connected."""
+        return {
+            "clients": [
+                {
+                    "connection": session.number,
+                    "client": session.client_id,
+                    "version": session.version,
+                    "peer": session.peer,
+                }
+                for session in sorted(self._server.service.connections, key=lambda one: one.number)
+            ]
+        }
+
+    def orders(self) -> Answer:
+        """Tell today's orders."""
+        return {
+            "orders": [
+                {
+                    "client": ticket.client_id,
+                    "order": ticket.order_id,
+                    "perm_id": ticket.perm_id,
+                    "symbol": ticket.instrument.symbol,
+                    "side": ticket.order.request.side.value,
+                    "type": ticket.order_type,
+                    "quantity": format_decimal(ticket.order.request.quantity),
+                    "filled": format_decimal(ticket.filled),
+                    "status": ticket.status,
+                }
+                for ticket in self._server.service.book.tickets.values()
+            ]
+        }
+
+    def executions(self) -> Answer:
+        """Tell today's executions."""
+        service = self._server.service
+        return {
+            "executions": [
+                {
+                    "execution": execution.exec_id,
+                    "client": execution.ticket.client_id,
+                    "order": execution.ticket.order_id,
+                    "symbol": execution.ticket.instrument.symbol,
+                    "quantity": format_decimal(execution.quantity),
+                    "price": format_decimal(execution.price),
+                }
+                for execution in service.book.executions_today(service.clock.now_ns())
+            ]
+        }
+
+    # time
+
+    def pause(self) -> Answer:
+        """Let time stand."""
+        return self._time(do="pause")
+
+    def resume(self) -> Answer:
+        """Let time go on."""
+        return self._time(do="resume")
+
+    def step(self, count: int = 1) -> Answer:
+        """Play steps."""
+        return self._time(steps=count)
+
+    def speed(self, value: str | float) -> Answer:
+        """Change the pace: lockstep, max, or simulated seconds a second."""
+        return self._time(speed=str(value))
+
+    def jump(self, to: str) -> Answer:
+        """Play everything up to a time, of New York if it names no zone, or up to the ``next session``."""
+        return self._time(to=self._next_session() if to == NEXT_SESSION else to)
+
+    def _next_session(self) -> str:
+        service = self._server.service
+        calendar, now_ns = service.state.calendar, service.clock.now_ns()
+        running = calendar.session_at(now_ns)
+        coming = calendar.session_closing_after(now_ns if running is None else running.close_ns)
+        if coming is None:
+            raise ControlError("jump: the calendar knows no further session")
+        return timestamp(coming.open_ns).isoformat()
+
+    def _time(self, **values: object) -> Answer:
+        self._fire("time", values)
+        service = self._server.service
+        return {"time": timestamp(service.clock.now_ns()).isoformat(), "paused": service.paused}
+
+    # faults
+
+    def fault(self, spec: object, client: int | None = None) -> Answer:
+        """Bring about an action now, or put a rule (with `when` and `do`) or a preset in force.
+
+        Parameters
+        ----------
+        spec
+            As in a script: ``"rst"``, ``{"farm": 2103}``, or ``{"when": …, "do": …}``; or a preset's name.
+        client
+            Whom an action is for; by default all.
+        """
+        if isinstance(spec, dict) and ("when" in spec or "do" in spec):
+            rule = parse_rule(spec, "rule")
+            check_names([rule], "rule", [live.name for live in self.engine.rules])
+            self._attach()
+            return {"rule": self.engine.add(rule).name, "told": rule.told()}
+        if isinstance(spec, str) and spec not in ACTIONS and spec in preset_names():
+            return self.preset(spec)
+        action = read_action(spec, "fault")
+        if action.directions:
+            raise FaultActionError(
+                f"{action.name} is done to a message: give a rule with when and do, "
+                "or use the command preset with one of its presets"
+            )
+        self._play(action, client)
+        return {"done": action.told()}
+
+    def rules(self) -> Answer:
+        """Tell the rules in force and how often each was played."""
+        return {
+            "rules": [
+                {"name": live.name, "played": live.played, "rule": live.rule.told()}
+                for live in self.engine.rules
+            ]
+        }
+
+    def remove(self, name: str) -> Answer:
+        """Take a rule out of force."""
+        self.engine.remove(name)
+        return {"removed": name}
+
+    def preset(self, name: str) -> Answer:
+        """Put the rules of a preset in force."""
+        script = load_preset(name)
+        self._attach()
+        return {"rules": [live.name for live in self.engine.add_all(script.rules)]}
+
+    def trace(self, last: int = 100) -> Answer:
+        """Tell what faults have done, oldest first."""
+        return {"trace": list(self.engine.trace)[-last:]}
+
+    def faults(self) -> Answer:
+        """Tell everything a rule can do."""
+        return {"actions": catalogue()}
+
+    # what others do
+
+    def order(self, **fields: Any) -> Answer:
+        """Place an order by hand: symbol, quantity, side, type, limit, stop, tif, client, ref."""
+        self._fire("manual_order", fields)
+        return {"order": self.orders()["orders"][-1]}
+
+    def edit(self, order: int, **fields: Any) -> Answer:
+        """Change a live order by hand: its id or permanent id, then quantity, limit, stop, client."""
+        self._fire("manual_edit", {"order": order, **fields})
+        return self.orders()
+
+    def cancel(self, order: int, client: int | None = None) -> Answer:
+        """Cancel a live order by hand."""
+        self._fire("manual_cancel", {"order": order, "client": client})
+        return self.orders()
+
+    def correct(
+        self, execution: str | None = None, quantity: Amount | None = None, price: Amount | None = None
+    ) -> Answer:
+        """Correct an execution, by default today's last."""
+        self._fire("correct", {"execution": execution, "quantity": quantity, "price": price})
+        return self.executions()
+
+    def bust(self, execution: str | None = None) -> Answer:
+        """Undo an execution, by default today's last."""
+        self._fire("bust", {"execution": execution})
+        return self.executions()
+
+    # the gateway
+
+    def restart(self, **fields: Any) -> Answer:
+        """Restart: keep_state, how, lose_last, ids_back, down."""
+        self._fire("restart", fields)
+        return {"restarted": True}
+
+    def drop(self, client: int | None = None, how: str = "fin") -> Answer:
+        """End the connections of a client, or all: in order (fin) or with a reset (rst)."""
+        if how not in ("fin", "rst"):
+            raise ControlError(f"drop: how is fin or rst, not {how!r}")
+        if client is None:
+            self._fire("drop_all", {"how": how})
+        else:
+            self._fire(how, {"client": client})
+        return {"dropped": "all" if client is None else client}
+
+    def quit(self) -> Answer:
+        """Stop the gateway."""
+        self._server.request_stop()
+        return {"stopping": True}
+
+    def _fire(self, name: str, values: dict[str, Any]) -> None:
+        try:
+            action = ACTIONS[name].model_validate(values)
+        except ValidationError as error:
+            raise ControlError(f"{name}: {explain(error, ACTIONS[name].model_fields)}") from error
+        self._play(action, None)
+
+    def _play(self, action: Action, client: int | None) -> None:
+        session = None
+        if client is not None:
+            session = self._server.service.sessions.get(client)
+            if session is None:
+                known = sorted(self._server.service.sessions) or "nobody"
+                raise ControlError(f"client {client} is not connected; connected: {known}")
+        if action.name not in _WITHOUT_ENGINE:
+            self._attach()
+        self.engine.fire([action], session)
+
+    def _attach(self) -> None:
+        if not self.engine.attached:
+            self.engine.attach()
+
+
+_WITHOUT_ENGINE: Final = frozenset(
+    ("time", "manual_order", "manual_edit", "manual_cancel", "correct", "bust", "forget_executions")
+)
+"""Actions that leave the wire alone."""
+
+COMMANDS: Final[dict[str, Callable[..., Answer]]] = {
+    name: method
+    for name, method in vars(GatewayControl).items()
+    if inspect.isfunction(method) and not name.startswith("_") and name != "obey"
+}
+"""Every command by its name."""
+
+
+class ControlServer:
+    """Offers a gateway's control on a Unix socket while its block runs.
+
+    Parameters
+    ----------
+    control
+        Who obeys.
+    path
+        The socket; its folder is made for the user alone if it is missing.
+    """
+
+    def __init__(self, control: GatewayControl, path: Path) -> None:
+        self._control = control
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        ControlError
+            If the path cannot be listened on, or another gateway does.
+        """
+        if len(os.fsencode(self._path)) > _LONGEST_PATH:
+            raise ControlError(
+                f"control socket {self._path}: a path of {_LONGEST_PATH} bytes at most: choose one"
+            )
+        if _answers(self._path):
+            raise ControlError(f"control socket {self._path}: another gateway has it: choose another path")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            mask = os.umask(0o177)
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=_LIMIT)
+            finally:
+                os.umask(mask)
+        except OSError as error:
+            raise ControlError(f"control socket {self._path}: {error}: choose another path") from error
+
+    async def stop(self) -> None:
+        """Stop listening; a second call does nothing."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            await asyncio.sleep(0)  # lets connections begin that were accepted before
+            for writer in self._open.values():
+                writer.close()
+            await asyncio.gather(*self._open, return_exceptions=True)
+            await asyncio.sleep(0)  # lets them end before the loop does
+            self._path.unlink(missing_ok=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  this is a coroutine
+        self._open[task] = writer
+        try:
+            if not _same_user(writer.get_extra_info("socket")):
+                _log.warning("a control request of another user was refused")
+                return
+            while line := await reader.readline():
+                writer.write(json.dumps(self._answer(line), default=str).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError) as error:
+            _log.warning("a control connection was dropped: %s", error)
+        finally:
+            del self._open[task]
+            writer.close()
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict) or not isinstance(request.get("command"), str):
+                raise ControlError('write a line such as {"command": "status"}')
+            arguments = {str(key): value for key, value in request.items() if key != "command"}
+            return self._control.obey(request["command"], **arguments)
+        except GatewayError as error:
+            return {"error": str(error), "code": error.code}
+        except (ValueError, RecursionError) as error:
+            return {"error": f"the line is no JSON: {error}", "code": ControlError.code}
+
+
+def ask(path: Path, command: str, **arguments: object) -> Answer:
+    """Send a running gateway one command and return its answer.
+
+    Raises
+    ------
+    ControlError
+        If no gateway answers there, or it refuses; `code` is then the gateway's.
+    """
+    line = json.dumps({"command": command, **arguments}).encode() + b"\n"
+    try:
+        received = _exchange(path, line)
+    except OSError as error:
+        raise ControlError(
+            f"no gateway answers at {path} ({error}): start one with `trade gateway --control {path}`"
+        ) from error
+    if not received:
+        raise ControlError(f"the gateway at {path} closed without an answer: ask again")
+    answer: Answer = json.loads(received)
+    if "error" in answer:
+        refusal = ControlError(str(answer["error"]))
+        refusal.code = str(answer.get("code", ControlError.code))
+        raise refusal
+    return answer
+
+
+def _exchange(path: Path, line: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_TIMEOUT)
+        connection.connect(str(path))
+        if not _same_user(connection):
+            raise PermissionError("it is another user's process; nothing was sent to it")
+        connection.sendall(line)
+        received = b""
+        while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
+            received += part
+        return received
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _same_user(connection: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the socket's mode keeps others out where the peer cannot be asked for
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return bool(struct.unpack("3i", credentials)[1] == os.getuid())

@@ -1,0 +1,322 @@
+"""What can happen to a message on the wire, and to the connection it passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from backtesting.gateway.faults.action import Action, Scene, Span
+from backtesting.gateway.faults.conditions import message_kind
+from backtesting.gateway.faults.engine import Hold
+from backtesting.gateway.faults.errors import FaultActionError
+from backtesting.gateway.faults.outlet import Close, FillPage, Item, Pieces, Wait
+from backtesting.gateway.message_names import Direction, field_index
+from backtesting.gateway.session import ClientSession
+from backtesting.gateway.wire.frames import frame
+
+BOTH: tuple[Direction, ...] = ("in", "out")
+_PREFIX = 4
+
+
+class Drop(Action):
+    """The message is lost. On placeOrder: the order is silently dropped and nobody ever hears of it."""
+
+    name = "drop"
+    directions = BOTH
+
+    def _play(self, scene: Scene) -> None:
+        scene.items.clear()
+
+
+class Delay(Action):
+    """The message comes later, behind what has been sent meanwhile: by steps, simulated or wall seconds."""
+
+    name = "delay"
+    directions = BOTH
+    steps: int | None = None
+    seconds: float | None = None
+    wall: float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _ = self.span
+        return self
+
+    @property
+    def span(self) -> Span:
+        """How long."""
+        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
+
+    def _play(self, scene: Scene) -> None:
+        session, direction, engine = scene.session, scene.direction, scene.engine
+        if session is None or direction is None:
+            return
+        late = [item for item in scene.items if isinstance(item, bytes)]
+        scene.items.clear()
+
+        def resend() -> None:
+            for data in late:
+                engine.resend(session, direction, data)
+
+        engine.agenda.after(self.span, resend)
+
+
+class Duplicate(Action):
+    """The message comes `times` times, twice by default."""
+
+    name = "duplicate"
+    main = "times"
+    directions = BOTH
+    times: int = 2
+
+    def _play(self, scene: Scene) -> None:
+        scene.items[:] = [item for item in scene.items for _ in range(self.times)]
+
+
+class Reorder(Action):
+    """The message waits until another message (`after`) of the same order has passed.
+
+    A cancelOrder held until execDetails is the race of a cancel with a fill; an execDetails held until
+    orderStatus a status ahead of its fill, held until commissionReport an early commission.
+    """
+
+    name = "reorder"
+    main = "after"
+    directions = BOTH
+    after: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        message_kind(self.after)
+        return self
+
+    def _play(self, scene: Scene) -> None:
+        if scene.session is None or scene.direction is None:
+            return
+        peer = scene.engine.peer(scene.session)
+        for item in scene.items:
+            if isinstance(item, bytes):
+                order = scene.engine.order_of(scene.direction, scene.number, scene.fields)
+                peer.holds.append(Hold(scene.direction, item, message_kind(self.after), order))
+        scene.items.clear()
+
+
+class Split(Action):
+    """The message leaves in segments of `size` bytes, `gap` wall seconds apart."""
+
+    name = "split"
+    main = "size"
+    directions = ("out",)
+    size: int = 1
+    gap: float = 0.0
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if self.size < 1 or self.gap < 0:
+            raise ValueError("size must be 1 or more, gap 0 or more")
+        return self
+
+    def _play(self, scene: Scene) -> None:
+        scene.items[:] = [
+            Pieces(item, self.size, self.gap) if isinstance(item, bytes) else item for item in scene.items
+        ]
+
+
+class Corrupt(Action):
+    """The message is damaged: `flip` bytes change at random, or `field` (name or place) becomes `value`."""
+
+    name = "corrupt"
+    directions = BOTH
+    flip: int | None = None
+    field: str | int | None = None
+    value: str | int | float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.flip is None) == (self.field is None) or (self.field is None) != (self.value is None):
+            raise ValueError("give flip (a number of bytes), or field and value")
+        return self
+
+    def _play(self, scene: Scene) -> None:
+        scene.items[:] = [
+            self._damaged(scene, item) if isinstance(item, bytes) else item for item in scene.items
+        ]
+
+    def _damaged(self, scene: Scene, data: bytes) -> bytes:
+        payload = data[_PREFIX:] if scene.direction == "out" else data
+        if self.flip is not None:
+            damaged = bytearray(payload)
+            for _ in range(self.flip):
+                damaged[scene.engine.rng.randrange(len(damaged))] ^= scene.engine.rng.randrange(1, 256)
+            payload = bytes(damaged)
+        else:
+            payload = self._replaced(scene, payload)
+        return frame(payload) if scene.direction == "out" else payload
+
+    def _replaced(self, scene: Scene, payload: bytes) -> bytes:
+        fields = payload.split(b"\0")
+        place = self.field if isinstance(self.field, int) else None
+        if isinstance(self.field, str) and scene.direction is not None:
+            place = field_index(scene.direction, scene.number, self.field)
+        if place is None or not 0 <= place < len(fields) - 1:
+            raise FaultActionError(f"the message has no field {self.field!r}; give its place, such as 3")
+        fields[place] = str(self.value).encode()
+        return b"\0".join(fields)
+
+
+class Rst(Action):
+    """The connection is reset; what was to be sent with the message is lost."""
+
+    name = "rst"
+    main = "client"
+    client: int | None = None
+
+    def _play(self, scene: Scene) -> None:
+        _end(scene, self.client, Close(reset=True))
+
+
+class Fin(Action):
+    """The connection is closed in order, behind the message that passes."""
+
+    name = "fin"
+    main = "client"
+    client: int | None = None
+
+    def _play(self, scene: Scene) -> None:
+        _end(scene, self.client, Close(reset=False))
+
+
+def _end(scene: Scene, client: int | None, close: Close) -> None:
+    for session in scene.sessions(client):
+        if session is scene.session and scene.direction == "out":
+            scene.items.append(close)
+        else:
+            session.flush()
+            scene.engine.peer(session).outlet.put([close])
+
+
+class BlackHole(Action):
+    """The socket stays open and dead: the gateway stops `reading`, `sending` or both, for a span or for good.
+
+    A lost cable or a hung gateway looks like this: no FIN ever comes. What was to be sent is lost.
+    """
+
+    name = "black_hole"
+    main = "stop"
+    stop: Literal["both", "reading", "sending"] = "both"
+    client: int | None = None
+    lasts: Span | None = None
+
+    def _play(self, scene: Scene) -> None:
+        for session in scene.sessions(self.client):
+            outlet = scene.engine.peer(session).outlet
+            if self.stop != "reading":
+                outlet.black = True
+                if session is scene.session and scene.direction == "out":
+                    scene.items.clear()
+            if self.stop != "sending":
+                session.listen(on=False)
+            if self.lasts is not None:
+                scene.engine.agenda.after(self.lasts, _reviving(scene, session))
+
+
+def _reviving(scene: Scene, session: ClientSession) -> Callable[[], None]:
+    def revive() -> None:
+        if session.is_open:
+            scene.engine.peer(session).outlet.black = False
+            session.listen(on=True)
+
+    return revive
+
+
+class Pause(Action):
+    """Nothing is sent to the client for a span; then everything comes at once, in order."""
+
+    name = "pause"
+    steps: int | None = None
+    seconds: float | None = None
+    wall: float | None = None
+    client: int | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _ = self.span
+        return self
+
+    @property
+    def span(self) -> Span:
+        """How long."""
+        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
+
+    def _play(self, scene: Scene) -> None:
+        for session in scene.sessions(self.client):
+            scene.engine.pause(session, self.span)
+
+
+class Stall(Action):
+    """The message, and whatever follows it to that client, leaves `wall` seconds later."""
+
+    name = "stall"
+    main = "wall"
+    directions = ("out",)
+    wall: float
+
+    def _play(self, scene: Scene) -> None:
+        items: list[Item] = [Wait(self.wall)]
+        scene.items[:] = items + scene.items
+
+
+class FullPage(Action):
+    """The delivery the message is part of is made a whole number of 4096-byte pages long.
+
+    A known client reads until a block comes back short, waits, and loses such a delivery.
+    """
+
+    name = "full_page"
+    directions = ("out",)
+
+    def _play(self, scene: Scene) -> None:
+        scene.items.append(FillPage())
+
+
+class PageGuard(Action):
+    """The gateway does (`on`) or does not avoid deliveries of a whole number of pages by itself."""
+
+    name = "page_guard"
+    main = "on"
+    on: bool
+
+    def _play(self, scene: Scene) -> None:
+        scene.engine.service.line.avoid_full_pages = self.on
+
+
+class Latency(Action):
+    """Every message takes so many wall seconds `inwards` and `outwards`, in order."""
+
+    name = "latency"
+    inwards: float = 0.0
+    outwards: float = 0.0
+
+    def _play(self, scene: Scene) -> None:
+        scene.engine.standing.latency_in = self.inwards
+        scene.engine.standing.latency_out = self.outwards
+
+
+WIRE_ACTIONS: tuple[type[Action], ...] = (
+    Drop,
+    Delay,
+    Duplicate,
+    Reorder,
+    Split,
+    Corrupt,
+    Rst,
+    Fin,
+    BlackHole,
+    Pause,
+    Stall,
+    FullPage,
+    PageGuard,
+    Latency,
+)

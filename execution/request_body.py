@@ -1,0 +1,70 @@
+"""Order requests as plain values, for the journal, and back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+from execution.clocks import timestamp, utc_ns
+from execution.models import OrderRequest, OrderType, Side, TimeInForce
+
+_AMOUNTS: Final = ("trail_amount", "trail_percent", "trail_stop", "limit_offset")
+
+
+def request_to_body(request: OrderRequest) -> dict[str, Any]:
+    """Return an order request as plain values; `terms` holds what most orders do not have, if anything."""
+    body: dict[str, Any] = {
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "quantity": format(request.quantity, "f"),
+        "order_type": request.order_type.value,
+        "limit_price": _text(request.limit_price),
+        "stop_price": _text(request.stop_price),
+        "time_in_force": request.time_in_force.value,
+        "outside_rth": request.outside_rth,
+        "account": request.account,
+        "strategy": request.strategy,
+    }
+    terms: dict[str, Any] = {
+        name: _text(value) for name in _AMOUNTS if (value := getattr(request, name)) is not None
+    }
+    if request.good_till is not None:
+        terms["good_till"] = utc_ns(request.good_till)
+    if request.all_or_none:
+        terms["all_or_none"] = True
+    if request.oca_group is not None:
+        terms |= {"oca_group": request.oca_group, "oca_type": request.oca_type}
+    return body | {"terms": terms} if terms else body
+
+
+def request_from_body(body: dict[str, Any]) -> OrderRequest:
+    """Rebuild an order request from the journal."""
+    terms: dict[str, Any] = dict(body.get("terms", {}))
+    for name in _AMOUNTS:
+        if name in terms:
+            terms[name] = Decimal(terms[name])
+    if "good_till" in terms:
+        terms["good_till"] = timestamp(terms["good_till"])
+    return OrderRequest(
+        symbol=body["symbol"],
+        quantity=Decimal(body["quantity"]),
+        order_type=OrderType(body["order_type"]),
+        side=Side(body["side"]),
+        limit_price=_amount(body["limit_price"]),
+        stop_price=_amount(body["stop_price"]),
+        time_in_force=TimeInForce(body["time_in_force"]),
+        account=body["account"],
+        client_order_id=body["client_order_id"],
+        strategy=body["strategy"],
+        outside_rth=body["outside_rth"],
+        **terms,
+    )
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

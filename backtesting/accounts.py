@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from backtesting import margin
 from backtesting.bookings import Booked, Bookings
@@ -28,6 +29,9 @@ from execution.matching import LIMIT_KINDS
 from execution.models import ZERO, Fill, Instrument, OrderRequest, Side
 from execution.numbers import from_ticks
 from strategies.spec import CUSTOM, CostSpec
+
+_stamp = lru_cache(maxsize=8)(timestamp)
+"""Fills of one bar share their moment."""
 
 UNNAMED = ""
 """Name of the only account of a broker that was given none; orders reach it under any name."""
@@ -117,7 +121,7 @@ class Accounts:
             quantity=quantity,
             price=price,
             side=side,
-            timestamp=timestamp(time_ns),
+            timestamp=_stamp(time_ns),
             commission=fee,
         )
         ledger.apply(fill)

@@ -32,7 +32,8 @@ from typing import Final
 
 from backtesting import corporate_actions
 from backtesting.accounts import UNNAMED, Accounts
-from backtesting.costs import participation_ppm, slippage_centi_bps
+from backtesting.corporate_actions import Ratio
+from backtesting.drafting import draft
 from backtesting.errors import (
     BELOW_FILLED,
     CANCEL_NOT_FOUND,
@@ -45,29 +46,15 @@ from backtesting.errors import (
     NO_CONTRACT_TEXT,
     REJECTED,
     TOO_LATE,
-    TOO_SMALL,
     UNKNOWN_CONTRACT,
     BrokerRejection,
 )
-from backtesting.filling import (
-    WHOLE,
-    Ticks,
-    attempt,
-    ends_with_its_bar,
-    follow,
-    in_turn,
-    missed_its_open,
-    takes_part,
-    triggered_at_open,
-)
-from backtesting.lives import RegularHours, Sessions, expiry, opening, require_open
+from backtesting.lives import Sessions
 from backtesting.margin import AccountTerms, Balance, MarginImpact
+from backtesting.matcher import Matcher
 from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, BrokerFill, WorkingOrder
-from backtesting.working import DAY_EXPIRED, WorkingOrders, group
-from execution.clocks import NANOS
-from execution.errors import NumberFormatError
-from execution.matching import AT_OPEN, NO_FILL, capacity, match
-from execution.models import Bar, Instrument, OrderRequest, OrderStatus, TimeInForce
+from backtesting.working import DAY_EXPIRED, group
+from execution.models import Bar, Instrument, OrderRequest, OrderStatus
 from execution.numbers import to_lots
 from strategies.spec import CostSpec
 
@@ -86,8 +73,6 @@ __all__ = [
 
 CANCELLED_BY_CLIENT: Final = "cancelled by the client"
 MATE_CANCELLED: Final = "another order of its OCA group was cancelled"
-NOT_AT_ONCE: Final = "not filled at once"
-NOT_AT_OPEN: Final = "not filled at the open"
 
 
 class SimulatedBroker:
@@ -123,19 +108,15 @@ class SimulatedBroker:
         self.ledgers = self.accounts.ledgers
         self.ledger = next(iter(self.ledgers.values()))
         """The first account's."""
-        self._working = WorkingOrders(self.instruments, sessions, self._start_trail)
+        self._matcher = Matcher(self.instruments, costs, sessions, self.accounts)
+        self._working = self._matcher.working
         self.orders = self._working.by_number
         """Orders by number, those that have ended too until they are released."""
-        self._slippage = slippage_centi_bps(costs)
-        self._participation = participation_ppm(costs)
         self._sessions = sessions
-        self._hours = RegularHours(sessions)
         self._open = self._working.at_work
-        self._groups = self._working.groups.members
         self._expiries = self._working.expiries
         self._closes = self.accounts.closes
         self._news: list[BrokerEvent] = []
-        self._tick_floats = {symbol: float(item.tick) for symbol, item in self.instruments.items()}
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -159,9 +140,9 @@ class SimulatedBroker:
         Raises
         ------
         BrokerRejection
-            200: no such contract; 110: a price off the tick; 201: a size off the lot, a closed exchange, no
-            margin, no account named among several; 388: a size below a lot; 321: no such account; 10006: no
-            such parent. Nothing changed.
+            200: no such contract; 110: a price off the tick; 10243, 10250, 388: a size off the lot; 201: a
+            closed exchange, no margin, no account named among several; 321: no such account; 10006: no such
+            parent. Nothing changed.
         """
         order = self._draft(request, now_ns)
         if parent is None and transmit:
@@ -302,7 +283,7 @@ class SimulatedBroker:
             due.sort(key=lambda bar: bar.symbol)
         for bar in due:
             if bar.defect() is None:
-                self._fill_from(bar, events)
+                self._matcher.fill_from(bar, events)
         for bar in bars:
             if 0 < bar.close < inf:
                 self._closes[bar.symbol] = float(bar.close)
@@ -351,9 +332,9 @@ class SimulatedBroker:
         return self.accounts.bust(self.orders.get(perm_id), number, time_ns)
 
     def apply_split(
-        self, symbol: str, ratio: Decimal, time_ns: int, *, adjust_orders: bool = False
+        self, symbol: str, ratio: Ratio, time_ns: int, *, adjust_orders: bool = False
     ) -> list[BrokerEvent]:
-        """Split a stock: `ratio` new shares for each old one (0.1 joins ten into one).
+        """Split a stock: `ratio` new shares for each old one (a tenth joins ten into one).
 
         Positions and marks follow; fractions of a lot are paid out at the mark. Open orders are cancelled, as
         at Interactive Brokers, or with `adjust_orders` follow too (`backtesting.corporate_actions`).
@@ -363,24 +344,14 @@ class SimulatedBroker:
         ValueError
             If the ratio is not positive.
         """
-        if ratio <= 0:
-            raise ValueError(f"split of {symbol}: ratio {ratio} must be positive")
-        instrument = self.instruments[symbol]
-        mark = self.mark(symbol)
-        if mark is not None:
-            self._closes[symbol] = float(mark / ratio)
-        for ledger in self.ledgers.values():
-            corporate_actions.split_holding(ledger, instrument, ratio, self.mark(symbol))
-        self.accounts.settle_symbol(symbol)
-        events: list[BrokerEvent] = []
-        for order in self._working.resting(symbol):
-            if order.status.is_final:
-                continue
-            if adjust_orders and corporate_actions.split_order(order, ratio):
-                events.append(BrokerChange(order, "adjusted", time_ns))
-            else:
-                self._working.finish(order, corporate_actions.SPLIT, time_ns, events)
-        return events
+        return corporate_actions.split(
+            self.accounts,
+            self._working,
+            self.instruments[symbol],
+            ratio,
+            time_ns,
+            adjust_orders=adjust_orders,
+        )
 
     def apply_dividend(
         self, symbol: str, per_share: Decimal, time_ns: int, *, adjust_orders: bool = False
@@ -395,153 +366,19 @@ class SimulatedBroker:
         ValueError
             If the dividend is not positive.
         """
-        if per_share <= 0:
-            raise ValueError(f"dividend of {symbol}: {per_share} must be positive")
-        instrument = self.instruments[symbol]
-        for ledger in self.ledgers.values():
-            ledger.receive(ledger.position(symbol) * per_share * instrument.multiplier)
-        if not adjust_orders:
-            return []
-        return [
-            BrokerChange(order, "adjusted", time_ns)
-            for order in self._working.resting(symbol)
-            if corporate_actions.reduce_order(order, per_share)
-        ]
-
-    # -- acceptance ------------------------------------------------------------------------------------
+        return corporate_actions.go_ex_dividend(
+            self.accounts,
+            self._working,
+            self.instruments[symbol],
+            per_share,
+            time_ns,
+            adjust_orders=adjust_orders,
+        )
 
     def _draft(self, request: OrderRequest, now_ns: int) -> WorkingOrder:
         instrument = self.instruments.get(request.symbol)
         if instrument is None:
             raise BrokerRejection(UNKNOWN_CONTRACT, NO_CONTRACT_TEXT)
         account = self.accounts.name_for(request)
-        order = WorkingOrder(
-            perm_id=self._working.last_perm_id + 1,
-            request=request,
-            instrument=instrument,
-            placed_ns=now_ns,
-            expires_ns=None,
-            quantity=request.quantity,
-            account=account,
-            oca_group=request.oca_group,
-            transmitted=False,
-            from_ns=now_ns,
-        )
-        order.price(request)
-        try:
-            order.remaining_lots = to_lots(request.quantity, instrument.lot)
-        except NumberFormatError as error:
-            if request.quantity < instrument.lot and instrument.lot == 1:
-                raise BrokerRejection(
-                    TOO_SMALL,
-                    f"Order size {request.quantity} is smaller than the minimum required size of 1.",
-                ) from error
-            raise BrokerRejection(
-                REJECTED, f"Order rejected - reason:The size is not a multiple of {instrument.lot}"
-            ) from error
-        order.expires_ns = expiry(self._sessions, request, now_ns)
-        if request.time_in_force is TimeInForce.OPG:
-            session = opening(self._sessions, now_ns)
-            order.opens_ns = None if session is None else session.open_ns
-        require_open(self._sessions, request, now_ns)
-        return order
-
-    def _start_trail(self, order: WorkingOrder) -> None:
-        if order.request.order_type.trails:
-            close = self._closes.get(order.request.symbol, 0.0)
-            follow(order, round(close / self._tick_floats[order.request.symbol]))
-
-    # -- matching --------------------------------------------------------------------------------------
-
-    def _fill_from(self, bar: Bar, events: list[BrokerEvent]) -> None:
-        tick = self._tick_floats[bar.symbol]
-        open_, high, low = round(bar.open / tick), round(bar.high / tick), round(bar.low / tick)
-        room = None if self._participation is None else self._room(bar, self._participation)
-        start_ns = bar.start_ns
-        hours = self._hours
-        regular = hours.open_ns <= start_ns < hours.close_ns
-        outside = not regular and hours.outside(start_ns, bar.end_ns)
-        working = self._open[bar.symbol]
-        filled = False
-        queue = working.copy()
-        if self._groups:
-            queue = in_turn(queue, bar, (open_, high, low, round(bar.close / tick)), self._slippage)
-        for order in queue:
-            if outside and not order.request.outside_rth:
-                continue
-            if not order.plain:
-                ticks = (open_, high, low, round(bar.close / tick))
-                lots = self._work(order, bar, ticks, room, events)
-                if lots:
-                    filled = True
-                    room = None if room is None else room - lots
-                continue
-            if order.from_ns > start_ns:
-                continue
-            if order.expires_ns is not None and order.expires_ns <= start_ns:
-                continue
-            before = order.triggered
-            price, when, triggered = match(
-                order.kind,
-                order.request.side.sign,
-                order.limit_ticks,
-                order.stop_ticks,
-                before,
-                open_,
-                high,
-                low,
-                self._slippage,
-            )
-            if triggered is not before:
-                self._note_trigger(order, bar, open_, events)
-            lots = order.remaining_lots if room is None else min(room, order.remaining_lots)
-            if when == NO_FILL or lots == 0:
-                continue
-            if room is not None:
-                room -= lots
-            filled = True
-            moment = start_ns if when == AT_OPEN else bar.end_ns
-            events.append(self.accounts.book(order, lots, price, moment - moment % NANOS))
-            if order.children:
-                self._working.filled(order, lots, (moment, bar.end_ns), events)
-        if filled:
-            working[:] = [order for order in working if order.remaining_lots]
-
-    def _room(self, bar: Bar, participation: int) -> int:
-        return capacity(bar.volume / float(self.instruments[bar.symbol].lot), participation)
-
-    def _work(
-        self, order: WorkingOrder, bar: Bar, ticks: Ticks, room: int | None, events: list[BrokerEvent]
-    ) -> int:
-        if order.status.is_final:  # a mate's fill ended it in this bar
-            return 0
-        if not takes_part(order, bar):
-            if missed_its_open(order, bar):
-                self._working.finish(order, NOT_AT_OPEN, bar.start_ns, events)
-            return 0
-        before, stop = order.triggered, order.stop_ticks
-        price, when = attempt(order, bar, ticks, self._slippage)
-        if order.triggered is not before:
-            self._note_trigger(order, bar, ticks[0], events)
-        elif order.stop_ticks != stop:
-            events.append(BrokerChange(order, "trailed", bar.end_ns))
-        left = order.remaining_lots
-        lots = left if room is None else min(room, left)
-        if when == NO_FILL or (
-            lots < left and (order.request.all_or_none or order.request.time_in_force is WHOLE)
-        ):
-            lots = 0
-        moment = bar.start_ns if when == AT_OPEN else bar.end_ns
-        moment -= moment % NANOS
-        if lots:
-            events.append(self.accounts.book(order, lots, price, moment))
-            self._working.filled(order, left, (moment, bar.end_ns), events)
-        if order.remaining_lots and ends_with_its_bar(order):
-            late = lots == 0 and when == NO_FILL and order.triggered
-            self._working.finish(order, NOT_AT_ONCE, bar.end_ns if late else moment, events)
-        return lots
-
-    def _note_trigger(self, order: WorkingOrder, bar: Bar, open_: int, events: list[BrokerEvent]) -> None:
-        order.triggered = True
-        moment = bar.start_ns if triggered_at_open(order, open_) else bar.end_ns
-        events.append(BrokerChange(order, "triggered", moment - moment % NANOS))
+        number = self._working.last_perm_id + 1
+        return draft(request, instrument, account, self._sessions, perm_id=number, now_ns=now_ns)

@@ -13,17 +13,90 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
+from fractions import Fraction
 from typing import Final
 
-from backtesting.orders import WorkingOrder
+from backtesting.accounts import Accounts
+from backtesting.orders import BrokerChange, BrokerEvent, WorkingOrder
+from backtesting.working import WorkingOrders
 from execution.ledger import Ledger
 from execution.models import Instrument, Side
 
 SPLIT: Final = "the contract was split"
 
+Ratio = Decimal | Fraction
+"""New shares for each old one; a third is exact as a fraction only."""
 
-def split_holding(ledger: Ledger, instrument: Instrument, ratio: Decimal, price: Decimal | None) -> None:
+
+def split(
+    accounts: Accounts,
+    orders: WorkingOrders,
+    instrument: Instrument,
+    ratio: Ratio,
+    time_ns: int,
+    *,
+    adjust_orders: bool,
+) -> list[BrokerEvent]:
+    """Split a stock: holdings and mark follow, executions so far are final, open orders end or follow.
+
+    Raises
+    ------
+    ValueError
+        If the ratio is not positive.
+    """
+    symbol = instrument.symbol
+    if ratio <= 0:
+        raise ValueError(f"split of {symbol}: ratio {ratio} must be positive")
+    new, old = ratio.as_integer_ratio()
+    mark = accounts.mark(symbol)
+    if mark is not None:
+        accounts.closes[symbol] = float(mark * old / new)
+    for ledger in accounts.ledgers.values():
+        split_holding(ledger, instrument, ratio, accounts.mark(symbol))
+    accounts.settle_symbol(symbol)
+    events: list[BrokerEvent] = []
+    for order in orders.resting(symbol):
+        if order.status.is_final:  # it ended with its parent
+            continue
+        if adjust_orders and split_order(order, ratio):
+            events.append(BrokerChange(order, "adjusted", time_ns))
+        else:
+            orders.finish(order, SPLIT, time_ns, events)
+    return events
+
+
+def go_ex_dividend(
+    accounts: Accounts,
+    orders: WorkingOrders,
+    instrument: Instrument,
+    per_share: Decimal,
+    time_ns: int,
+    *,
+    adjust_orders: bool,
+) -> list[BrokerEvent]:
+    """Credit a dividend to holders and debit it to those who are short; open orders stay or are reduced.
+
+    Raises
+    ------
+    ValueError
+        If the dividend is not positive.
+    """
+    symbol = instrument.symbol
+    if per_share <= 0:
+        raise ValueError(f"dividend of {symbol}: {per_share} must be positive")
+    for ledger in accounts.ledgers.values():
+        ledger.receive(ledger.position(symbol) * per_share * instrument.multiplier)
+    if not adjust_orders:
+        return []
+    return [
+        BrokerChange(order, "adjusted", time_ns)
+        for order in orders.resting(symbol)
+        if reduce_order(order, per_share)
+    ]
+
+
+def split_holding(ledger: Ledger, instrument: Instrument, ratio: Ratio, price: Decimal | None) -> None:
     """Split a ledger's holding of an instrument (rule 1).
 
     Parameters
@@ -38,16 +111,17 @@ def split_holding(ledger: Ledger, instrument: Instrument, ratio: Decimal, price:
     holding = ledger.holdings.get(instrument.symbol)
     if holding is None or not holding.quantity:
         return
-    ledger.split(instrument.symbol, ratio)
+    ledger.split(instrument.symbol, *ratio.as_integer_ratio())
     lots = (holding.quantity / instrument.lot).to_integral_value(rounding=ROUND_DOWN)
     fraction = holding.quantity - lots * instrument.lot
     if fraction:
         ledger.pay_out(instrument.symbol, fraction, holding.average_cost if price is None else price)
 
 
-def split_order(order: WorkingOrder, ratio: Decimal) -> bool:
+def split_order(order: WorkingOrder, ratio: Ratio) -> bool:
     """Adjust what is left of an order to a forward split (rule 3); False if it must be cancelled instead."""
-    lots = int(order.remaining_lots * ratio)
+    new, old = ratio.as_integer_ratio()
+    lots = order.remaining_lots * new // old
     if ratio <= 1 or not lots:
         return False
     order.remaining_lots = lots
@@ -77,8 +151,8 @@ def reduce_order(order: WorkingOrder, per_share: Decimal) -> bool:
     return True
 
 
-def _divided(ticks: int, ratio: Decimal, *, up: bool) -> int:
+def _divided(ticks: int, ratio: Ratio, *, up: bool) -> int:
     if not ticks:
         return 0
-    exact = (ticks / ratio).to_integral_value(rounding=ROUND_CEILING if up else ROUND_FLOOR)
-    return max(1, int(exact))
+    new, old = ratio.as_integer_ratio()
+    return max(1, -(-ticks * old // new) if up else ticks * old // new)

@@ -7,6 +7,8 @@ PRICE_INCREMENT = 110
 REJECTED = 201
 INVALID = 321
 TOO_SMALL = 388
+FRACTION = 10243
+SIZE_INCREMENT = 10250
 MODIFY_FILLED = 104
 MODIFY_OTHER_ORDER = 105
 MODIFY_NOT_FOUND = 135
@@ -16,6 +18,12 @@ CANCEL_NOT_FOUND = 10147
 CANCEL_WRONG_STATE = 10148
 
 NO_CONTRACT_TEXT = "No security definition has been found for the request"
+FRACTION_TEXT = (
+    "Fractional-sized order cannot be placed via API. Please use desktop version to place this order."
+)
+SIZE_INCREMENT_TEXT = "The size does not conform to the minimum variation of {lot} for this contract"
+TOO_SMALL_TEXT = "Order size {size} is smaller than the minimum required size of {lot}."
+PRICE_INCREMENT_TEXT = "The price does not conform to the minimum price variation for this contract."
 MODIFY_FILLED_TEXT = "Can't modify a filled order."
 MODIFY_OTHER_TEXT = "Order being modified does not match original order"
 MISSING_PARENT_TEXT = "Missing parent order."

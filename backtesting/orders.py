@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
-from backtesting.errors import PRICE_INCREMENT, BrokerRejection
+from backtesting.errors import PRICE_INCREMENT, PRICE_INCREMENT_TEXT, BrokerRejection
 from execution.errors import NumberFormatError
 from execution.matching import (
     CONTINGENT,
@@ -149,10 +149,7 @@ class WorkingOrder:
                 percent = request.trail_percent
                 ppm = 0 if percent is None else to_ticks(percent, PERCENT_STEP)
         except NumberFormatError as error:
-            raise BrokerRejection(
-                PRICE_INCREMENT,
-                "The price does not conform to the minimum price variation for this contract.",
-            ) from error
+            raise BrokerRejection(PRICE_INCREMENT, PRICE_INCREMENT_TEXT) from error
         self.request = request
         self.kind = KINDS[request.order_type]
         self.limit_ticks, self.stop_ticks = limit, stop or start

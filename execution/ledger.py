@@ -89,11 +89,11 @@ class Ledger:
         self.cash += dividend
         self.dividends += dividend
 
-    def split(self, symbol: str, ratio: Decimal) -> None:
-        """Turn each unit held of a symbol into `ratio` units; the total cost stays."""
+    def split(self, symbol: str, new: int, old: int = 1) -> None:
+        """Turn every `old` units held of a symbol into `new` ones; the total cost stays."""
         holding = self.holdings.get(symbol)
         if holding is not None:
-            holding.quantity *= ratio
+            holding.quantity = holding.quantity * new / old
 
     def pay_out(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Close a signed part of a holding at a price, as cash for a fraction is paid, without commission."""
@@ -101,7 +101,7 @@ class Ledger:
         share = holding.cost
         if quantity != holding.quantity:
             share = round_money(holding.cost * quantity / holding.quantity)
-        value = quantity * price * holding.multiplier
+        value = round_money(quantity * price * holding.multiplier)
         self.cash += value
         holding.realized_pnl += value - share
         holding.cost -= share

@@ -93,6 +93,7 @@ _ON_CLOSE = frozenset((OrderType.MARKET_ON_CLOSE, OrderType.LIMIT_ON_CLOSE))
 _OCA_TYPES = frozenset((1, 2, 3))
 _LONGEST_GROUP = 64
 _WHOLE_PERCENT = Decimal(100)
+_TOO_LARGE = Decimal("1E+15")
 
 
 class OrderStatus(enum.StrEnum):
@@ -343,7 +344,7 @@ def _require_positive(name: str, value: Decimal, *, or_zero: bool = False) -> No
         raise InvalidOrderError(f"{name}: {value!r} is a {type(value).__name__}; use decimal.Decimal")
     if or_zero and value.is_finite() and value == 0:
         return
-    if not value.is_finite() or value <= 0 or value >= Decimal("1E+15"):
+    if not value.is_finite() or value <= 0 or value >= _TOO_LARGE:
         raise InvalidOrderError(f"{name}: {str(value)[:40]} must be positive, finite and below 1e15")
 
 

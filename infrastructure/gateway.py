@@ -60,6 +60,7 @@ class GatewayOptions:
     commissions: str = CUSTOM
     contracts: Path | None = None
     quotes: Path | None = None
+    corporate_actions: Path | None = None
     faults: str | None = None
     """A script's path, or a preset's name."""
     frames: Path | None = None
@@ -133,6 +134,7 @@ def gateway_config(settings: Settings, options: GatewayOptions, market: ServedMa
         idle_exit_seconds=options.idle_exit or None,
         state_dir=options.state_dir,
         quotes=options.quotes,
+        corporate_actions=options.corporate_actions,
         frame_journal=options.frames,
         control=options.control_socket(),
         costs=_costs(market.spec.costs, options.commissions),

@@ -73,6 +73,8 @@ class GatewayConfig:
     """What the login is entitled to: ``live``, ``delayed`` or ``none``."""
     quotes: Path | None = None
     """A file of quotes (`market.quote_file`); None derives them from the bars."""
+    corporate_actions: Path | None = None
+    """A file of splits and dividends (`market.corporate_action_file`); None has none."""
     historical_pacing: bool = False
     """Refuse more than 60 historical requests in ten minutes, or the same one within 15 seconds."""
     idle_exit_seconds: float | None = None

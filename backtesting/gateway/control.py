@@ -27,7 +27,15 @@ from backtesting.gateway.faults.engine import FaultEngine
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.faults.script import check_names, load_preset, parse_rule, preset_names
 from backtesting.gateway.faults.table import ACTIONS, catalogue, explain, read_action
+from backtesting.gateway.market.corporate_action_file import (
+    DIVIDEND,
+    SPLIT,
+    CorporateAction,
+    parse_value,
+    require_stock,
+)
 from backtesting.gateway.message_names import nearest
+from backtesting.gateway.wire.codec import moment
 from execution.clocks import timestamp
 from execution.numbers import format_decimal
 
@@ -281,6 +289,25 @@ class GatewayControl:
         """Undo an execution, by default today's last."""
         self._fire("bust", {"execution": execution})
         return self.executions()
+
+    def split(self, symbol: str, ratio: Amount) -> Answer:
+        """Split a stock now: new shares for each old one, such as 2, 0.1 or 1/15."""
+        return self._apply(symbol, SPLIT, ratio)
+
+    def dividend(self, symbol: str, per_share: Amount) -> Answer:
+        """Let a stock go ex dividend now: cash a share."""
+        return self._apply(symbol, DIVIDEND, per_share)
+
+    def _apply(self, symbol: str, kind: str, value: Amount) -> Answer:
+        service = self._server.service
+        require_stock(symbol, service.book.instruments, kind)
+        today = moment(service.clock.now_ns()).date()
+        service.apply(CorporateAction(today, symbol, kind, parse_value(kind, str(value))))
+        positions = {
+            account: format_decimal(ledger.position(symbol))
+            for account, ledger in service.book.broker.ledgers.items()
+        }
+        return {"applied": kind, "symbol": symbol, "value": str(value), "positions": positions}
 
     # the gateway
 

@@ -27,6 +27,12 @@ class QuoteFileError(GatewayError):
     code = "GATEWAY_QUOTES"
 
 
+class CorporateActionError(GatewayError):
+    """A split or dividend cannot be applied, so nothing was. Correct the row or value the message names."""
+
+    code = "GATEWAY_CORPORATE_ACTION"
+
+
 class FrameError(GatewayError):
     """A client sent bytes that are no frame of the protocol; its connection is cut, others live on."""
 
@@ -34,7 +40,7 @@ class FrameError(GatewayError):
 
 
 class VersionError(GatewayError):
-    """Client and gateway share no protocol version; the client is cut off. Use one that speaks 157 to 176."""
+    """Client and gateway share no protocol version; the client is cut off. Use one of 157 to 178."""
 
     code = "GATEWAY_VERSION"
 

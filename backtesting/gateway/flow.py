@@ -75,9 +75,10 @@ class TimeFlow:
                 await asyncio.sleep(0)
                 continue
             await asyncio.sleep(min(self._quantum, LONGEST_QUANTUM / pace))
+            service = self._service()  # a restart may have replaced it
             if not self._moving.is_set() or service.pace != pace:
                 continue
             for _ in service.play_until(service.clock.now_ns() + self.due()):
                 await asyncio.sleep(0)
-                if not self._moving.is_set() or service.pace != pace:
+                if not self._moving.is_set() or service.pace != pace or service is not self._service():
                     break

@@ -12,16 +12,17 @@ from typing import Final, Literal
 from backtesting.costs import slippage_centi_bps
 from backtesting.gateway.config import FLAT_OUT, LOCKSTEP, GatewayConfig
 from backtesting.gateway.desks.book import OrderBook
-from backtesting.gateway.errors import GatewayPortError
+from backtesting.gateway.errors import GatewayError, GatewayPortError
 from backtesting.gateway.flow import QUANTUM, TimeFlow
 from backtesting.gateway.market.bars import BarSource
+from backtesting.gateway.market.corporate_action_file import CorporateAction, load_corporate_actions
 from backtesting.gateway.market.market import Market
 from backtesting.gateway.market.quote_file import load_quotes
 from backtesting.gateway.service import GatewayService
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.statement import STATEMENT, statement, write_json
 from data.calendars import MarketClock
-from execution.clocks import MonotonicClock, SystemClock, timestamp
+from execution.clocks import MonotonicClock, SystemClock, timestamp, utc_ns
 from execution.models import Instrument
 
 ADDRESS_FILE: Final = "gateway.json"
@@ -50,7 +51,7 @@ class GatewayServer:
     Raises
     ------
     GatewayError
-        If the bars, the quotes file or the start of simulated time cannot be used.
+        If the bars, the quotes or corporate actions file or the start of simulated time cannot be used.
     """
 
     def __init__(
@@ -69,8 +70,14 @@ class GatewayServer:
         self._instruments = tuple(instruments)
         self._clock = clock or SystemClock()
         self._quotes = None if config.quotes is None else load_quotes(config.quotes)
+        self._corporate_actions: tuple[CorporateAction, ...] = ()
+        if config.corporate_actions is not None:
+            self._corporate_actions = load_corporate_actions(
+                config.corporate_actions, self._instruments, sessions
+            )
         self._flow = TimeFlow(lambda: self.service, self._clock, quantum)
         self.service = self._make_service(config)
+        self._require_bars_ahead()
         self._idle_since: float | None = None
         self._server: asyncio.Server | None = None
         self._stopping = asyncio.Event()
@@ -86,11 +93,20 @@ class GatewayServer:
             quotes=self._quotes,
         )
         book = OrderBook.of(config, self._instruments, self._calendar)
-        service = GatewayService(book, market, config, wall=self._clock)
+        service = GatewayService(
+            book, market, config, wall=self._clock, corporate_actions=self._corporate_actions
+        )
         service.line.newest_version = config.newest_version
         service.on_idle = self._on_idle
         service.on_flow = self._flow.look
         return service
+
+    def _require_bars_ahead(self) -> None:
+        last_ns = self.service.market.last_end_ns
+        if self.config.start is not None and utc_ns(self.config.start) >= last_ns:
+            raise GatewayError(
+                f"start {self.config.start}: the last bar ends {timestamp(last_ns)}; start before it"
+            )
 
     async def start(self) -> int:
         """Listen, and return the port.
@@ -176,7 +192,9 @@ class GatewayServer:
                 replace(self.config, start=start, speed=speed, paused=old.paused)
             )
             self.service.line = old.line
-            self.service.after_step = old.after_step
+            self.service.after_step, old.after_step = old.after_step, []
+            old.on_idle = lambda _idle: None  # its last clients leave unnoticed: those of the new one count
+            self._on_idle(True)
         elif roll_back_ids:
             for client_id in tuple(old.book.last_id):
                 old.book.roll_back_ids(client_id, roll_back_ids)

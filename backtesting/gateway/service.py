@@ -11,7 +11,8 @@ there ends then. Time goes on after the last bar for as long as the calendar kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
@@ -22,16 +23,17 @@ from backtesting.gateway.desks.contracts import ContractDesk
 from backtesting.gateway.desks.data import DataDesk
 from backtesting.gateway.desks.orders import OrderDesk
 from backtesting.gateway.desks.quotes import QuoteDesk
-from backtesting.gateway.errors import GatewayError, RequestRefusedError
+from backtesting.gateway.errors import RequestRefusedError
 from backtesting.gateway.line import Line
 from backtesting.gateway.market.bars import Step
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.market.lockstep import LockstepBarrier
 from backtesting.gateway.market.market import Market
 from backtesting.gateway.session import CLIENT_ID_IN_USE, ClientSession
 from backtesting.gateway.state import GatewayState, Handler, no_answer
 from backtesting.gateway.wire import requests as ask
 from backtesting.gateway.wire.codec import message, midnight_ns, time_text
-from execution.clocks import NANOS, MonotonicClock, SteppedClock, timestamp, utc_ns
+from execution.clocks import NANOS, MonotonicClock, SteppedClock, utc_ns
 
 MAX_CONNECTIONS: Final = 64
 """Clients that have named themselves."""
@@ -62,11 +64,8 @@ class GatewayService:
         How the gateway is run.
     wall
         Wall time, for the pacing of historical requests; None does not limit them.
-
-    Raises
-    ------
-    GatewayError
-        If simulated time is to start after the last bar.
+    corporate_actions
+        Splits and dividends, by date; those before the start are history.
     """
 
     def __init__(
@@ -76,17 +75,22 @@ class GatewayService:
         config: GatewayConfig | None = None,
         *,
         wall: MonotonicClock | None = None,
+        corporate_actions: Iterable[CorporateAction] = (),
     ) -> None:
         config = config or GatewayConfig()
         if config.start is not None:
             start_ns = utc_ns(config.start)
-            if start_ns >= market.last_end_ns:
-                last = timestamp(market.last_end_ns)
-                raise GatewayError(f"start {config.start}: the last bar ends {last}; start before it")
         else:
             opened = book.sessions.session_at(market.first_start_ns)
             start_ns = opened.open_ns if opened else market.first_start_ns
         market.skip_to(start_ns)
+        for symbol in market.series:
+            if (price := market.last_price(symbol)) is not None:
+                book.broker.set_mark(symbol, Decimal(repr(price)))
+        for action in corporate_actions:
+            market.adjust(action)
+            if action.ex_ns > start_ns:
+                book.ex_dates.append(action)
         self.clock = SteppedClock(start_ns)
         self.state = GatewayState(self.clock, book, market, book.sessions, config=config)
         self.orders = OrderDesk(self.state)
@@ -192,6 +196,13 @@ class GatewayService:
                 321, f"Error validating request.-'bC' : cause - {type(request).__name__} is not served here"
             )
         handler(session, request)
+
+    def apply(self, action: CorporateAction) -> None:
+        """Apply a split or dividend now, and tell everybody."""
+        self.market.adjust(action)
+        self.book.apply(action)
+        self.accounts.tell(self.orders.touched())
+        self._flush()
 
     # time
 

@@ -87,6 +87,10 @@ def serve(
     quotes: Annotated[
         str | None, typer.Option(metavar="FILE", help="Quotes instead of those derived from bars.")
     ] = None,
+    corporate_actions: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Splits and dividends: CSV of date,symbol,kind,value."),
+    ] = None,
     faults: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="What goes wrong: a script, or a preset's name.")
     ] = None,
@@ -136,6 +140,7 @@ def serve(
         more_bars=tuple(Path(folder) for folder in more),
         contracts=path(contracts),
         quotes=path(quotes),
+        corporate_actions=path(corporate_actions),
         faults=faults,
         frames=path(frames),
         control=path(control),

@@ -46,6 +46,7 @@ def control(
       trade gateway control var/gw orders
       trade gateway control var/gw correct price=101.5
       trade gateway control var/gw bust
+      trade gateway control var/gw split SPXSIM 2
       trade gateway control var/gw restart keep_state=false
     """
     from infrastructure.gateway_control import send

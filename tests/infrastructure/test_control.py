@@ -6,7 +6,8 @@ import asyncio
 import datetime as dt
 import json
 import socket
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -33,9 +34,10 @@ LIMITS = RiskLimits(max_order_quantity=Decimal(100))
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return load_settings("demo", None, {"runs_dir": str(tmp_path / "runs"), "run_id": "r-1"}, {}, None)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    with tempfile.TemporaryDirectory(prefix="alphec-") as runtime:  # short: a socket's path is
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield load_settings("demo", None, {"runs_dir": str(tmp_path / "runs"), "run_id": "r-1"}, {}, None)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ The broker decides what fills; here each order gets the identities of the wire a
 order of messages. Running totals are kept per ticket, so that a message about the first of several events
 does not already tell of the last.
 
-1. When a step crosses midnight in New York, finished orders and past executions leave memory (`archive`).
+1. When a step crosses midnight in New York, finished orders and past executions leave memory (`archive`);
+   splits and dividends of the new day come next, before anything trades.
 2. What waited for the exchange to open is told of as Submitted at the first step that ends within a session.
 3. An order of TWS itself belongs to client 0 under order id 0; once bound it has a negative one, under
    which client 0 can change and cancel it.
@@ -23,6 +24,7 @@ from typing import Final
 from backtesting.gateway.desks.book_events import BookEvents
 from backtesting.gateway.desks.placing import Placing
 from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.gateway.wire.codec import midnight_ns
 from backtesting.gateway.wire.requests import Executions, PlaceOrder
@@ -48,6 +50,9 @@ class OrderBook(Placing):
             self.roll(end_ns)
         if self.waiting and self.sessions.session_at(end_ns) is not None:
             self._open(end_ns, told)
+        while self.ex_dates and end_ns >= self.ex_dates[0].ex_ns:
+            action = self.ex_dates.popleft()
+            self.apply(action, max(self.now_ns, action.ex_ns), told)
         self.now_ns = end_ns
         self._report(self.broker.advance(end_ns, bars), end_ns, told)
 
@@ -224,17 +229,17 @@ class OrderBook(Placing):
         self.events.on_corrected(new)
         return new
 
-    def apply_split(self, symbol: str, ratio: Decimal, now_ns: int | None = None) -> None:
-        """Split a stock: positions and prices follow, open orders end, as at the broker; owners are told."""
-        moment = self._moment(now_ns)
-        self._report(self.broker.apply_split(symbol, ratio, moment), moment, self.events)
-        self.events.on_adjusted(symbol)
-
-    def apply_dividend(self, symbol: str, per_share: Decimal, now_ns: int | None = None) -> None:
-        """Credit a dividend to those who hold a stock and debit those who are short of it."""
-        moment = self._moment(now_ns)
-        self._report(self.broker.apply_dividend(symbol, per_share, moment), moment, self.events)
-        self.events.on_adjusted(symbol)
+    def apply(
+        self, action: CorporateAction, now_ns: int | None = None, events: BookEvents | None = None
+    ) -> None:
+        """Apply a split or dividend to positions and open orders, as a broker does; owners are told."""
+        told, moment = self.events if events is None else events, self._moment(now_ns)
+        if action.is_split:
+            happened = self.broker.apply_split(action.symbol, action.value, moment)
+        else:
+            happened = self.broker.apply_dividend(action.symbol, Decimal(action.value), moment)
+        self._report(happened, moment, told)
+        told.on_adjusted(action.symbol)
 
     def roll_back_ids(self, client_id: int, by: int) -> int:
         """Make a client's next order id so many lower, as after a restart; return it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from backtesting.gateway.desks.archive import Archive
 from backtesting.gateway.desks.book_events import BookEvents, NoEvents
 from backtesting.gateway.desks.execution_log import ExecutionLog
 from backtesting.gateway.market.contracts import ContractBook
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.tickets import Ticket
 from backtesting.gateway.wire.codec import midnight_ns, moment
 from backtesting.gateway.wire.requests import ContractQuery, PlaceOrder
@@ -83,6 +85,8 @@ class BookState:
         """Simulated time, for what the broker's desk does; without it that of the last request or step."""
         self.read_only = False
         self.master_client_id: int | None = None
+        self.ex_dates: deque[CorporateAction] = deque()
+        """Splits and dividends to come, by date."""
         self.found: dict[ContractQuery, Instrument] = {}
         self.inactive: list[Ticket] = []
         self.by_client: dict[tuple[int, int], Ticket] = {}

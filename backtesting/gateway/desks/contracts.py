@@ -6,6 +6,7 @@ contract with hours of its own has those on the days of the calendar; everything
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 from itertools import groupby
@@ -13,10 +14,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backtesting.gateway.errors import RequestRefusedError
-from backtesting.gateway.market.contracts import ContractBook, Listing, listing
+from backtesting.gateway.market.contracts import STOCK_VENUES, ContractBook, Listing, is_us_stock, listing
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.state import GatewayState, Handlers
-from backtesting.gateway.wire import replies
+from backtesting.gateway.wire import contract_replies, replies
 from backtesting.gateway.wire import requests as ask
 from backtesting.gateway.wire.codec import EASTERN
 from data.calendars import Session
@@ -49,8 +50,8 @@ class ContractDesk:
             wish.contract, self._state.now_ns, include_expired=wish.include_expired
         )
         for instrument in found:
-            facts = self._facts(instrument)
-            session.send(replies.contract_details(session.version, wish.request_id, instrument, facts=facts))
+            facts, shown = self._facts(instrument), _at(wish.contract.exchange, instrument)
+            session.send(replies.contract_details(session.version, wish.request_id, shown, facts=facts))
         session.send(replies.contract_details_end(wish.request_id))
 
     def _matching(self, session: ClientSession, wish: ask.MatchingSymbols) -> None:
@@ -99,6 +100,7 @@ class ContractDesk:
             liquid_hours=self._hours(one, one.liquid_hours or one.hours, extended=False),
             zone=one.zone,
             market_rule=self._contracts.rule_id(instrument),
+            exchanges=("SMART", *STOCK_VENUES) if is_us_stock(instrument) else (),
             industry=one.industry,
             category=one.category,
             subcategory=one.subcategory,
@@ -123,6 +125,15 @@ class ContractDesk:
             opens, closes = _span(session, zone, declared, extended=extended)
             days.append(f"{opens:%Y%m%d:%H%M}-{closes:%Y%m%d:%H%M}")
         return ";".join(days)
+
+
+def _at(venue: str, instrument: Instrument) -> Instrument:
+    """Return a stock as listed where a client asked for it: TWS names that exchange, not the routing."""
+    if venue in ("", instrument.exchange) or not is_us_stock(instrument):
+        return instrument
+    return dataclasses.replace(
+        instrument, exchange=venue, primary_exchange=contract_replies.primary_exchange(instrument)
+    )
 
 
 def _span(

@@ -7,8 +7,8 @@ from typing import Final
 
 from backtesting.gateway.desks.order_terms import invalid
 from backtesting.gateway.errors import GatewayError
-from backtesting.gateway.market.contracts import wire_symbol
 from backtesting.gateway.tickets import Execution
+from backtesting.gateway.wire.contract_replies import home_exchange, wire_symbol
 from backtesting.gateway.wire.requests import Executions
 from execution.models import Side
 
@@ -91,6 +91,6 @@ def _passes(execution: Execution, wish: Executions, side: Side | None) -> bool:
         and wish.account in ("", ticket.account)
         and wish.symbol in ("", wire_symbol(instrument))
         and wish.security_type in ("", instrument.security_type)
-        and wish.exchange in ("", "SMART", instrument.primary_exchange or instrument.exchange)
+        and wish.exchange in ("", "SMART", home_exchange(instrument))
         and side in (None, ticket.order.request.side)
     )

@@ -1,7 +1,8 @@
 """What a client's order says, as the broker takes it; what TWS refuses on sight is refused with its code.
 
 Checked here is what TWS checks before it looks at account or market: the type, the time in force and their
-combination, the account, the prices a type needs. Price increments, sizes and margin are the broker's.
+combination, the account, the prices a type needs, and the increments of a contract whose increments depend on
+the price. One tick for all prices, sizes and margin are the broker's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Final
 
 import pandas as pd
 
+from backtesting.errors import PRICE_INCREMENT, PRICE_INCREMENT_TEXT
 from backtesting.gateway.errors import RequestFormatError, RequestRefusedError
+from backtesting.gateway.market.contracts import conforms
 from backtesting.gateway.wire.codec import EASTERN, parse_time
 from backtesting.gateway.wire.requests import PlaceOrder
 from execution.clocks import timestamp
@@ -125,7 +128,7 @@ def order_request(
     Raises
     ------
     RequestRefusedError
-        With TWS's code: 111, 113, 158, 321, 337 or 387.
+        With TWS's code: 110, 111, 113, 158, 321, 337 or 387.
     """
     kind, side = _kind(wish), _SIDES.get(wish.side)
     if side is None:
@@ -144,7 +147,7 @@ def order_request(
         raise invalid("Invalid OCA type")
     reference = wish.order_ref
     try:
-        return OrderRequest(
+        request = OrderRequest(
             symbol=instrument.symbol,
             quantity=ZERO if wish.quantity is None else wish.quantity,
             order_type=kind,
@@ -166,6 +169,10 @@ def order_request(
         )
     except InvalidOrderError as error:
         raise invalid(str(error)) from error
+    for price in (request.limit_price, request.stop_price, request.trail_stop):
+        if price is not None and not conforms(instrument, price):
+            raise RequestRefusedError(PRICE_INCREMENT, PRICE_INCREMENT_TEXT)
+    return request
 
 
 def good_till(text: str) -> pd.Timestamp:

@@ -7,8 +7,8 @@
    A rejected order (201) is told as the error, then 5 and 3 Inactive; what is wrong in itself as an error.
 3. Told are the order's owner and the master client; of an order of TWS itself client 0, once it is bound
    (100). Errors go to the owner alone.
-4. When all orders are asked for, those of others come under order id 0 and client id 0; they are known by
-   their permanent id.
+4. When all orders are asked for, those of other clients come under their own client and order ids; an order
+   entered by hand in TWS that nobody has bound comes under order id 0 and client id 0.
 5. A client that comes back under its id is not sent its live orders unasked: builds before mid 2026 do not.
 6. With the read-only setting orders, cancels and requests for open and completed orders get a 321.
 """
@@ -21,13 +21,13 @@ from typing import Final
 
 from backtesting.gateway.desks.order_terms import invalid
 from backtesting.gateway.errors import RequestRefusedError
-from backtesting.gateway.market.contracts import wire_symbol
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.state import GatewayState, Handler, Handlers
 from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.gateway.wire import replies
 from backtesting.gateway.wire import requests as ask
 from backtesting.gateway.wire.codec import ZONE_NAME, moment, number, parse_time
+from backtesting.gateway.wire.contract_replies import home_exchange, trading_class, wire_symbol
 from backtesting.margin import MarginImpact
 from execution.models import Bar
 
@@ -72,6 +72,10 @@ class OrderDesk:
             self._book.advance(end_ns, bars)
         finally:
             self._in_step = False
+        return self.touched()
+
+    def touched(self) -> set[str]:
+        """Return the symbols traded, corrected or adjusted since the last call."""
         touched, self._touched = self._touched, set()
         return touched
 
@@ -214,8 +218,7 @@ class OrderDesk:
     def _open_orders(self, session: ClientSession, wish: ask.OpenOrders) -> None:
         if wish.everyone:
             for ticket in self._book.open_tickets():
-                own = ticket.client_id == session.client_id
-                self._show(session, ticket if own else dataclasses.replace(ticket, order_id=0, client_id=0))
+                self._show(session, ticket)
         else:
             if session.client_id == 0:
                 self._bind()
@@ -275,11 +278,9 @@ class OrderDesk:
         if session is None:
             return ""
         instrument = ticket.instrument
-        venue = instrument.primary_exchange or instrument.exchange
-        kind = instrument.trading_class or ("NMS" if instrument.security_type == "STK" else instrument.symbol)
         return (
             f"Order Message:\n{ticket.order.request.side.value} {number(ticket.quantity)} "
-            f"{wire_symbol(instrument)} {venue}.{kind}\n"
+            f"{wire_symbol(instrument)} {home_exchange(instrument)}.{trading_class(instrument)}\n"
             f"Warning: Your order will not be placed at the exchange until "
             f"{moment(session.open_ns):%Y-%m-%d %H:%M:%S} {ZONE_NAME}."
         )

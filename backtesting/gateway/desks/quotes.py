@@ -19,6 +19,7 @@ from backtesting.gateway.session import ClientSession
 from backtesting.gateway.state import GatewayState, Handlers
 from backtesting.gateway.wire import data_replies
 from backtesting.gateway.wire import requests as ask
+from backtesting.gateway.wire.contract_replies import home_exchange, trading_class, wire_symbol
 from execution.clocks import NANOS
 from execution.models import Instrument
 
@@ -148,10 +149,10 @@ class QuoteDesk:
         parameters = data_replies.tick_request_parameters(wish.request_id, instrument.tick)
         if entitled == DELAYED and not delayed:
             session.send(parameters)
-            venue = instrument.primary_exchange or "NASDAQ"
+            listed = f"{home_exchange(instrument)}.{trading_class(instrument)}"
             raise RequestRefusedError(
                 10089,
-                f"{_SUBSCRIBE}Delayed market data is available.{instrument.symbol} {venue}.NMS/TOP/ALL",
+                f"{_SUBSCRIBE}Delayed market data is available.{wire_symbol(instrument)} {listed}/TOP/ALL",
             )
         if entitled == DELAYED:
             session.send_error(

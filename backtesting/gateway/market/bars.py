@@ -65,7 +65,11 @@ class Tape:
             raise GatewayError("the gateway needs bars: check the folder given to --bars")
         ticks = {instrument.symbol: instrument.tick for instrument in instruments}
         self.ticks = {symbol: Tick(ticks.get(symbol, _CENT)) for symbol in self.series}
-        self.first_start_ns = min(int(series.start_ns[0]) for series in self.series.values())
+        finest = min(series.timeframe.seconds for series in self.series.values())
+        self.first_start_ns = min(
+            int(series.start_ns[0]) for series in self.series.values() if series.timeframe.seconds == finest
+        )
+        """Where the finest bars begin; what ended before is history."""
         self.last_end_ns = max(int(series.end_ns[-1]) for series in self.series.values())
         self.now_ns = self.first_start_ns
         """Time up to which the market has been played."""
@@ -175,12 +179,19 @@ class Tape:
         return None if path is None else path.part(path.bar.start_ns, self._played[symbol])
 
     def last_price(self, symbol: str) -> float | None:
-        """Return where the price is now: on the path, else at the last close; None before the first."""
+        """Return where the price is now: on the path, at the last close, or at the open of the first bar.
+
+        None before the first bar, and for a symbol without bars.
+        """
         path = self._paths.get(symbol)
         if path is not None:
             return path.price(self._played[symbol])
-        count = self._completed.get(symbol, 0)
-        return float(self.series[symbol].close[count - 1]) if count else None
+        series = self.series.get(symbol)
+        if series is None:
+            return None
+        if count := self._completed[symbol]:
+            return float(series.close[count - 1])
+        return float(series.open[0]) if series.start_ns[0] <= self.now_ns else None
 
     def played_since(self, symbol: str, ns: int) -> Iterator[tuple[Path, int]]:
         """Yield the bars played since `ns` with the moment up to which each has been played."""

@@ -34,6 +34,9 @@ _KNOWN_TYPES: Final = frozenset(
 ) | {"CONTFUT", "BILL", "EC", "SLB", "ICU", "ICS", "BSK"}
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P", "": "", "?": "", "0": ""}
 _VENUE_ALIASES: Final = {"ISLAND": "NASDAQ"}
+STOCK_VENUES: Final = ("NASDAQ", "NYSE", "ARCA", "AMEX", "BATS", "IEX")
+"""Where any US stock can be traded, wherever it is listed."""
+
 _FIRST_RULE: Final = 10_000
 _SAMPLES: Final = 16
 
@@ -257,6 +260,11 @@ def tick_at(instrument: Instrument, price: Decimal) -> Decimal:
     return instrument.bands[max(place - 1, 0)][1]
 
 
+def is_us_stock(instrument: Instrument) -> bool:
+    """Say whether a contract is a stock that smart routing takes to the exchanges of the United States."""
+    return (instrument.security_type, instrument.exchange, instrument.currency) == ("STK", "SMART", "USD")
+
+
 def conforms(instrument: Instrument, price: Decimal) -> bool:
     """Say whether a price is one an order may have: a multiple of the increment that holds at it."""
     return not price % tick_at(instrument, price)
@@ -295,6 +303,8 @@ def _fits_venue(instrument: Instrument, query: ContractQuery) -> bool:
     venues = {"", instrument.exchange, instrument.primary_exchange}
     if instrument.security_type in _SMART_ROUTED:
         venues.add("SMART")
+    if is_us_stock(instrument):
+        venues |= set(STOCK_VENUES)
     exchange = _VENUE_ALIASES.get(query.exchange, query.exchange)
     primary = _VENUE_ALIASES.get(query.primary_exchange, query.primary_exchange)
     return exchange in venues and (not instrument.primary_exchange or primary in venues)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backtesting.gateway.market.bars import BarSource, Tape
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.market.history import HistoryRoom
 from backtesting.gateway.market.quote_file import QuoteTable
 from backtesting.gateway.market.quotes import Quote, Quotes
@@ -49,6 +50,10 @@ class Market(Tape):
         self.views = Views(self, calendar, slippage)
         self.history = HistoryRoom(self, self.views)
         self._quotes = Quotes(self, instruments, slippage, quotes)
+
+    def adjust(self, action: CorporateAction) -> None:
+        """Tell the close of the day before a split or dividend adjusted."""
+        self._quotes.adjust(action)
 
     def is_quoted(self, symbol: str) -> bool:
         """Say whether a symbol has bars or quotes."""

@@ -7,25 +7,30 @@ Without a quotes file they are derived from the bars, by these rules:
 - bid and ask are what a market sell would be paid and a market buy would pay (`spread`); each has the size of
   the last trade;
 - open, high, low and volume are those of the New York day of the newest bar, close is the last close of the
-  day before.
+  day before, adjusted for splits and dividends since, as TWS tells it.
 
 With a quotes file its newest row up to now gives bid and ask, and last where it has one.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
+from typing import Final
 
 import numpy as np
 
 from backtesting.gateway.market.bars import Tape
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.market.quote_file import QuoteRow, QuoteTable
 from backtesting.gateway.market.sizes import local_ns
 from backtesting.gateway.market.spread import bid_ask
 from data.bars import DAY_NS
 from execution.models import Instrument
+
+_EPOCH: Final = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,12 @@ class Quotes:
         self._lots = {instrument.symbol: float(instrument.lot) for instrument in instruments}
         self._centi_bps = centi_bps
         self._table = table
+        self._actions: dict[str, list[CorporateAction]] = {}
         self._days = {symbol: local_ns(s.start_ns) // DAY_NS for symbol, s in tape.series.items()}
+
+    def adjust(self, action: CorporateAction) -> None:
+        """Let the close of the day before its ex date be told as after a split or dividend."""
+        self._actions.setdefault(action.symbol, []).append(action)
 
     def has_rows(self, symbol: str) -> bool:
         """Say whether a symbol's quotes come from a file."""
@@ -124,10 +134,18 @@ class Quotes:
             float(series.open[first]),
             high,
             low,
-            float(series.close[first - 1]) if first else None,
+            self._close_before(symbol, first) if first else None,
             volume,
             value / volume if volume else None,
         )
+
+    def _close_before(self, symbol: str, first: int) -> float:
+        """Return the close before the day that begins with a bar, adjusted."""
+        close, days = float(self._tape.series[symbol].close[first - 1]), self._days[symbol]
+        for action in self._actions.get(symbol, ()):
+            if days[first - 1] < (action.date - _EPOCH).days <= days[first]:
+                close = action.of_close(close)
+        return close
 
 
 def _merged(quote: Quote, row: QuoteRow | None) -> Quote:

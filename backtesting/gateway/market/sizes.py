@@ -7,7 +7,7 @@ month is dated by the last day that it holds. Seconds cannot be had: no bar is m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -43,11 +43,7 @@ SIZES: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BarTable:
-    """Bars of one symbol and size, oldest first, future ones included.
-
-    Bar `i` is made of the source's bars `source_first[i]` up to but not including `source_last[i]`, and is
-    complete when those are; a table that has no such source is complete by the clock.
-    """
+    """Bars of one symbol and size, oldest first, future ones included."""
 
     seconds: int
     start_ns: Int64Array
@@ -55,14 +51,10 @@ class BarTable:
     ohlcv: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
     days: Int64Array
     """New York date of each bar (of its last day), as days since 1970."""
-    source_first: Int64Array | None
-    source_last: Int64Array | None
 
-    def completed(self, source_count: int, now_ns: int) -> int:
-        """Count the complete bars when `source_count` of the source's are, or at a time."""
-        if self.source_last is None:
-            return int(self.end_ns.searchsorted(now_ns, side="right"))
-        return int(self.source_last.searchsorted(source_count, side="right"))
+    def completed(self, now_ns: int) -> int:
+        """Count the bars that are complete at a time."""
+        return int(self.end_ns.searchsorted(now_ns, side="right"))
 
 
 def local_ns(ns: Int64Array) -> Int64Array:
@@ -86,7 +78,22 @@ def bucket(seconds: int, local: Int64Array) -> Int64Array:
 
 def can_make(source: BarSeries, seconds: int) -> bool:
     """Say whether bars of a size can be made of a source's."""
-    return seconds >= DAY or seconds % source.timeframe.seconds == 0
+    own = source.timeframe.seconds
+    return own <= seconds and (seconds >= DAY or seconds % own == 0)
+
+
+def stitch(coarser: BarSeries, finer: BarSeries, keep: npt.NDArray[np.bool_] | None) -> BarSeries:
+    """Return the coarser bars of a symbol, with the finer ones before and behind them that a mask keeps.
+
+    What results is in order and does not overlap; bars are to be made of it that are no finer than the coarser.
+    """
+    outside = (finer.end_ns <= coarser.start_ns[0]) | (finer.start_ns >= coarser.end_ns[-1])
+    if keep is not None:
+        outside &= keep
+    names = ("start_ns", "end_ns", "open", "high", "low", "close", "volume")
+    columns = [np.concatenate([getattr(coarser, name), getattr(finer, name)[outside]]) for name in names]
+    order = np.argsort(columns[1])
+    return BarSeries(finer.symbol, finer.timeframe, *(column[order] for column in columns))
 
 
 def in_sessions(series: BarSeries, calendar: MarketClock) -> npt.NDArray[np.bool_]:
@@ -105,7 +112,7 @@ def in_sessions(series: BarSeries, calendar: MarketClock) -> npt.NDArray[np.bool
     return inside
 
 
-def make_table(source: BarSeries, seconds: int, keep: npt.NDArray[np.bool_] | None) -> BarTable:
+def make_table(source: BarSeries, seconds: int, keep: npt.NDArray[np.bool_] | None = None) -> BarTable:
     """Make bars of a size of a source's bars, those that a mask keeps.
 
     Parameters
@@ -117,33 +124,17 @@ def make_table(source: BarSeries, seconds: int, keep: npt.NDArray[np.bool_] | No
     keep
         Which bars count; None for all.
     """
-    count = len(source)
-    if keep is None and seconds == source.timeframe.seconds:
-        plain, places = plain_table(source), np.arange(count)
-        return replace(plain, source_first=places, source_last=places + 1)
-    kept = np.arange(count) if keep is None else np.flatnonzero(keep)
-    columns = (source.open, source.high, source.low, source.close, source.volume)
-    o, h, l, c, v = (column[kept] for column in columns)  # noqa: E741  the usual letters of a bar
-    starts, ends = source.start_ns[kept], source.end_ns[kept]
+    columns = [source.open, source.high, source.low, source.close, source.volume]
+    starts, ends = source.start_ns, source.end_ns
+    if keep is not None:
+        columns, starts, ends = [column[keep] for column in columns], starts[keep], ends[keep]
+    o, h, l, c, v = columns  # noqa: E741  the usual letters of a bar
     local = local_ns(starts)
+    days = local // _DAY_NS
+    if seconds == source.timeframe.seconds or not len(starts):
+        return BarTable(seconds, starts, ends, (o, h, l, c, v), days)
     keys = bucket(seconds, local)
-    first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1)) if len(keys) else np.zeros(0, dtype=np.int64)
-    last = np.append(first[1:], len(kept)) - 1 if len(first) else first
-    if len(first):
-        h, l, v = np.maximum.reduceat(h, first), np.minimum.reduceat(l, first), np.add.reduceat(v, first)  # noqa: E741
-    return BarTable(
-        seconds,
-        starts[first],
-        ends[last],
-        (o[first], h, l, c[last], v),
-        local[last] // _DAY_NS,
-        kept[first],
-        kept[last] + 1,
-    )
-
-
-def plain_table(series: BarSeries) -> BarTable:
-    """Return bars that only serve history as they are; they are complete by the clock."""
-    columns = (series.open, series.high, series.low, series.close, series.volume)
-    days = local_ns(series.start_ns) // _DAY_NS
-    return BarTable(series.timeframe.seconds, series.start_ns, series.end_ns, columns, days, None, None)
+    first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+    last = np.append(first[1:], len(starts)) - 1
+    h, l, v = np.maximum.reduceat(h, first), np.minimum.reduceat(l, first), np.add.reduceat(v, first)  # noqa: E741
+    return BarTable(seconds, starts[first], ends[last], (o[first], h, l, c[last], v), days[last])

@@ -12,23 +12,25 @@ import numpy as np
 
 from backtesting.gateway.errors import RequestRefusedError
 from backtesting.gateway.market.bars import Tape
+from backtesting.gateway.market.paths import merge
 from backtesting.gateway.market.sizes import (
     DAY,
     SIZES,
     BarTable,
+    Int64Array,
     bucket,
     can_make,
     in_sessions,
     local_ns,
     make_table,
-    plain_table,
+    stitch,
 )
 from backtesting.gateway.market.spread import DERIVED, SERVED, quoted_bar
 from backtesting.gateway.wire.codec import ZONE_NAME, moment
+from data.bars import BarSeries
 from data.calendars import MarketClock
 from execution.clocks import NANOS
 from execution.models import Bar
-from execution.timeframes import Timeframe
 
 FAILED: Final = "Historical Market Data Service error message:"
 
@@ -75,6 +77,8 @@ class BarView:
         Which bars.
     table
         All of them, future ones included; this class shows none before its time.
+    history
+        What the table was made of: the bars that are played, or these and coarser ones.
     counts
         Whether a bar of the source counts: not outside regular hours, if only those are wanted.
     centi_bps
@@ -86,6 +90,7 @@ class BarView:
         tape: Tape,
         key: ViewKey,
         table: BarTable,
+        history: BarSeries,
         counts: np.ndarray[tuple[int], np.dtype[np.bool_]] | None,
         centi_bps: int,
     ) -> None:
@@ -93,11 +98,12 @@ class BarView:
         self.table = table
         self._tape = tape
         self._source = tape.series[key.symbol]
+        self._history = history
         self._counts = counts
         self._centi_bps = centi_bps
         self._rows: dict[bool, Rows] = {}
         self._day_starts = np.flatnonzero(np.diff(table.days, prepend=table.days[:1] - 1))
-        self._one_to_one = table.source_last is not None and len(table.start_ns) == len(self._source)
+        self._one_to_one = history is self._source and len(table.start_ns) == len(history)
         self.is_plain = self._one_to_one and key.what not in DERIVED
         """Whether each bar is one bar of the source, unchanged."""
         self.is_daily = key.seconds >= DAY
@@ -106,9 +112,7 @@ class BarView:
     def completed(self) -> int:
         """Count the bars that are complete."""
         tape = self._tape
-        if self._one_to_one:
-            return tape.completed(self.key.symbol)
-        return self.table.completed(tape.completed(self.key.symbol), tape.now_ns)
+        return tape.completed(self.key.symbol) if self._one_to_one else self.table.completed(tape.now_ns)
 
     def date(self, start_ns: int, day: int, epoch: bool) -> str:
         """Write the date of a bar: of days and longer the day, else its start."""
@@ -141,37 +145,42 @@ class BarView:
         return rows.slice(first, last)
 
     def forming(self) -> Bar | None:
-        """Return what there is of the bar that is not complete yet."""
-        count, series = self.completed(), self._source
-        table = self.table
-        if table.source_last is not None:
-            first = int(table.source_last[count - 1]) if count else 0
-        else:
-            first = series.completed(int(table.end_ns[count - 1])) if count else 0
-        last = self._tape.completed(self.key.symbol)
-        part = self._tape.forming(self.key.symbol)
-        if part is not None and self._counts is not None and not self._counts[last]:
-            part = None
-        if first < last and self._counts is not None:
-            kept = first + np.flatnonzero(self._counts[first:last])
-        else:
-            kept = np.arange(first, last)
-        if table.source_last is None and len(kept):  # a coarser series may end before the source does
-            keys = bucket(self.key.seconds, local_ns(series.start_ns[kept]))
-            kept = kept[keys == keys[-1]]
-        if not len(kept):
-            return None if part is None else self._shown(part)
-        start_ns, end_ns = int(series.start_ns[kept[0]]), int(series.end_ns[kept[-1]])
-        open_, close = float(series.open[kept[0]]), float(series.close[kept[-1]])
-        high, low = float(series.high[kept].max()), float(series.low[kept].min())
-        volume = float(series.volume[kept].sum())
-        if part is not None:
-            keys = bucket(self.key.seconds, local_ns(np.array([start_ns, part.start_ns])))
-            if keys[0] != keys[1]:
-                return self._shown(part)
-            high, low, close = max(high, part.high), min(low, part.low), part.close
-            volume, end_ns = volume + part.volume, part.end_ns
-        return self._shown(Bar(self.key.symbol, start_ns, end_ns, open_, high, low, close, volume))
+        """Return what there is so far of the bar that is not complete yet."""
+        count, tape, symbol = self.completed(), self._tape, self.key.symbol
+        since_ns = int(self.table.end_ns[count - 1]) if count else 0
+        bars: list[Bar] = []
+        mixed = self._history is not self._source
+        if mixed:
+            places = np.arange(self._history.completed(since_ns), self._history.completed(tape.now_ns))
+            bars += self._joined(self._history, places)
+            since_ns = bars[-1].end_ns if bars else since_ns
+        played = tape.completed(symbol)
+        places = np.arange(self._source.completed(since_ns), played)
+        bars += self._joined(self._source, places if self._counts is None else places[self._counts[places]])
+        part = tape.forming(symbol)
+        if part is not None and (self._counts is None or self._counts[played]):
+            bars.append(part)
+        if mixed and len(bars) > 1:  # where coarser bars are missing, what follows them may be of a later bar
+            keys = self._bucket([bar.start_ns for bar in bars])
+            bars = [bar for bar, key in zip(bars, keys, strict=True) if key == keys[-1]]
+        return self._shown(merge(bars)) if bars else None
+
+    def _joined(self, series: BarSeries, places: Int64Array) -> list[Bar]:
+        """Return bars at some places as one, or none; only the last of a mixture's that belong together."""
+        if len(places) > 1 and self._history is not self._source:
+            keys = self._bucket(series.start_ns[places])
+            places = places[keys == keys[-1]]
+        if not len(places):
+            return []
+        first, last = places[0], places[-1]
+        high, low = float(series.high[places].max()), float(series.low[places].min())
+        open_, close = float(series.open[first]), float(series.close[last])
+        start_ns, end_ns = int(series.start_ns[first]), int(series.end_ns[last])
+        volume = float(series.volume[places].sum())
+        return [Bar(self.key.symbol, start_ns, end_ns, open_, high, low, close, volume)]
+
+    def _bucket(self, starts_ns: Int64Array | list[int]) -> Int64Array:
+        return bucket(self.key.seconds, local_ns(np.asarray(starts_ns, dtype=np.int64)))
 
     def day_of(self, bar: Bar) -> int:
         """Return the New York date of the last moment of a forming bar, as days since 1970."""
@@ -219,7 +228,7 @@ class Views:
         if seconds is None:
             raise invalid("Historical data bar size setting is invalid")
         if what not in SERVED:
-            raise RequestRefusedError(162, f"{FAILED}No historical data of type {what[:20]}")
+            raise RequestRefusedError(162, f"{FAILED}No historical data of type {what[:32]}")
         if symbol not in self._tape.series:
             raise RequestRefusedError(162, f"{FAILED}No historical data for {symbol}")
         key = ViewKey(symbol, seconds, what, rth and self._regular_only(symbol) is not None)
@@ -229,22 +238,22 @@ class Views:
         return view
 
     def _make(self, key: ViewKey, bar_size: str) -> BarView:
-        source = self._tape.series[key.symbol]
-        coarser = next(
-            (self._tape.coarser.get((key.symbol, t)) for t in Timeframe if t.seconds == key.seconds), None
-        )
+        tape = self._tape
+        source = tape.series[key.symbol]
         counts = self._regular_only(key.symbol) if key.rth else None
-        if coarser is not None:
-            table = plain_table(coarser)
-        elif can_make(source, key.seconds) and key.seconds >= source.timeframe.seconds:
-            table = make_table(source, key.seconds, counts)
-        else:
+        held = [source, *(each for (symbol, _), each in tape.coarser.items() if symbol == key.symbol)]
+        fitting = [series for series in held if can_make(series, key.seconds)]
+        if not fitting:
+            sizes = ", ".join(series.timeframe.ib_bar_size for series in held)
             raise RequestRefusedError(
-                162,
-                f"{FAILED}No historical data of bar size {bar_size}; "
-                f"this gateway holds {source.timeframe.ib_bar_size}",
+                162, f"{FAILED}No historical data of bar size {bar_size}; this gateway holds {sizes}"
             )
-        return BarView(self._tape, key, table, counts, self._centi_bps)
+        if fitting[-1] is source:
+            return BarView(
+                tape, key, make_table(source, key.seconds, counts), source, counts, self._centi_bps
+            )
+        history = stitch(fitting[-1], source, counts)
+        return BarView(tape, key, make_table(history, key.seconds), history, counts, self._centi_bps)
 
     def _regular_only(self, symbol: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
         """Return which bars are of regular hours, or None if all are."""

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from backtesting.gateway.wire.codec import UNSET_DOUBLE, message, number
-from backtesting.gateway.wire.contract_replies import contract_run, multiplier, trading_class, wire_symbol
+from backtesting.gateway.wire.contract_replies import (
+    contract_run,
+    multiplier,
+    primary_exchange,
+    trading_class,
+    wire_symbol,
+)
 from execution.models import Instrument
 
 
@@ -36,7 +42,7 @@ def portfolio_value(
         "0" if instrument.strike is None else number(instrument.strike),
         instrument.right or "0",
         multiplier(instrument),
-        instrument.primary_exchange,
+        primary_exchange(instrument),
         instrument.currency,
         instrument.local_symbol or instrument.symbol,
         trading_class(instrument),
@@ -58,7 +64,7 @@ def account_download_end(account: str) -> bytes:
 
 def position(account: str, instrument: Instrument, quantity: Decimal, average_cost: Decimal) -> bytes:
     """61: a holding; average cost in price terms times the multiplier."""
-    fields = contract_run(instrument, "0.0", "", instrument.primary_exchange)
+    fields = contract_run(instrument, "0.0", "", primary_exchange(instrument))
     return message(61, 3, account, fields, number(quantity), number(average_cost))
 
 
@@ -76,7 +82,7 @@ def position_multi(
     model: str = "",
 ) -> bytes:
     """71: a holding under a request id."""
-    fields = contract_run(instrument, "0.0", "", instrument.primary_exchange)
+    fields = contract_run(instrument, "0.0", "", primary_exchange(instrument))
     return message(71, 1, request_id, account, fields, number(quantity), number(average_cost), model)
 
 

@@ -43,6 +43,10 @@ _OLD_ZONES = {
 }
 """Names that TWS uses and that not every machine's zone files hold."""
 
+_MOST_SHORT = 4096
+_short_numbers: dict[str, Decimal] = {}
+"""Prices and sizes as they were read before; clients send the same few again and again."""
+
 _MOMENT = re.compile(r"(\d{8})(?: {1,2}|-)(\d{2}:\d{2}:\d{2})(?: ([A-Za-z0-9_/+-]{1,40}))?", re.ASCII)
 
 
@@ -162,6 +166,10 @@ def decimal_field(name: str, text: str) -> Decimal | None:
     RequestFormatError
         If it is no number, not finite, or out of range.
     """
+    if len(text) <= _SHORT:
+        known = _short_numbers.get(text)
+        if known is not None:
+            return known
     if is_unset(text):
         return None
     try:
@@ -170,6 +178,10 @@ def decimal_field(name: str, text: str) -> Decimal | None:
         raise _unreadable(name, text) from error
     if value is None:  # nearly the largest double, but not what clients send for it
         raise _unreadable(name, text)
+    if len(text) <= _SHORT:
+        if len(_short_numbers) >= _MOST_SHORT:
+            _short_numbers.clear()
+        _short_numbers[text] = value
     return value
 
 
@@ -194,9 +206,11 @@ def numeral(value: Decimal | float | int) -> str:
 
 def price(value: Decimal | float) -> str:
     """Write an execution or quoted price as TWS does: at least two decimals, ``0`` where there is none."""
+    if not value:
+        return "0"
     text = numeral(value)
     whole, _, fraction = text.partition(".")
-    return text if len(fraction) > 1 or text == "0" else f"{whole}.{fraction:0<2}"
+    return text if len(fraction) > 1 else f"{whole}.{fraction:0<2}"
 
 
 def double(value: Decimal | None) -> str:

@@ -12,6 +12,10 @@ from backtesting.gateway.wire import gates
 from backtesting.gateway.wire.codec import UNSET_INTEGER, double, message, number, numeral
 from execution.models import Instrument
 
+SMART: Final = "SMART"
+USUAL_LISTING: Final = "NASDAQ"
+"""Of a stock of which nothing is known; on the wire only."""
+
 ORDER_TYPES: Final = (
     "ACTIVETIM,AON,DAY,GTC,GTD,IOC,FOK,LIT,LMT,LOC,MIT,MKT,MOC,OCA,OPG,STP,STPLMT,TRAIL,TRAILLMT,WHATIF"
 )
@@ -25,6 +29,18 @@ _CHILDREN_OF_UNDERLYINGS: Final = ("OPT", "FUT", "FOP")
 def wire_symbol(instrument: Instrument) -> str:
     """Return the symbol a contract goes by on the wire: of a derivative its underlying's."""
     return instrument.underlying or instrument.symbol
+
+
+def primary_exchange(instrument: Instrument) -> str:
+    """Return where a contract is listed; a stock of which that is not known is said to be on NASDAQ."""
+    if instrument.primary_exchange or instrument.security_type != "STK" or instrument.exchange != SMART:
+        return instrument.primary_exchange
+    return USUAL_LISTING
+
+
+def home_exchange(instrument: Instrument) -> str:
+    """Return where a contract is traded, whatever routes it: its primary exchange, else its only one."""
+    return primary_exchange(instrument) or instrument.exchange
 
 
 def trading_class(instrument: Instrument) -> str:
@@ -100,7 +116,7 @@ def contract_details(
     dated = version < gates.SIZE_INCREMENTS
     exchange, traded_as = instrument.exchange, trading_class(instrument)
     venues = known.exchanges or tuple(
-        dict.fromkeys(name for name in ("SMART", exchange, instrument.primary_exchange) if name)
+        dict.fromkeys(name for name in (SMART, exchange, primary_exchange(instrument)) if name)
         if instrument.security_type in ("STK", "OPT")
         else (exchange,)
     )
@@ -127,7 +143,7 @@ def contract_details(
         ",".join(venues),
         *("1", known.underlying_con_id),
         instrument.name or instrument.symbol,
-        instrument.primary_exchange,
+        primary_exchange(instrument),
         instrument.expiry[:6],
         *(known.industry, known.category, known.subcategory),
         *(known.zone, known.trading_hours or trading_hours, known.liquid_hours or liquid_hours),
@@ -161,7 +177,7 @@ def symbol_samples(version: int, request_id: int, found: Iterable[tuple[Instrume
     fields: list[object] = []
     for instrument, derivatives in rows:
         fields += (instrument.con_id, wire_symbol(instrument), instrument.security_type)
-        fields += (instrument.primary_exchange or instrument.exchange, instrument.currency)
+        fields += (home_exchange(instrument), instrument.currency)
         fields += (len(derivatives), *derivatives)
         if version >= gates.ISSUER_ID:
             fields += (instrument.name, "")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from backtesting.gateway.tickets import Execution
 from backtesting.gateway.wire import gates
 from backtesting.gateway.wire.codec import UNSET_DOUBLE, double, message, number, price, time_text
-from backtesting.gateway.wire.contract_replies import contract_run
+from backtesting.gateway.wire.contract_replies import contract_run, home_exchange
 from execution.models import Side
 
 
 def execution_details(account: str, execution: Execution, request_id: int = -1, version: int = 176) -> bytes:
     """11: an execution; request id -1 when it has just happened."""
     ticket = execution.ticket
-    venue = ticket.instrument.primary_exchange or ticket.instrument.exchange
+    venue = home_exchange(ticket.instrument)
     return message(
         11,
         request_id,

@@ -37,9 +37,14 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_BASIC: Final = _names(
+_OWN: Final = _names(
     "secIdType secId action totalQuantity orderType lmtPrice auxPrice tif ocaGroup account openClose origin "
-    "orderRef transmit parentId blockOrder sweepToFill displaySize triggerMethod outsideRth hidden"
+    "orderRef"
+)
+"""Fields that differ from order to order; those behind them a client sends nearly always alike."""
+
+_BASIC: Final = _OWN + _names(
+    "transmit parentId blockOrder sweepToFill displaySize triggerMethod outsideRth hidden"
 )
 _EXTENDED: Final = _names(
     "sharesAllocation discretionaryAmt goodAfterTime goodTillDate faGroup faMethod faPercentage faProfile "
@@ -106,13 +111,15 @@ _SAID_BACK: Final = "None"
 """How TWS tells of no delta neutral order; a client that changes an order it was told of sends that back."""
 
 _NONE: Final = frozenset(("", "0"))
+_OWN_PRICES: Final = _names("totalQuantity lmtPrice auxPrice")
 _PRICES: Final = _names(
-    "totalQuantity lmtPrice auxPrice trailStopPrice trailingPercent lmtPriceOffset discretionaryAmt "
+    "trailStopPrice trailingPercent lmtPriceOffset discretionaryAmt "
     "percentOffset nbboPriceCap startingPrice stockRefPrice delta stockRangeLower stockRangeUpper volatility "
     "deltaNeutralAuxPrice scalePriceIncrement triggerPrice adjustedStopPrice adjustedStopLimitPrice "
     "adjustedTrailingAmount cashQty"
 )
-_COUNTS: Final = _names("parentId ocaType displaySize triggerMethod origin")
+_COUNTS: Final = _names("parentId ocaType displaySize triggerMethod")
+_OWN_COUNTS: Final = ("origin",)
 _FLAGS: Final = _names("transmit outsideRth allOrNone whatIf")
 
 
@@ -154,6 +161,20 @@ class OrderFields:
 
     def check(self) -> None:
         """Read every number and flag, so that what is none is refused wherever it stands."""
+        self.check_own()
+        self.check_rest()
+
+    def check_own(self) -> None:
+        """Read the numbers among the fields that differ from order to order."""
+        values = self.values
+        for name in _OWN_PRICES:
+            text = values[name]
+            self.numbers[name] = decimal_field(name, text) if text else None
+        for name in _OWN_COUNTS:
+            self.integer(name)
+
+    def check_rest(self) -> None:
+        """Read the numbers and flags behind them."""
         values = self.values
         for name in _PRICES:
             text = values[name]
@@ -162,6 +183,12 @@ class OrderFields:
             flag_field(name, values[name])
         for name in _COUNTS:
             self.integer(name)
+
+    def add(self, other: OrderFields) -> None:
+        """Take over fields that have been read and checked before."""
+        self.values |= other.values
+        self.unserved += other.unserved
+        self.numbers |= other.numbers
 
     def integer(self, name: str) -> int:
         """Return a field as a whole number; zero if unset."""
@@ -181,32 +208,59 @@ def _newer(version: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _plain(version: int) -> tuple[str, ...]:
-    """Return the fields of an order that has none of the groups that come and go."""
+    """Return the fields of an order that has none of the groups that come and go, behind its own."""
     return (
-        *(*_BASIC, *_extended(version), *_TRAIL, *_HEDGE, *_CLEARING, *_ALGO, *_MISC),
+        *(*_BASIC[len(_OWN) :], *_extended(version), *_TRAIL, *_HEDGE, *_CLEARING, *_ALGO, *_MISC),
         *("conditions", *_ADJUST, *_newer(version)),
     )
 
 
-def _is_plain(values: Mapping[str, str], security_type: str, exchange: str) -> bool:
+def _is_plain(rest: Mapping[str, str]) -> bool:
     """Say whether fields read as those of a plain order are one: whether nothing announces a group."""
     return (
-        not values["deltaNeutralOrderType"]
-        and not values["hedgeType"]
-        and not values["algoStrategy"]
-        and values["conditions"] in _NONE
-        and values["deltaNeutralContract"] != "1"
-        and values["scalePriceIncrement"] in _NONE
-        and not values["orderType"].startswith("PEG")
-        and security_type != "BAG"
-        and exchange != "IBKRATS"
+        not rest["deltaNeutralOrderType"]
+        and not rest["hedgeType"]
+        and not rest["algoStrategy"]
+        and rest["conditions"] in _NONE
+        and rest["deltaNeutralContract"] != "1"
+        and rest["scalePriceIncrement"] in _NONE
     )
+
+
+class _Habits:
+    """What clients send behind an order's own fields, read and checked once: nearly always the same."""
+
+    def __init__(self, most: int = 256, longest: int = 2048) -> None:
+        self._most = most
+        self._longest = longest
+        self._known: dict[tuple[int, str], OrderFields] = {}
+
+    def read(self, texts: Sequence[str], version: int) -> OrderFields | None:
+        """Return the fields of a plain order; None if they announce a group."""
+        key = version, "\0".join(texts)
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        found = OrderFields()
+        found.take(FieldReader(texts), _plain(version))
+        if not _is_plain(found.values):
+            return None
+        found.check_rest()
+        if len(key[1]) <= self._longest:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+
+_HABITS: Final = _Habits()
 
 
 def read_order(reader: FieldReader, version: int, security_type: str, exchange: str) -> OrderFields:
     """Read the order of a placeOrder message, which follows its contract.
 
-    Nearly every order is plain and read in one go; any other is read group by group.
+    Nearly every order is plain and read in two goes, of which the second is remembered; any other is read
+    group by group.
 
     Raises
     ------
@@ -214,13 +268,17 @@ def read_order(reader: FieldReader, version: int, security_type: str, exchange: 
         If a field is missing, or a count or number cannot be read.
     """
     names = _plain(version)
-    if reader.left == len(names):
+    if reader.left == len(_OWN) + len(names) and security_type != "BAG" and exchange != "IBKRATS":
         order = OrderFields()
-        order.take(reader, names)
-        if _is_plain(order.values, security_type, exchange):
-            order.check()
-            return order
-        reader.back(len(names))
+        order.take(reader, _OWN)
+        if not order.values["orderType"].startswith("PEG"):
+            order.check_own()
+            rest = _HABITS.read(reader.values(names), version)
+            if rest is not None:
+                order.add(rest)
+                return order
+            reader.back(len(names))
+        reader.back(len(_OWN))
     return _read_groups(reader, version, security_type, exchange)
 
 

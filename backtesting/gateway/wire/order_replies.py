@@ -248,20 +248,13 @@ def _open_order(
 
 def order_status(ticket: Ticket, status: str) -> bytes:
     """3: how far an order is."""
-    return message(
-        3,
-        ticket.order_id,
-        status,
-        number(ticket.filled),
-        number(ticket.remaining),
-        price(ticket.average_price),
-        ticket.perm_id,
-        ticket.parent_order_id,
-        price(ticket.last_price),
-        ticket.client_id,
-        ticket.why_held,
-        0,
+    filled, left = number(ticket.filled), number(ticket.remaining)
+    mean, last = price(ticket.average_price), price(ticket.last_price)
+    text = (
+        f"3\0{ticket.order_id}\0{status}\0{filled}\0{left}\0{mean}\0{ticket.perm_id}\0"
+        f"{ticket.parent_order_id}\0{last}\0{ticket.client_id}\0{ticket.why_held}\0"
     )
+    return frame((text + "0\0").encode())  # the last: the price cap of the market
 
 
 def completed_order(version: int, account: str, ticket: Ticket) -> bytes:

@@ -130,7 +130,7 @@ async def test_only_the_owner_can_cancel(gateway: GatewayServer, wire: WireClien
         (ibi.Contract(conId=12, exchange="SMART"), ibi.MarketOrder("BUY", 1), "200"),
         (ibi.Contract(exchange="SMART"), ibi.MarketOrder("BUY", 1), "200"),
         (STOCK, ibi.LimitOrder("BUY", 1, 99.123), "110"),
-        (STOCK, ibi.MarketOrder("BUY", 0.5), "388"),
+        (STOCK, ibi.MarketOrder("BUY", 0.5), "10243"),
         (STOCK, ibi.Order(action="BUY", totalQuantity=1, orderType="FEELINGS"), "321"),
         (STOCK, ibi.Order(action="HOLD", totalQuantity=1, orderType="MKT"), "321"),
         (STOCK, ibi.Order(action="BUY", totalQuantity=1, orderType="LMT"), "321"),

@@ -181,10 +181,10 @@ async def test_a_split_ends_open_orders_and_changes_positions(
         await client.until("62")
         client.send(*placed(STOCK, ibi.LimitOrder("BUY", 1, 50, tif="GTC"), order_id=6))
         await told(client)
-        open_floor.book.apply_split("AAA", Decimal(2))
+        open_floor.book.apply(CorporateAction(dt.date(2018, 1, 2), "AAA", "split", Decimal(2)))
         heard = kinds(await told(client))
         assert heard[-2:] == ["3 6 Cancelled", "4 6 202"]
         assert [fields[14] for fields in await step(client) if fields[0] == "61"] == ["20"]
         cash = open_floor.book.broker.ledger.cash
-        open_floor.book.apply_dividend("AAA", Decimal("0.5"))
+        open_floor.book.apply(CorporateAction(dt.date(2018, 1, 2), "AAA", "dividend", Decimal("0.5")))
         assert open_floor.book.broker.ledger.cash == cash + 10

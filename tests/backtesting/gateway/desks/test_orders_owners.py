@@ -46,7 +46,7 @@ async def test_ids_of_clients_are_their_own_and_only_the_owner_changes_an_order(
         assert kinds(await first.until("53")) == ["5 5 Submitted", "3 5 Submitted", "53"]
 
 
-async def test_among_all_orders_those_of_others_have_neither_client_nor_number(
+async def test_among_all_orders_those_of_other_clients_come_under_their_own_ids(
     floor: Any, placed: Any, told: Any
 ) -> None:
     async with floor() as open_floor:
@@ -57,7 +57,7 @@ async def test_among_all_orders_those_of_others_have_neither_client_nor_number(
         await told(second)
         second.send(16, 1)
         theirs, own = [fields for fields in await second.until("53") if fields[0] == "3"]
-        assert (theirs[1], theirs[6], theirs[9]) == ("0", status[6], "0")
+        assert (theirs[1], theirs[6], theirs[9]) == ("5", status[6], "1")
         assert (own[1], own[9]) == ("9", "2")
 
 

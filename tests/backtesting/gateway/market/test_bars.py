@@ -30,7 +30,7 @@ def minutes(symbol: str = "AAA", count: int = 5, first: float = 100.0, start_ns:
 
 def test_whole_steps_complete_the_bars_that_end_together(bars: Bars) -> None:
     tape = Tape(bars)
-    assert tape.last_price("AAA") is None
+    assert tape.last_price("AAA") == 100.0, "time starts at the open"
     step = tape.next_step()
     assert step is not None
     assert step.bars is step.completed

@@ -8,7 +8,7 @@ SECOND_CLIENT := .venv-ib_async/.ready
 PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=
 
-.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway lock docs
+.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal kill-journal lock docs
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,12 @@ bench: $(READY) ## Measure start-up of the command line
 
 bench-gateway: $(READY) ## Measure the gateway against bare asyncio: order latency, bars in lockstep, 8 clients for 5 minutes
 	$(BIN)/python infrastructure/deploy/bench_gateway.py $(ARGS)
+
+bench-journal: $(READY) ## Measure the journal: durable events a second in groups, verification
+	$(BIN)/python infrastructure/deploy/bench_journal.py $(ARGS)
+
+kill-journal: $(READY) ## Write 1,000,000 events while the writer is killed 40 times; nothing acknowledged may be lost
+	$(BIN)/python infrastructure/deploy/bench_journal.py --kills 40 $(ARGS)
 
 lock: $(READY) ## Resolve the dependencies anew into the lock files
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

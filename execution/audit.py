@@ -7,15 +7,25 @@ risk decision, the broker's ids and the executions.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import structlog
 
 from execution.blotter import Entry
 from execution.clocks import TradingClock, utc_ns
+from execution.errors import JournalError
 from execution.events import KillSwitchEvent, RiskDecision
 from execution.evidence import Evidence, to_body
 from execution.journal import Journal
 from execution.models import Fill, Order, OrderRequest, OrderStatus, PortfolioSnapshot
 from execution.request_body import request_to_body
+from execution.telling import HandlerFailure
+from execution.terms import Modification
+
+_LONGEST_ERROR = 300
+_BEFORE_ITS_IDS = ("order_submitted", "order_refused")
+"""Records that say for themselves what an order is known by; the ids before are of another attempt."""
 
 
 class AuditLogger:
@@ -27,11 +37,18 @@ class AuditLogger:
         Where events are kept.
     clock
         Trading time, recorded with each decision.
+
+    Attributes
+    ----------
+    identities
+        Gives what else an order is known by, by its client order id; every record of an order carries it.
     """
 
     def __init__(self, journal: Journal, clock: TradingClock) -> None:
         self.journal = journal
+        self.identities: Callable[[str], Mapping[str, Any]] = lambda _: {}
         self._clock = clock
+        self._log = structlog.get_logger("audit")
 
     # -- the methods every user knows ---------------------------------------------------------------
 
@@ -90,17 +107,60 @@ class AuditLogger:
 
     def log_intent(self, entry: Entry, decision: RiskDecision) -> None:
         """Record an order with its risk decision and session id, durably, before it is sent."""
+        self.log_intents((entry,), decision)
+
+    def log_intents(self, entries: Sequence[Entry], decision: RiskDecision) -> None:
+        """Record orders that are sent as a whole, in one commit, before the first of them is sent."""
+        for entry in entries:
+            family = {"parent": entry.parent} if entry.parent else {}
+            self._append(
+                "order_submitted",
+                **request_to_body(entry.request),
+                order_id=entry.order_id,
+                attempt=entry.attempt,
+                trading_time=entry.submitted_ns,
+                decision=decision.as_dict(),
+                dry_run=entry.dry_run,
+                reserved_price=None if entry.reserved_price is None else format(entry.reserved_price, "f"),
+                **family,
+            )
+        self.journal.commit()
+
+    def log_modifying(self, entry: Entry, change: Modification, decision: RiskDecision) -> None:
+        """Record a change with its risk decision, durably, before it is sent."""
+        held_at = change.reserved_price
         self._append(
-            "order_submitted",
-            **request_to_body(entry.request),
+            "order_modifying",
+            client_order_id=entry.client_order_id,
+            number=change.number,
             order_id=entry.order_id,
-            attempt=entry.attempt,
-            trading_time=entry.submitted_ns,
+            request=request_to_body(change.request),
             decision=decision.as_dict(),
-            dry_run=entry.dry_run,
-            reserved_price=None if entry.reserved_price is None else format(entry.reserved_price, "f"),
+            reserved_price=None if held_at is None else format(held_at, "f"),
+            trading_time=self._clock.now_ns(),
         )
         self.journal.commit()
+
+    def log_modify_refused(self, entry: Entry, request: OrderRequest, decision: RiskDecision) -> None:
+        """Record a change that a rule refused, durably."""
+        self._append(
+            "order_modify_refused",
+            client_order_id=entry.client_order_id,
+            request=request_to_body(request),
+            decision=decision.as_dict(),
+            trading_time=self._clock.now_ns(),
+        )
+        self.journal.commit()
+
+    def log_modified(self, client_order_id: str, number: int, outcome: str, reason: str) -> None:
+        """Record what became of a change; number 0 is one that was not asked for here."""
+        self._append(
+            "order_modified",
+            client_order_id=client_order_id,
+            number=number,
+            outcome=str(outcome),
+            reason=reason,
+        )
 
     def log_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
         """Record an order that a rule refused, durably."""
@@ -112,9 +172,28 @@ class AuditLogger:
         )
         self.journal.commit()
 
-    def log_evidence(self, evidence: Evidence) -> None:
-        """Record a fact from the broker as it came."""
-        self._append("broker_message", **to_body(evidence))
+    def log_evidence(self, evidence: Evidence, client_order_id: str | None = None) -> None:
+        """Record a fact from the broker as it came, with the order it concerns where that is known."""
+        owner = {"client_order_id": client_order_id} if client_order_id else {}
+        self._append("broker_message", **owner, **to_body(evidence))
+
+    def log_handler_failure(self, failure: HandlerFailure) -> None:
+        """Report a handler that raised, in the log and durably in the journal."""
+        subject = failure.told.arguments[0] if failure.told.arguments else None
+        facts = {
+            "handler": failure.handler,
+            "hook": failure.told.hook,
+            "attempt": failure.told.attempts,
+            "gave_up": failure.gave_up,
+            "error": f"{type(failure.error).__name__}: {failure.error}"[:_LONGEST_ERROR],
+        }
+        self._log.error("handler raised", exc_info=failure.error, **facts)
+        order = getattr(subject, "client_order_id", None)
+        self._append("handler_failed", **({"client_order_id": order} if order else {}), **facts)
+        try:
+            self.journal.commit()
+        except JournalError as error:  # held by the journal, it follows with the next commit
+            self._log.error("the report is not on record yet", why=str(error))
 
     def log_late_commission(self, fill: Fill, exec_id: str) -> None:
         """Record a commission that came later than its execution."""
@@ -174,7 +253,14 @@ class AuditLogger:
         """Make every recorded event durable."""
         self.journal.commit()
 
+    def maintain(self) -> None:
+        """Rotate and anchor the journal where that is due; not to be called on the way of an order."""
+        self.journal.maintain()
+
     def _append(self, kind: str, **body: Any) -> None:
+        name = body.get("client_order_id")
+        if name and kind not in _BEFORE_ITS_IDS:
+            body = {**self.identities(name), **body}
         self.journal.append(kind, body)
 
 

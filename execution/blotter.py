@@ -13,6 +13,9 @@ from the broker, so folding the journal rebuilds it exactly. The rules:
    before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
 4. A final state is left only by proof: a late execution still counts, a release needs reconciliation. An
    order that was taken as rejected or never sent, and is then seen working, is open again.
+5. A change that was sent is open until the broker shows the new terms, refuses it, or the order ends; while
+   it is, the order is full at the larger of both sizes, and a rejecting code means the change. Terms that
+   nobody here asked for are the broker's (an OCA group reduced the order, a person changed it) and are taken.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from execution.evidence import (
 )
 from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus
 from execution.numbers import round_money
+from execution.terms import ChangeOutcome, Modification, as_shown, higher_of, larger_of, shows
 
 _LIVE = {
     "PendingSubmit": OrderStatus.PENDING,
@@ -44,6 +48,9 @@ _LIVE = {
 }
 _MOST_EARLY_COMMISSIONS = 10_000
 _CANCELLED = ("Cancelled", "ApiCancelled")
+_CHANGE_CUT_OFF = "a change of it was under way when the session ended"
+_AMENDED = "the broker shows terms that nobody here asked for"
+_SHOWN = "the broker shows the new terms"
 _ASSUMED_DEAD = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 
 
@@ -79,7 +86,17 @@ class Corrected:
     reason: str
 
 
-Change = StatusChanged | Filled | External | Corrected
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """A change of an order found its end; number 0 is one that was not asked for here."""
+
+    order: Order
+    number: int
+    outcome: ChangeOutcome
+    reason: str
+
+
+Change = StatusChanged | Filled | External | Corrected | Modified
 
 
 @dataclass(slots=True)
@@ -110,6 +127,30 @@ class Entry:
     inactive: bool = False
     reported_filled: Decimal = ZERO
     executions: dict[str, _Execution] = field(default_factory=dict)
+    parent: str = ""
+    """Client order id of the bracket's entry whose exit this is."""
+    modification: Modification | None = None
+    modifications: int = 0
+    outcomes: dict[int, tuple[ChangeOutcome, str]] = field(default_factory=dict)
+    shown: OpenOrderSeen | None = None
+    """The broker's last word on the terms while a change is open."""
+    asked: OrderRequest = field(init=False)
+    """The request as it was first made; `request` has the terms now."""
+
+    def __post_init__(self) -> None:
+        self.asked = self.request
+
+    @property
+    def larger(self) -> OrderRequest:
+        """The order at the size it counts with: the larger one while a change is open."""
+        return (
+            self.request if self.modification is None else larger_of(self.request, self.modification.request)
+        )
+
+    @property
+    def held_at(self) -> Decimal | None:
+        """The price it is reserved at."""
+        return self.reserved_price if self.modification is None else self.modification.reserved_price
 
     @property
     def client_order_id(self) -> str:
@@ -218,9 +259,34 @@ class Blotter:
         """Take note that an order's fate is not known."""
         return self._move(self.entries[client_order_id], OrderStatus.UNKNOWN, reason)
 
-    def new_session(self) -> None:
-        """Forget the order ids of the session before: they may be given to other orders."""
+    def modifying(self, client_order_id: str, change: Modification) -> None:
+        """Take a change whose intent is durable."""
+        entry = self.entries[client_order_id]
+        entry.modification, entry.modifications, entry.shown = change, change.number, None
+
+    def modified(self, client_order_id: str, number: int, outcome: ChangeOutcome, why: str) -> list[Change]:
+        """Take the end of a change; one that has ended before is left as it is."""
+        entry = self.entries[client_order_id]
+        if entry.modification is None or entry.modification.number != number:
+            return []
+        return self._end_change(entry, outcome, why)
+
+    def is_addressable(self, entry: Entry) -> bool:
+        """Return whether the order's id is known to name it in this session."""
+        return self._by_session_id.get(entry.order_id) is entry
+
+    def new_session(self) -> list[Change]:
+        """Forget the order ids of the session before: they may be given to other orders.
+
+        An order with a change under way is UNKNOWN from here on: whether it arrived must be asked for.
+        """
         self._by_session_id = {}
+        changes: list[Change] = []
+        for entry in self.entries.values():
+            if entry.modification is not None and not entry.status.is_final:
+                entry.shown = None
+                changes += self._move(entry, OrderStatus.UNKNOWN, _CHANGE_CUT_OFF)
+        return changes
 
     def find(self, order_id: str) -> Entry | None:
         """Find an order by client order id, permanent id, or session id."""
@@ -228,6 +294,25 @@ class Blotter:
         if entry is None and order_id.isascii() and order_id.isdigit():
             entry = self._by_perm.get(int(order_id)) or self._by_session_id.get(int(order_id))
         return entry
+
+    def owner_of(self, evidence: Evidence) -> str | None:
+        """Return the client order id of the order that a fact concerns, as far as it is known by now."""
+        if isinstance(evidence, CommissionSeen):
+            found = self._by_execution.get(evidence.exec_id)
+            return found[0].client_order_id if found else None
+        entry = self._entry_of(evidence)
+        return entry.client_order_id if entry else None
+
+    def identities(self, client_order_id: str) -> dict[str, int | str | None]:
+        """Return what else an order is known by: strategy, id within the session, permanent id."""
+        entry = self.entries.get(client_order_id)
+        if entry is None:
+            return {}
+        return {
+            "strategy": entry.request.strategy,
+            "session_order_id": entry.order_id,
+            "perm_id": entry.perm_id or None,
+        }
 
     def open_entries(self) -> list[Entry]:
         """Return the orders that are not final, in order of submission."""
@@ -251,8 +336,40 @@ class Blotter:
             return self._status(entry, evidence.status, evidence.filled)
         if isinstance(evidence, CompletedOrderSeen):
             return self._status(entry, evidence.status, evidence.filled, evidence.detail)
+        changes: list[Change] = []
         if entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT):
-            return self._move(entry, self._working(entry))
+            changes = self._move(entry, self._working(entry))
+        return changes + self._terms(entry, evidence)
+
+    def _terms(self, entry: Entry, seen: OpenOrderSeen) -> list[Change]:
+        """Compare the terms that the broker shows with those we know of."""
+        if entry.status.is_final:
+            return []
+        change = entry.modification
+        if change is not None:
+            entry.shown = seen
+            return (
+                self._end_change(entry, ChangeOutcome.ACCEPTED, _SHOWN) if shows(seen, change.request) else []
+            )
+        if shows(seen, entry.request) or seen.quantity <= 0:
+            return []
+        entry.request = as_shown(seen, entry.request)
+        if entry.reserved_price is not None:
+            entry.reserved_price = higher_of(entry.reserved_price, entry.request.limit_price)
+        return [Modified(entry.order(), 0, ChangeOutcome.ACCEPTED, _AMENDED), *self._full(entry)]
+
+    def _end_change(self, entry: Entry, outcome: ChangeOutcome, why: str) -> list[Change]:
+        change, entry.modification, entry.shown = entry.modification, None, None
+        if change is None:
+            return []
+        entry.outcomes[change.number] = (outcome, why)
+        if outcome is ChangeOutcome.ACCEPTED:
+            entry.request, entry.reserved_price = change.request, change.reserved_price
+        return [Modified(entry.order(), change.number, outcome, why), *self._full(entry)]
+
+    def _full(self, entry: Entry) -> list[Change]:
+        if entry.executions and entry.filled >= entry.larger.quantity and not entry.status.is_final:
+            return self._move(entry, OrderStatus.FILLED)
         return []
 
     def _entry_of(self, evidence: Evidence) -> Entry | None:
@@ -293,16 +410,27 @@ class Blotter:
         if entry.status in _ASSUMED_DEAD and target in (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL):
             return self._move(entry, self._working(entry))
         if status == "Filled" or entry.status.is_final:
-            return []  # executions decide; what the broker ended is not reopened by a late status
+            # executions decide; what the broker ended is not reopened by a late status
+            return self._filled_amid_change(entry, filled) if status == "Filled" else []
         if entry.inactive:
             if entry.reason is not None and not entry.executions:
                 return self._move(entry, OrderStatus.REJECTED, entry.reason)
             return self._move(entry, OrderStatus.UNKNOWN, "Inactive at the broker, no reason given yet")
-        if target is None:
-            return self._move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
         if target is OrderStatus.PENDING:
             return []  # on its way: it says no more than that TWS took it
+        if target is None:
+            return self._move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
         return self._move(entry, self._working(entry) if target is OrderStatus.SUBMITTED else target)
+
+    def _filled_amid_change(self, entry: Entry, filled: Decimal) -> list[Change]:
+        """Tell by the size at which the broker calls an order filled which terms it had."""
+        if entry.modification is None:
+            return []
+        if filled == entry.request.quantity:
+            return self._end_change(entry, ChangeOutcome.OVERTAKEN, "it was filled before")
+        if filled == entry.modification.request.quantity:
+            return self._end_change(entry, ChangeOutcome.ACCEPTED, "it is filled at the new size")
+        return []
 
     def _working(self, entry: Entry) -> OrderStatus:
         return OrderStatus.PARTIALLY_FILLED if entry.executions else OrderStatus.SUBMITTED
@@ -325,7 +453,9 @@ class Blotter:
         if early is not None:
             execution.commission = early.commission
         changes: list[Change] = [Filled(entry.fill(execution), seen.exec_id)]
-        if entry.filled >= entry.request.quantity:
+        if entry.modification is not None and entry.filled > entry.request.quantity:
+            changes += self._end_change(entry, ChangeOutcome.ACCEPTED, "it is filled beyond the old size")
+        if entry.filled >= entry.larger.quantity:
             changes += self._move(entry, OrderStatus.FILLED)
         elif not entry.status.is_final or entry.status in _ASSUMED_DEAD:
             changes += self._move(entry, OrderStatus.PARTIALLY_FILLED)
@@ -359,6 +489,8 @@ class Blotter:
     def _error(self, entry: Entry, seen: ErrorSeen) -> list[Change]:
         meaning = self.classify(seen.code)
         text = f"{seen.code}: {seen.text}"
+        if entry.modification is not None and meaning in (CodeClass.REJECTS_NEW, CodeClass.MODIFY_REJECTED):
+            return self._end_change(entry, ChangeOutcome.REFUSED, text)
         if meaning is CodeClass.REJECTS_NEW:
             if entry.status.is_final:
                 return []
@@ -375,7 +507,10 @@ class Blotter:
         old, entry.status = entry.status, status
         if reason is not None:
             entry.reason = reason
-        return [StatusChanged(entry.order(), old)]
+        changes: list[Change] = [StatusChanged(entry.order(), old)]
+        if status.is_final and entry.modification is not None:
+            changes += self._end_change(entry, ChangeOutcome.OVERTAKEN, f"the order is {status}")
+        return changes
 
 
 def merged(changes: list[Change]) -> list[Change]:

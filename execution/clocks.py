@@ -6,6 +6,7 @@ the daily loss. `MonotonicClock` is the wall's: heartbeats, backoff, deadlines.
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -64,6 +65,11 @@ IdFactory = Callable[[], str]
 def random_id() -> str:
     """Return a random UUIDv4."""
     return str(uuid.uuid4())
+
+
+def random_fraction() -> float:
+    """Return a random number in [0, 1); for jitter, never for secrets."""
+    return random.random()  # noqa: S311  # nosec B311  jitter needs no secrecy
 
 
 def timestamp(ns: int) -> pd.Timestamp:

@@ -50,6 +50,21 @@ class OrderRejectedError(ExecutionError):
     code = "BROKER_REJECTED"
 
 
+class ModificationRejectedError(OrderRejectedError):
+    """The broker did not make the change; the order goes on with the terms it had, or had ended before.
+
+    Read the reason; ``order`` in the context is the order as it stands.
+    """
+
+    code = "MODIFY_REJECTED"
+
+
+class NotModifiableError(ExecutionError, ValueError):
+    """The order is not at work, or a change of it is under way. Nothing was sent; it is as it was."""
+
+    code = "NOT_MODIFIABLE"
+
+
 class NotConnectedError(ExecutionError, ConnectionError):
     """No usable session with the broker; nothing was sent. Check TWS or the gateway, then retry."""
 
@@ -125,3 +140,18 @@ class JournalCorruptError(JournalError):
     """The hash chain does not verify: the record was altered or cut. Keep the file; restore from a copy."""
 
     code = "JOURNAL_CORRUPT"
+
+
+class AnchorError(JournalError):
+    """The anchors of a journal cannot be read or written, or do not verify.
+
+    Trading goes on, but a cut of the journal's tail would not be seen. Check the folder and the key.
+    """
+
+    code = "ANCHOR"
+
+
+class RetentionError(JournalError, ValueError):
+    """Records younger than the retention period were to be removed. Nothing was. Ask for 7y or more."""
+
+    code = "RETENTION"

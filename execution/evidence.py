@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class OpenOrderSeen:
-    """An order as the broker holds it (TWS message 5)."""
+    """An order as the broker holds it (TWS message 5); terms that it does not tell are empty."""
 
     message: ClassVar[str] = "open_order"
     order_id: int
@@ -24,6 +24,9 @@ class OpenOrderSeen:
     symbol: str
     side: str
     quantity: Decimal
+    order_type: str = ""
+    limit_price: Decimal | None = None
+    aux_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,10 @@ def from_body(body: dict[str, Any]) -> Evidence:
     """Rebuild a fact from the journal."""
     kind = _KINDS[body["message"]]
     values: dict[str, Any] = {
-        f.name: Decimal(body[f.name]) if f.type == "Decimal" else body[f.name]
-        for f in fields(kind)
-        if f.name in body
+        f.name: _read(body[f.name], str(f.type)) for f in fields(kind) if f.name in body
     }
     return kind(**values)
+
+
+def _read(value: Any, kind: str) -> Any:
+    return Decimal(value) if kind.startswith("Decimal") and value is not None else value

@@ -1,15 +1,17 @@
-"""The public face for orders: submit, cancel, query, over a reconciled session.
+"""The public face for orders: submit, change, cancel, query, over a reconciled session.
 
 The way of an order: form and identity are checked; the validator evaluates and reserves; the intent, with its
 risk decision and the session's order id, is made durable; only then are bytes written. What the broker says
 comes back through the inbox. Where it cannot be known whether an order arrived, its state says so.
+
+The work is done in rooms of their own: `execution.submission`, `execution.modification`,
+`execution.cancellation`, `execution.flattening`, `execution.margin`, `execution.unfilled`, over the parts in
+`execution.desk`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,33 +20,37 @@ import structlog
 from execution.audit import AuditLogger
 from execution.blotter import Blotter, Entry
 from execution.broker import BrokerAdapter, ExecutionEngine
+from execution.cancellation import Cancellation
 from execution.clocks import IdFactory, SystemClock, TradingClock, random_id, timestamp
 from execution.codes import CodeClass
 from execution.connection import IBKRConnectionManager
+from execution.desk import Desk, Gate
 from execution.errors import (
     AcknowledgementTimeoutError,
-    DuplicateOrderError,
+    InvalidOrderError,
     JournalError,
-    NotConnectedError,
     NotReadyError,
     OrderInDoubtError,
     OrderRejectedError,
-    RiskCheckError,
     UnknownOrderError,
 )
 from execution.events import OrderEventHandler, RiskDecision
 from execution.evidence import ErrorSeen, Evidence
-from execution.ibkr import translate
+from execution.flattening import Flattened, Flattening
 from execution.inbox import Inbox
 from execution.journal import MemoryJournal
-from execution.models import ZERO, Fill, Instrument, Order, OrderRequest, OrderStatus, Position
+from execution.margin import MarginImpact, Margins
+from execution.models import ZERO, Instrument, Order, OrderRequest, OrderStatus, OrderType, Position
+from execution.modification import Modifying
 from execution.reconcile import Reconciler, Reconciliation
 from execution.recovery import Recovered, recover
+from execution.submission import Submission, bracket_of
+from execution.unfilled import UnfilledLimits
+from execution.unfilled_policy import UnfilledPolicy
 from execution.validators import CallbackValidator, PreTradeValidator
 
 _FREEZING_CODES = (1100, 1300, 2110)
 _THAWING_CODES = (1101, 1102)
-_READ_ONLY = "READ_ONLY"
 
 
 class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
@@ -67,9 +73,9 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     handlers
         Receivers of order events.
     account
-        Account for orders that name none.
+        Account for orders that name none; needed where the login has several.
     acknowledgement_timeout
-        Seconds that `submit_order` waits for the broker's first answer.
+        Seconds to wait for the broker's first answer to an order or a change.
     release_absent
         See `Reconciler`.
     dry_run
@@ -78,6 +84,10 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         Hold inbound facts until `close_inbox`, instead of applying them packet by packet.
     quarantine
         See `Reconciler`.
+    round_orders
+        Round prices and sizes to the contract's increments (`execution.rounding`) instead of refusing them.
+    unfilled
+        What becomes of limit orders that do not fill; None leaves them.
     """
 
     def __init__(
@@ -96,37 +106,52 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         dry_run: bool = False,
         grouped: bool = False,
         quarantine: float = 6.0,
+        round_orders: bool = False,
+        unfilled: UnfilledPolicy | None = None,
         new_id: IdFactory = random_id,
     ) -> None:
         if risk_check_callback is not None:
             validator = CallbackValidator(risk_check_callback)
+        clock = clock or SystemClock()
         self.manager = connection_manager
-        self._clock = clock or SystemClock()
-        self.audit = audit or AuditLogger(MemoryJournal(SystemClock().now_ns), self._clock)
-        self.blotter = Blotter(client_id=connection_manager.client_id)
+        self.audit = audit or AuditLogger(MemoryJournal(SystemClock().now_ns), clock)
+        self.blotter = Blotter(connection_manager.codes.classify, client_id=connection_manager.client_id)
         self.inbox = Inbox(self.blotter, self.audit, validator, handlers)
         self.dry_run = dry_run
-        self._validator = validator
-        self._instruments = {instrument.symbol: instrument for instrument in instruments}
-        self._account = account
-        self._acknowledgement_timeout = acknowledgement_timeout
         self.grouped = grouped
-        self._new_id = new_id
+        self._gate = Gate(connection_manager, self.blotter, acknowledgement_timeout)
+        self._desk = desk = Desk(
+            manager=connection_manager,
+            audit=self.audit,
+            blotter=self.blotter,
+            inbox=self.inbox,
+            gate=self._gate,
+            clock=clock,
+            validator=validator,
+            instruments={instrument.symbol: instrument for instrument in instruments},
+            new_id=new_id,
+            account=account,
+            timeout=acknowledgement_timeout,
+            dry_run=dry_run,
+            round_orders=round_orders,
+        )
+        self._submission = Submission(desk)
+        self._cancellation = Cancellation(desk)
+        self._modifying = Modifying(desk)
+        self._flattening = Flattening(desk, self._cancellation, self._submission)
+        self._margins = Margins(desk)
+        self._unfilled = (
+            None if unfilled is None else UnfilledLimits(desk, unfilled, self._cancellation, self._modifying)
+        )
         self._reconciler = Reconciler(
             self.inbox,
             self.audit,
             release_absent=release_absent or dry_run,
             account=account,
-            security_types={symbol: i.security_type for symbol, i in self._instruments.items()},
+            security_types={symbol: i.security_type for symbol, i in desk.instruments.items()},
             quarantine=quarantine,
         )
-        self._ready_epoch = 0
-        self._frozen_epoch = 0
-        self._interruptions = 0
-        self._refusals: dict[str, tuple[OrderRequest, RiskDecision]] = {}
-        self._answers = _Answers()
-        self.inbox.add_handler(self._answers)
-        self._unanswered: dict[str, float] = {}
+        self.inbox.add_handler(desk.answers)
         self._log = structlog.get_logger("executor")
         connection_manager.on_evidence = self._take
         connection_manager.on_data = self._on_data
@@ -139,15 +164,12 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         """Rebuild orders, refusals and reservations from the journal; call once, before connecting."""
         recovered = recover(self.audit.journal.events(), self.blotter)
         self.blotter.client_id = self.manager.client_id
-        self._refusals = recovered.refusals
+        self._desk.refusals = recovered.refusals
         self._reconciler.opening = recovered.opening
         self.inbox.net = recovered.net()
         self.inbox.fills_since_barrier = bool(recovered.loose)
         for entry in self.blotter.open_entries():
-            if self._validator is not None:
-                self._validator.reserve(entry.request, entry.reserved_price)
-                for execution in entry.fills():
-                    self._validator.on_fill(execution)
+            self.inbox.reserve(entry)
         return recovered
 
     async def ensure_ready(self) -> None:
@@ -174,33 +196,27 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     async def reconcile(self) -> Reconciliation:
         """Compare orders and positions with the broker's; open the way for submissions if they agree."""
         session = self.manager.session
-        epoch, interruptions, session.undecodable = self.manager.epoch, self._interruptions, 0
-        self._unanswered.clear()
+        epoch, interruptions, session.undecodable = self.manager.epoch, self._gate.interruptions, 0
+        self._gate.forget()
         result = await self._reconciler.run(session)
+        self._modifying.settle()
         if result.agrees:
-            if interruptions == self._interruptions:  # else what was asked before it may be out of date
-                self._ready_epoch = epoch
+            if interruptions == self._gate.interruptions:  # else what was asked before it may be out of date
+                self._gate.open(epoch)
         else:
-            self._ready_epoch = 0
+            self._gate.close()
             self._log.error("broker and journal do not agree", what=result.describe())
         return result
 
     @property
     def is_ready(self) -> bool:
         """Whether orders may be sent: connected, reconciled, and nothing questionable since."""
-        return (
-            not self.is_frozen
-            and self.manager.is_connected()
-            and self._ready_epoch == self.manager.epoch
-            and self.manager.session.undecodable == 0
-            and not self.blotter.corrected
-            and not self._overdue()
-        )
+        return self._gate.is_open
 
     @property
     def is_frozen(self) -> bool:
         """Whether TWS said that it lost the broker; what it tells of orders may be out of date."""
-        return self._frozen_epoch > 0 and self._frozen_epoch == self.manager.epoch
+        return self._gate.is_frozen
 
     @property
     def opening(self) -> dict[str, Any] | None:
@@ -220,46 +236,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         RiskCheckError, InvalidOrderError, DuplicateOrderError, NotConnectedError, JournalError
             In each case nothing was sent.
         """
-        request = replace(
-            order,
-            client_order_id=order.client_order_id or self._new_id(),
-            account=order.account or self._account,
-        )
-        known = self._stored(request)
-        if request.client_order_id in self.inbox.foreign_references:
-            raise OrderInDoubtError(
-                f"the broker has an order {request.client_order_id} that this journal knows nothing of; "
-                "nothing was sent. Use the journal that sent it, or another id"
-            )
-        if known is not None and (known.status is not OrderStatus.NOT_SENT or self.dry_run):
-            return known.order()
-        self._require_ready()
-        self._require_permission(request)
-        instrument = self._instruments.get(request.symbol) or Instrument(request.symbol)
-        session = self.manager.session
-        order_id = max(self.blotter.last_order_id + 1, session.next_order_id)
-        translate.to_wire_order(request, instrument, order_id)
-        session.require_open_lane()
-        decision, reserved_price = self._evaluate(request)
-        entry = Entry(
-            request=request,
-            order_id=order_id,
-            submitted_ns=known.submitted_ns if known else self._clock.now_ns(),
-            attempt=known.attempt + 1 if known else 1,
-            dry_run=self.dry_run,
-            reserved_price=reserved_price,
-        )
-        self._record(entry, decision)
-        if self.dry_run:
-            self._give_up(entry, "dry run: everything but the socket write was done")
-            return entry.order()
-        try:
-            session.place(order_id, instrument, request)
-        except NotConnectedError:
-            self._give_up(entry, "the session was gone before the write")
-            raise
-        self._unanswered[entry.client_order_id] = asyncio.get_running_loop().time()
-        return entry.order()
+        return self._submission.submit(order)
 
     def known(self, client_order_id: str) -> Order | None:
         """Return the order that was recorded under this id and may have been sent; None if there is none."""
@@ -270,11 +247,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
         """Record an order that was denied before it came here; once, however often the step is run."""
-        name = request.client_order_id or ""
-        if name not in self._refusals:
-            request = replace(request, account=request.account or self._account)
-            self._refusals[name] = (request, decision)
-            self.audit.log_refusal(request, decision)
+        self._submission.record_refusal(request, decision)
 
     async def submit_order(self, request: OrderRequest) -> Order:
         """Submit an order and wait for the broker's first answer.
@@ -293,20 +266,80 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             If the broker does not answer in time; the error carries the order, whose state is UNKNOWN.
         """
         await self.ensure_ready()
-        order = self.submit(request)
-        if order.status is OrderStatus.PENDING:
-            order = await self._acknowledged(self.blotter.entries[order.client_order_id or ""])
-        if order.status is OrderStatus.REJECTED:
-            raise OrderRejectedError(
-                f"order {order.client_order_id} was rejected: {order.reason}", order=order
-            )
-        return order
+        return await self._acknowledged(self.submit(request))
+
+    async def submit_bracket(
+        self, entry: OrderRequest, take_profit: OrderRequest, stop_loss: OrderRequest
+    ) -> tuple[Order, Order, Order]:
+        """Submit an entry with its two exits, all or none, and wait for the broker's first answers.
+
+        The three intents are durable in one commit. The exits go to work when the entry fills, and the first
+        to fill ends the other. Ids that are not given come from the entry's: ``-tp`` and ``-sl``.
+
+        Raises
+        ------
+        RiskCheckError, InvalidOrderError, DuplicateOrderError, ConnectionError
+            As for `submit_order`; none of the three was sent.
+        OrderRejectedError
+            If the broker refuses one; the others end with it or are as their states say.
+        TimeoutError
+            If the broker does not answer in time; what has no answer is UNKNOWN.
+        """
+        await self.ensure_ready()
+        legs = bracket_of(entry, take_profit, stop_loss, self._desk.new_id())
+        first, profit, loss = self._submission.submit_bracket(legs)
+        return (
+            await self._acknowledged(first),
+            await self._acknowledged(profit),
+            await self._acknowledged(loss),
+        )
+
+    async def modify_order(
+        self,
+        order_id: str,
+        *,
+        quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        trail_amount: Decimal | None = None,
+        order_type: OrderType | None = None,
+    ) -> Order:
+        """Change an order at work and wait until the broker shows the new terms; what is None stays.
+
+        A change to MARKET drops the prices. One that changes nothing sends nothing.
+
+        Raises
+        ------
+        UnknownOrderError, NotModifiableError, InvalidOrderError, RiskCheckError, ConnectionError
+            Nothing was sent; the order is as it was. So it is while TWS has lost the broker.
+        ModificationRejectedError
+            If the broker refuses the change; the original is at work, or ended before.
+        TimeoutError
+            If it does not answer in time; the order is UNKNOWN until it is reconciled.
+        """
+        self._desk.require_writable("changed")
+        entry = self._desk.find(order_id)
+        await self.ensure_ready()
+        changes = {
+            "quantity": quantity,
+            "limit_price": limit_price,
+            "stop_price": stop_price,
+            "trail_amount": trail_amount,
+            "order_type": order_type,
+        }
+        change = self._modifying.write(entry, changes)
+        return entry.order() if change is None else await self._modifying.answered(entry, change)
 
     def close_inbox(self) -> None:
         """Apply everything received so far as one durable group that belongs to the step about to run."""
         self.inbox.close(barrier=True)
+        self.enforce_unfilled()
 
-    # -- the rest of the face -----------------------------------------------------------------------------
+    def enforce_unfilled(self) -> list[str]:
+        """Act on limit orders whose time is up; return their client order ids."""
+        return [] if self._unfilled is None else self._unfilled.sweep()
+
+    # -- ending ---------------------------------------------------------------------------------------------
 
     async def cancel_order(self, order_id: str) -> None:
         """Ask for the cancellation of an open order, by any of its ids.
@@ -318,19 +351,60 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         RiskCheckError
             If the connection is read-only.
         """
-        if self.manager.readonly:
-            raise RiskCheckError("the connection is read-only; nothing was cancelled", rule=_READ_ONLY)
-        entry = self._find(order_id)
+        self._desk.require_writable("cancelled")
+        entry = self._desk.find(order_id)
         if entry.status.is_final:
             raise UnknownOrderError(f"order {order_id} is {entry.status}; there is nothing to cancel")
         await self.ensure_ready()
-        self.audit.log_order_cancelled(entry.client_order_id, "asked for")
-        self.audit.commit()
-        self.manager.session.cancel(entry.order_id)
+        self._cancellation.cancel(entry)
+
+    async def cancel_all(self) -> dict[str, str]:
+        """Cancel every open order of this journal and wait for the confirmed ends.
+
+        Returns
+        -------
+        dict of str to str
+            Client order ids whose end is not confirmed, with the reason; empty if every order is over.
+        """
+        self._desk.require_writable("cancelled")
+        await self.ensure_ready()
+        return await self._cancellation.cancel_all(
+            self.blotter.open_entries(), "all asked for", self._desk.timeout
+        )
+
+    async def flatten(self, account: str | None = None) -> Flattened:
+        """Cancel every open order, wait for the confirmed ends, and close every position by market orders.
+
+        Parameters
+        ----------
+        account
+            The account to flatten; by default the executor's, or every one of the login.
+
+        Returns
+        -------
+        Flattened
+            What was cancelled, the closing orders at work, and what could not be flattened and why.
+        """
+        self._desk.require_writable("flattened")
+        await self.ensure_ready()
+        return await self._flattening.run(account or self._desk.account, self._desk.timeout)
+
+    # -- asking ---------------------------------------------------------------------------------------------
+
+    async def what_if(self, request: OrderRequest) -> MarginImpact:
+        """Ask what an order would do to its account's margins; nothing is placed. One question at a time.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            If TWS refuses the question or does not answer in time.
+        """
+        await self.manager.ensure_connected()
+        return await self._margins.what_if(self._submission.named(request))
 
     async def get_order_status(self, order_id: str) -> Order:
         """Return an order, by any of its ids; raise `UnknownOrderError` if it is not known."""
-        return self._find(order_id).order()
+        return self._desk.find(order_id).order()
 
     async def get_open_orders(self) -> list[Order]:
         """Return the orders that can still trade, UNKNOWN ones included."""
@@ -341,7 +415,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
         Market value and unrealised profit are at cost here; a portfolio values them at marks.
         """
-        now = timestamp(self._clock.now_ns())
+        now = timestamp(self._desk.clock.now_ns())
         return [
             Position(
                 p.symbol,
@@ -367,9 +441,22 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         """Ask for the cancellation of an open order."""
         await self.cancel_order(order_id)
 
-    async def get_account_summary(self) -> dict[str, Decimal]:
-        """Return the broker's net liquidation value and cash, by TWS tag."""
-        return await self.manager.session.account_summary(self._account)
+    async def get_account_summary(self, account: str | None = None) -> dict[str, Decimal]:
+        """Return the broker's net liquidation value and cash, by TWS tag, of one account.
+
+        Raises
+        ------
+        InvalidOrderError
+            If the login has several accounts and none is named, or it does not have the one named.
+        """
+        session = self.manager.session
+        account = account or self._desk.account
+        known = ", ".join(session.accounts)
+        if account is None and len(session.accounts) > 1:
+            raise InvalidOrderError(f"account: this login has several ({known}); name one")
+        if account is not None and session.accounts and account not in session.accounts:
+            raise InvalidOrderError(f"account {account}: this login has {known}; name one of them")
+        return await session.account_summary(account)
 
     def orders(self) -> list[Order]:
         """Return every order of this journal, in order of submission."""
@@ -377,80 +464,28 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
 
     # -- parts --------------------------------------------------------------------------------------------
 
-    def _stored(self, request: OrderRequest) -> Entry | None:
-        name = request.client_order_id or ""
-        refused = self._refusals.get(name)
-        entry = self.blotter.entries.get(name)
-        stored = refused[0] if refused else entry.request if entry else None
-        if stored is not None and stored != request:
-            raise DuplicateOrderError(
-                f"client order id {name} was used for another order: {stored.side} {stored.quantity} "
-                f"{stored.symbol}; use a new id"
+    async def _acknowledged(self, order: Order) -> Order:
+        entry: Entry = self.blotter.entries[order.client_order_id or ""]
+        if entry.status is OrderStatus.PENDING:
+            await self._answer_to(entry)
+        order = entry.order()
+        if order.status is OrderStatus.REJECTED:
+            raise OrderRejectedError(
+                f"order {order.client_order_id} was rejected: {order.reason}", order=order
             )
-        if refused:
-            raise RiskCheckError(refused[1].reason, rule=refused[1].rule)
-        return entry
+        return order
 
-    def _require_ready(self) -> None:
-        if not self.manager.is_connected():
-            raise NotConnectedError("there is no session with the broker; nothing was sent")
-        if not self.is_ready:
-            raise NotReadyError("orders and positions are not reconciled yet; nothing was sent")
-
-    def _require_permission(self, request: OrderRequest) -> None:
-        if self.manager.readonly and not self.dry_run:
-            reason = "the connection is read-only; nothing was sent"
-            self.record_refusal(request, RiskDecision(False, _READ_ONLY, reason))
-            raise RiskCheckError(reason, rule=_READ_ONLY)
-
-    def _evaluate(self, request: OrderRequest) -> tuple[RiskDecision, Decimal | None]:
-        if self._validator is None:
-            return RiskDecision(approved=True), None
-        decision = self._validator.evaluate(request)
-        if not decision.approved:
-            self.record_refusal(request, decision)
-            raise RiskCheckError(decision.reason, rule=decision.rule)
-        return decision, self._validator.reserve(request)
-
-    def _record(self, entry: Entry, decision: RiskDecision) -> None:
+    async def _answer_to(self, entry: Entry) -> None:
+        timeout = self._desk.timeout
         try:
-            self.audit.log_intent(entry, decision)
-        except JournalError:
-            # The intent stays held by the journal; its release follows it there, so the record stays true.
-            why = "the journal could not be written; nothing was sent"
-            self.audit.log_release(entry.client_order_id, why)
-            self.blotter.submitted(entry)
-            self.blotter.released(entry.client_order_id, why)
-            if self._validator is not None:
-                self._validator.release(entry.client_order_id)
-            raise
-        self.blotter.submitted(entry)
-
-    def _give_up(self, entry: Entry, why: str) -> None:
-        self.audit.log_release(entry.client_order_id, why)
-        self.inbox.deliver(self.blotter.released(entry.client_order_id, why))
-
-    def _find(self, order_id: str) -> Entry:
-        entry = self.blotter.find(order_id)
-        if entry is None:
-            raise UnknownOrderError(
-                f"no order {order_id!r} is known; `trade orders list` shows those that are"
-            )
-        return entry
-
-    async def _acknowledged(self, entry: Entry) -> Order:
-        try:
-            await asyncio.wait_for(self._answers.to(entry.client_order_id), self._acknowledgement_timeout)
+            await self._desk.answers.until(lambda: entry.status is not OrderStatus.PENDING, timeout)
         except TimeoutError:
-            why = f"no answer from the broker within {self._acknowledgement_timeout:g} s"
-            self._ready_epoch = 0
-            self.audit.log_doubt(entry.client_order_id, why)
-            self.inbox.deliver(self.blotter.doubted(entry.client_order_id, why))
+            why = f"no answer from the broker within {timeout:g} s"
+            self._desk.doubt(entry, why)
             raise AcknowledgementTimeoutError(
                 f"order {entry.client_order_id}: {why}; its state is UNKNOWN, do not send it again",
                 entry.order(),
             ) from None
-        return entry.order()
 
     def _take(self, evidence: Evidence) -> None:
         self.inbox.take(evidence)
@@ -461,34 +496,22 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         """Make a reconciliation due where an error leaves open what stands at the broker."""
         if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
             # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
-            self._ready_epoch = 0
-            self._interruptions += 1
-            self._frozen_epoch = self.manager.epoch if evidence.code in _FREEZING_CODES else 0
+            self._gate.interrupt(frozen=evidence.code in _FREEZING_CODES)
 
         entry = self.blotter.find(str(evidence.request_id)) if evidence.request_id > 0 else None
         if entry is None or entry.status.is_final:
             return
         meaning = self.blotter.classify(evidence.code)
         if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
-            meaning is CodeClass.REJECTS_NEW and entry.acknowledged
+            meaning is CodeClass.REJECTS_NEW and entry.acknowledged and entry.modification is None
         ):
-            self._ready_epoch = 0
-
-    def _overdue(self) -> bool:
-        """Whether an order was written and got no answer within the deadline."""
-        for name in [name for name in self._unanswered if self._answered(name)]:
-            del self._unanswered[name]
-        if not self._unanswered:
-            return False
-        waited = asyncio.get_running_loop().time() - min(self._unanswered.values())
-        return waited > self._acknowledgement_timeout
-
-    def _answered(self, client_order_id: str) -> bool:
-        return self.blotter.entries[client_order_id].status is not OrderStatus.PENDING
+            self._gate.close()
 
     def _on_session(self) -> None:
         self.audit.log_reconciling()
-        self.blotter.new_session()
+        changes = self.blotter.new_session()
+        if changes:
+            self.inbox.deliver(changes)
 
     def _on_data(self) -> None:
         if self.grouped:
@@ -497,30 +520,5 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             self.inbox.close()
         except JournalError as error:
             # Nothing is lost: the facts are kept, and nothing is submitted until a commit succeeds.
-            self._ready_epoch = 0
+            self._gate.close()
             self._log.error("what the broker said could not be made durable", why=str(error))
-
-
-class _Answers:
-    """Wakes whoever waits for the broker's first answer to an order."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-
-    def to(self, client_order_id: str) -> asyncio.Future[None]:
-        """Return a future that the first change of the order's status resolves."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[client_order_id] = future
-        return future
-
-    def on_order_status(self, order: Order) -> None:
-        """Take a change of status."""
-        future = self._waiting.pop(order.client_order_id or "", None)
-        if future is not None and not future.done():
-            future.set_result(None)
-
-    def on_fill(self, fill: Fill) -> None:
-        """Leave it to the change of status that goes with it."""
-
-    def on_order_rejected(self, order: Order, reason: str) -> None:
-        """Leave it to the change of status that goes with it."""

@@ -2,7 +2,8 @@
 
 Closing the inbox does, in this order: record each fact, apply it to the blotter, record what it changed,
 commit the group, and only then tell the validator and the handlers. If the commit fails nothing is told and
-nothing is lost: the next close tries again.
+nothing is lost: the next close tries again. A handler that raises is reported, in the log and in the journal,
+and told again; see `execution.telling`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ from decimal import Decimal
 import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Change, Corrected, External, Filled, StatusChanged, merged
+from execution.blotter import (
+    Blotter,
+    Change,
+    Corrected,
+    Entry,
+    External,
+    Filled,
+    Modified,
+    StatusChanged,
+    merged,
+)
 from execution.events import OrderEventHandler
 from execution.evidence import Evidence, OpenOrderSeen
 from execution.models import ZERO, OrderStatus
+from execution.telling import HandlerFailure, Receiver, Told
 from execution.validators import PreTradeValidator
 
 
@@ -50,14 +62,29 @@ class Inbox:
         self.fills_since_barrier = False
         self._audit = audit
         self._validator = validator
-        self._handlers = list(handlers)
+        self._receivers = [Receiver(handler, self._report) for handler in handlers]
         self._waiting: list[Evidence] = []
         self._untold: list[Change] = []
         self._log = structlog.get_logger("inbox")
+        audit.identities = blotter.identities
 
     def add_handler(self, handler: OrderEventHandler) -> None:
         """Tell another receiver of order events."""
-        self._handlers.append(handler)
+        self._receivers.append(Receiver(handler, self._report))
+
+    @property
+    def undelivered(self) -> list[tuple[str, Told]]:
+        """What handlers did not take: their names, with what is tried again and what was given up."""
+        return [
+            (type(receiver.handler).__name__, told)
+            for receiver in self._receivers
+            for told in (*receiver.undelivered, *receiver.line)
+        ]
+
+    def retry(self) -> None:
+        """Tell the handlers again what they did not take."""
+        for receiver in self._receivers:
+            receiver.retry()
 
     def take(self, evidence: Evidence) -> None:
         """Hold a fact until the inbox is closed."""
@@ -85,9 +112,13 @@ class Inbox:
         waiting, self._waiting = self._waiting, []
         changes: list[Change] = []
         for evidence in waiting:
-            self._audit.log_evidence(evidence)
+            self._audit.log_evidence(evidence, self.blotter.owner_of(evidence))
             changes += self.blotter.apply(evidence)
         self.deliver(merged(changes), commit=bool(waiting), barrier=barrier)
+        if barrier:
+            self.retry()  # a step begins with as little left over as can be
+        if waiting:
+            self._audit.maintain()
 
     def deliver(self, changes: list[Change], *, commit: bool = True, barrier: bool = False) -> None:
         """Record changes, commit, and tell the validator and the handlers."""
@@ -108,6 +139,9 @@ class Inbox:
     def _record(self, change: Change) -> None:
         if isinstance(change, StatusChanged):
             self._audit.log_order_status_change(change.order, change.old)
+        elif isinstance(change, Modified):
+            name = change.order.client_order_id or ""
+            self._audit.log_modified(name, change.number, change.outcome, change.reason)
         elif isinstance(change, Filled):
             if change.late_commission:
                 self._audit.log_late_commission(change.fill, change.exec_id)
@@ -127,20 +161,23 @@ class Inbox:
             self._tell_fill(change)
             return
         order = change.order
+        if isinstance(change, Modified):
+            self._tell_modified(change)
+            return
         if change.old.is_final and not order.status.is_final and self._validator:
             self._reserve_again(order.client_order_id or "")
         self._release_if_over(order.client_order_id)
-        for handler in self._handlers:
-            self._guard(handler, "on_order_status", order)
+        for receiver in self._receivers:
+            receiver.tell("on_order_status", order)
             if order.status is OrderStatus.REJECTED:
-                self._guard(handler, "on_order_rejected", order, order.reason or "")
+                receiver.tell("on_order_rejected", order, order.reason or "")
 
     def _tell_fill(self, change: Filled) -> None:
         fill = change.fill
         if not change.late_commission:
             self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
-        for handler in self._handlers:
-            self._guard(handler, "on_commission" if change.late_commission else "on_fill", fill)
+        for receiver in self._receivers:
+            receiver.tell("on_commission" if change.late_commission else "on_fill", fill)
         if self._validator and not change.late_commission:
             # After the book: in between the size counts twice, never not at all.
             self._validator.on_fill(fill)
@@ -153,21 +190,29 @@ class Inbox:
         if entry.status.is_final and not entry.awaits_executions:
             self._validator.release(entry.client_order_id)
 
+    def _tell_modified(self, change: Modified) -> None:
+        if not change.number:
+            self._log.warning("order amended at the broker", order=str(change.order))
+        name = change.order.client_order_id or ""
+        self._reserve_again(name)
+        self._release_if_over(name)
+        for receiver in self._receivers:
+            receiver.tell("on_order_status", change.order)
+
     def _reserve_again(self, client_order_id: str) -> None:
         entry = self.blotter.entries[client_order_id]
-        if self._validator is None or entry.status.is_final:
+        if not entry.status.is_final:
+            self.reserve(entry)
+
+    def reserve(self, entry: Entry) -> None:
+        """Hold what an order may still trade, anew: at the larger of both sizes while a change is open."""
+        if self._validator is None:
             return
-        self._validator.release(client_order_id)
-        self._validator.reserve(entry.request, entry.reserved_price)
+        self._validator.release(entry.client_order_id)
+        self._validator.reserve(entry.larger, entry.held_at)
         for fill in entry.fills():
             self._validator.on_fill(fill)
 
-    def _guard(self, handler: OrderEventHandler, hook: str, *args: object) -> None:
-        method = getattr(handler, hook, None)
-        if method is None:
-            return
-        try:
-            method(*args)
-        except Exception:  # noqa: BLE001 - one receiver's bug must not keep the others from being told
-            self.failures += 1
-            self._log.exception("handler raised", handler=type(handler).__name__, hook=hook)
+    def _report(self, failure: HandlerFailure) -> None:
+        self.failures += 1
+        self._audit.log_handler_failure(failure)

@@ -13,6 +13,7 @@ from execution.evidence import from_body
 from execution.journal import JournalEvent
 from execution.models import ZERO, Fill, OrderRequest
 from execution.request_body import request_from_body
+from execution.terms import ChangeOutcome, Modification
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def recover(events: Iterable[JournalEvent], blotter: Blotter) -> Recovered:
     changes: list[Change] = []
     for event in events:
         recovered.events += 1
-        changes += _fold(event.kind, event.body, blotter)
+        changes += fold(event.kind, event.body, blotter)
         if event.kind == "barrier":
             recovered.groups.append((event.body["trading_time"], _booked(changes)))
             changes = []
@@ -68,7 +69,8 @@ def recover(events: Iterable[JournalEvent], blotter: Blotter) -> Recovered:
     return recovered
 
 
-def _fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
+def fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
+    """Apply one event of the journal to a blotter; return what it changed."""
     match kind:
         case "broker_message":
             return blotter.apply(from_body(body))
@@ -78,10 +80,18 @@ def _fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
             blotter.released(body["client_order_id"], body["evidence"])
         case "order_doubted":
             blotter.doubted(body["client_order_id"], body["reason"])
+        case "order_modifying":
+            blotter.modifying(body["client_order_id"], _modification(body))
+        case "order_modified" if body["number"]:
+            blotter.modified(
+                body["client_order_id"], body["number"], ChangeOutcome(body["outcome"]), body["reason"]
+            )
         case "reconciling":
             blotter.new_session()
         case "connection" if body["event"] == "connected":
             blotter.client_id = body["details"].get("client_id", blotter.client_id)
+        case "checkpoint":  # stands for the events that were pruned
+            blotter.last_order_id = max(blotter.last_order_id, body["last_order_id"])
         case _:
             pass
     return []
@@ -100,6 +110,8 @@ def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
             recovered.started = body
         case "kill_switch":
             recovered.kill_switch = body
+        case "checkpoint":
+            recovered.opening, recovered.kill_switch = body["opening"], body["kill_switch"]
         case "session_closed":
             recovered.session_closed = body
         case _:
@@ -121,8 +133,18 @@ def _entry(body: dict[str, Any]) -> Entry:
         submitted_ns=body["trading_time"],
         attempt=body["attempt"],
         dry_run=body["dry_run"],
-        reserved_price=None if body.get("reserved_price") is None else Decimal(body["reserved_price"]),
+        reserved_price=_price(body.get("reserved_price")),
+        parent=body.get("parent", ""),
     )
+
+
+def _modification(body: dict[str, Any]) -> Modification:
+    request = request_from_body(body["request"])
+    return Modification(body["number"], request, _price(body["reserved_price"]))
+
+
+def _price(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _decision(body: dict[str, Any]) -> RiskDecision:

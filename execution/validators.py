@@ -6,9 +6,9 @@ the same room. Whoever validates keeps the reservation until the order is final 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from execution.events import RiskDecision
 from execution.models import Fill, OrderRequest
@@ -33,6 +33,23 @@ class PreTradeValidator(Protocol):
         """Shrink the reservation of the filled order by the executed size."""
 
 
+@runtime_checkable
+class BracketValidator(Protocol):
+    """What a validator may offer besides: a judgement of a bracket as a whole."""
+
+    def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
+        """Judge an entry with its exits, one of which will at most undo it; change nothing."""
+
+
+def judge_bracket(
+    validator: PreTradeValidator, entry: OrderRequest, exits: Sequence[OrderRequest]
+) -> RiskDecision:
+    """Judge a bracket; a validator that knows none is asked about the entry, which the exits only undo."""
+    if isinstance(validator, BracketValidator):
+        return validator.evaluate_bracket(entry, exits)
+    return validator.evaluate(entry)
+
+
 class CallbackValidator:
     """Adapts a plain ``request -> bool`` callback, as the executor's constructor accepts it."""
 
@@ -46,6 +63,14 @@ class CallbackValidator:
         return RiskDecision(
             approved=False, rule="CALLBACK", reason="the risk check callback refused the order"
         )
+
+    def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
+        """Ask the callback about each of the three orders; the first refusal decides."""
+        for request in (entry, *exits):
+            decision = self.evaluate(request)
+            if not decision.approved:
+                return decision
+        return RiskDecision(approved=True)
 
     def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:  # noqa: ARG002 - the protocol has them
         """Do nothing: a bare callback has no notion of reserved exposure."""

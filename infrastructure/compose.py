@@ -17,12 +17,14 @@ from rich.console import Console
 
 from backtesting.runs import RUNNING, RunFolder
 from data.calendars import ExchangeClock
-from execution.clocks import SystemClock
+from execution.codes import CodeTable, read_codes
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
-from execution.journal import SqliteJournal
+from execution.gateway_week import GatewayWeek
+from execution.heartbeat import HeartbeatTerms
 from execution.models import Instrument
 from infrastructure import finish
+from infrastructure.audit_trail import open_journal
 from infrastructure.demo import (
     DATABASE,
     HALT_NOTICE,
@@ -40,6 +42,7 @@ from infrastructure.provenance import manifest_of
 from infrastructure.settings import Settings
 from infrastructure.watch import Watch
 from strategies import registry
+from strategies.closing import OpenOrders
 from strategies.live import LoopEnd
 from strategies.spec import RunSpec
 from strategies.trader import Trader, TraderOptions
@@ -86,16 +89,7 @@ def run_live(settings: Settings, *, dry_run: bool, console: Console) -> int:
 
 
 async def _trade(settings: Settings, *, dry_run: bool, console: Console) -> int:
-    ib = settings.data.ib
-    manager = IBKRConnectionManager(
-        ib.host,
-        ib.port,
-        ib.client_id,
-        settings.broker.readonly,
-        timeout=ib.timeout_seconds,
-        reconnect_max_attempts=ib.reconnect_max_attempts,
-        reconnect_backoff=ib.reconnect_backoff_seconds,
-    )
+    manager = _connection(settings)
     await manager.connect()
     try:
         account = _account(settings, manager.session.accounts)
@@ -120,7 +114,7 @@ async def _trade_in(
     console: Console,
 ) -> int:
     path = folder / JOURNAL
-    journal = SqliteJournal(path, SystemClock().now_ns)
+    journal = open_journal(path, settings)
     watch = Watch(settings, console, f"{spec.strategy} on {', '.join(spec.symbols)} [{settings.profile}]")
     today = _now().date()
     sessions = ExchangeClock(spec.calendar, today - _CALENDAR_MARGIN, today + _CALENDAR_MARGIN)
@@ -138,6 +132,8 @@ async def _trade_in(
                 warmup=_duration(settings),
                 poll_interval_seconds=settings.execution.poll_interval_seconds,
                 acknowledgement_timeout=settings.execution.acknowledgement_timeout_seconds,
+                unfilled=settings.execution.unfilled,
+                at_shutdown=OpenOrders(settings.broker.open_orders_at_shutdown),
                 started=started_event(run, settings, spec),
             ),
             handlers=(watch.counters, watch.table),
@@ -169,6 +165,25 @@ async def _trade_in(
     if end is LoopEnd.HALTED:
         return HALTED
     return INTERRUPTED if end is LoopEnd.STOPPED else OK
+
+
+def _connection(settings: Settings) -> IBKRConnectionManager:
+    ib = settings.data.ib
+    return IBKRConnectionManager(
+        ib.host,
+        ib.port,
+        ib.client_id,
+        settings.broker.readonly,
+        timeout=ib.timeout_seconds,
+        reconnect_max_attempts=ib.reconnect_max_attempts,
+        reconnect_backoff=ib.reconnect_backoff_seconds,
+        longest_pause=ib.reconnect_longest_pause_seconds,
+        client_id_wait=ib.client_id_wait_seconds,
+        heartbeat=HeartbeatTerms(ib.heartbeat_seconds, ib.heartbeat_deadline_seconds),
+        week=GatewayWeek(ib.week, ib.week_time_zone),
+        link_alarm_seconds=ib.link_alarm_seconds,
+        codes=CodeTable(read_codes(ib.code_classes)),
+    )
 
 
 @contextmanager

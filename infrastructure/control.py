@@ -162,6 +162,32 @@ class ControlServer:
         await self._trader.executor.cancel_order(order)
         return _order(await self._trader.executor.get_order_status(order))
 
+    async def _do_modify(self, order: str, **fields: Any) -> dict[str, Any]:
+        changes = {
+            name: parse_decimal(fields.pop(name), name=name)
+            for name in ("quantity", "limit_price", "stop_price", "trail_amount")
+            if fields.get(name) is not None
+        }
+        kind = fields.pop("order_type", None)
+        if any(value is not None for value in fields.values()):
+            raise ValueError(f"{', '.join(sorted(fields))}: not a term that can be changed")
+        order_type = None if kind is None else OrderType(kind)
+        return _order(await self._trader.executor.modify_order(order, **changes, order_type=order_type))
+
+    async def _do_cancel_all(self) -> dict[str, Any]:
+        open_before = await self._trader.executor.get_open_orders()
+        left = await self._trader.executor.cancel_all()
+        return {"asked": len(open_before), "not_confirmed": left}
+
+    async def _do_flatten(self) -> dict[str, Any]:
+        done = await self._trader.executor.flatten()
+        return {
+            "complete": done.is_complete,
+            "cancelled": done.cancelled,
+            "closing": [_order(order) for order in done.closing],
+            "left": done.left,
+        }
+
 
 class ControlClient:
     """Asks a running trader."""

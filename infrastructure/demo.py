@@ -21,8 +21,8 @@ from rich.console import Console
 
 from backtesting import runs
 from backtesting.runs import RunFolder
-from execution.clocks import SystemClock
 from execution.journal import SqliteJournal
+from infrastructure.audit_trail import open_journal
 from infrastructure.errors import ConfigError
 from infrastructure.gateway_process import ACCOUNT, GatewayProcess
 from infrastructure.logging import configure
@@ -120,7 +120,7 @@ class PaperDay:
         watch = Watch(self._settings, self._console, title)
         self._counters = watch.counters
         host, port = self._gateway.address()
-        journal = SqliteJournal(self._journal_path, SystemClock().now_ns)
+        journal = open_journal(self._journal_path, self._settings)
         manager = IBKRConnectionManager(
             host,
             port,
@@ -163,6 +163,7 @@ class PaperDay:
                 warmup=_WHOLE_HISTORY,
                 poll_interval_seconds=settings.execution.poll_interval_seconds,
                 acknowledgement_timeout=settings.execution.acknowledgement_timeout_seconds,
+                unfilled=settings.execution.unfilled,
                 total=self._market.total_steps,
                 until_ns=self._market.last_end_ns,
                 started=started_event(self._run, settings, self._spec),

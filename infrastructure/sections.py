@@ -10,14 +10,17 @@ import datetime as dt
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from execution.codes import read_codes
 from execution.errors import NumberFormatError
+from execution.gateway_week import TIME_ZONE, USUAL_WINDOWS, GatewayWeek
 from execution.models import OrderType
 from execution.numbers import parse_decimal, parse_integer
 from execution.timeframes import Timeframe
+from execution.unfilled_policy import UnfilledAction, UnfilledPolicy
 
 
 def read_decimal(value: Any) -> Any:
@@ -109,6 +112,27 @@ class IBSettings(Section):
     timeout_seconds: Seconds = 30.0
     reconnect_max_attempts: Count = 5
     reconnect_backoff_seconds: Seconds = 5.0
+    reconnect_longest_pause_seconds: Seconds = 60.0
+    client_id_wait_seconds: Seconds = 60.0
+    """How long a client id in use (326) is waited for before such tries count."""
+    heartbeat_seconds: Seconds = 3.0
+    """Silence after which something is asked for."""
+    heartbeat_deadline_seconds: Seconds = 5.0
+    """Further silence after which the connection is dead."""
+    link_alarm_seconds: Seconds = 120.0
+    """How long TWS may be without the broker (1100) outside of planned windows before the alarm."""
+    week: Annotated[tuple[str, ...], BeforeValidator(_list)] = USUAL_WINDOWS
+    """Planned absences of the gateway: ``NAME DAYS HH:MM-HH:MM`` each; an empty list expects none."""
+    week_time_zone: str = TIME_ZONE
+    code_classes: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
+    """TWS codes that this version does not know or knows otherwise, ``CODE=CLASS`` each."""
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        """Refuse windows, a zone or codes that cannot be read."""
+        GatewayWeek(self.week, self.week_time_zone)
+        read_codes(self.code_classes)
+        return self
 
 
 class DataSettings(Section):
@@ -136,6 +160,8 @@ class BrokerSettings(Section):
     live_account_prefix: Annotated[str, Field(min_length=1)] = "U"
     initial_cash: Limit = Decimal(1_000_000)
     readonly: bool = False
+    open_orders_at_shutdown: Literal["leave", "cancel-day", "cancel-all"] = "leave"
+    """What becomes of open orders when the trader ends."""
 
 
 class RiskSettings(Section):
@@ -169,6 +195,16 @@ class ExecutionSettings(Section):
     """Unless set, `IBSettings.timeout_seconds`."""
     release_absent_orders: bool = False
     """Release orders proven absent at the broker by themselves instead of waiting for an operator."""
+    unfilled_after_seconds: Seconds | None = None
+    """Trading time after which an unfilled limit order meets `unfilled_action`; null leaves it. A backtest
+    knows no such policy: there orders end by their time in force."""
+    unfilled_action: UnfilledAction = UnfilledAction.CANCEL
+
+    @property
+    def unfilled(self) -> UnfilledPolicy | None:
+        """The policy for limit orders that do not fill."""
+        after = self.unfilled_after_seconds
+        return None if after is None else UnfilledPolicy(after, self.unfilled_action)
 
 
 class StrategySettings(Section):
@@ -182,6 +218,21 @@ class DatabaseSettings(Section):
     """Where projections go; null keeps a SQLite file beside the journal."""
 
     url: SecretStr | None = None
+
+
+class AuditSettings(Section):
+    """The audit trail: when the journal begins a new segment, and where its head is anchored."""
+
+    anchor_dir: Path | None = None
+    """Folder of the anchors, best on another volume; null keeps them in a folder beside the journal."""
+    anchor_key: SecretStr | None = None
+    """Signs the anchors; null uses a key of its own, made once in `var_dir`."""
+    anchor_seconds: Seconds = 60.0
+    anchor_events: Annotated[Count, Field(ge=1)] = 1_000
+    segment_megabytes: Count = 64
+    """Size at which a new segment begins; 0 never."""
+    segment_daily: bool = True
+    """Begin a new segment on each UTC day."""
 
 
 class LoggingSettings(Section):

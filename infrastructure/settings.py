@@ -38,6 +38,7 @@ from infrastructure.layers import (
 from infrastructure.profiles import PROFILE_PINS, PROFILE_START, Profile
 from infrastructure.secrets import MASK, REDACTOR, KeyringLookup, keyring_lookup, resolve
 from infrastructure.sections import (
+    AuditSettings,
     BarSize,
     BrokerSettings,
     DatabaseSettings,
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     execution: ExecutionSettings = ExecutionSettings()
     strategy: StrategySettings = StrategySettings()
     database: DatabaseSettings = DatabaseSettings()
+    audit: AuditSettings = AuditSettings()
     logging: LoggingSettings = LoggingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     runs_dir: Path = Path("runs")

@@ -13,6 +13,7 @@ from rich.console import Console
 from data.errors import DataError
 from execution.clocks import SystemClock
 from execution.errors import JournalError
+from execution.journal import Journal
 from infrastructure.control import ControlServer
 from infrastructure.finish import project
 from infrastructure.settings import Settings
@@ -52,7 +53,7 @@ class Watch:
             stack.enter_context(self.table)
             await stack.enter_async_context(ControlServer(trader, self._settings, self.counters))
             tasks = [
-                asyncio.create_task(self._beat(heartbeat)),
+                asyncio.create_task(self._beat(heartbeat, trader.journal)),
                 asyncio.create_task(self._project(journal_path, run_id, database)),
             ]
             try:
@@ -64,9 +65,10 @@ class Watch:
                     if isinstance(ended, Exception):
                         self._log.error("a watcher failed; trading went on", why=repr(ended))
 
-    async def _beat(self, heartbeat: Heartbeat) -> None:
+    async def _beat(self, heartbeat: Heartbeat, journal: Journal) -> None:
         while True:
             heartbeat.beat()
+            journal.maintain()
             await asyncio.sleep(min(1.0, self._settings.monitoring.heartbeat_seconds))
 
     async def _project(self, journal_path: Path, run_id: str, database: Path) -> None:

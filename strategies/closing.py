@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 
 import structlog
 
 from execution.errors import NotConnectedError, OrderInDoubtError, RiskCheckError, UnknownOrderError
 from execution.executor import IBKROrderExecutor
+from execution.models import Order, TimeInForce
 from execution.numbers import format_decimal
 
 _BETWEEN_LOOKS = 0.1
 
 
-async def cancel_open_orders(executor: IBKROrderExecutor, within_seconds: float) -> list[str]:
-    """Cancel every open order and wait until the broker has confirmed each.
+class OpenOrders(enum.StrEnum):
+    """What becomes of open orders when a trader ends."""
+
+    LEAVE = "leave"
+    CANCEL_DAY = "cancel-day"
+    """Those that would end with the day are cancelled; the others (GTC, GTD) keep working."""
+    CANCEL_ALL = "cancel-all"
+
+    def ends(self, order: Order) -> bool:
+        """Return whether an order is to be cancelled."""
+        if self is OpenOrders.CANCEL_DAY:
+            return order.time_in_force not in (TimeInForce.GTC, TimeInForce.GTD)
+        return self is OpenOrders.CANCEL_ALL
+
+
+async def cancel_open_orders(
+    executor: IBKROrderExecutor, within_seconds: float, which: OpenOrders = OpenOrders.CANCEL_ALL
+) -> list[str]:
+    """Cancel open orders and wait until the broker has confirmed each.
 
     Parameters
     ----------
@@ -22,6 +41,8 @@ async def cancel_open_orders(executor: IBKROrderExecutor, within_seconds: float)
         Whose orders; connected and reconciled.
     within_seconds
         How long to ask for and wait for the confirmations.
+    which
+        Which of them; by default all.
 
     Returns
     -------
@@ -31,7 +52,7 @@ async def cancel_open_orders(executor: IBKROrderExecutor, within_seconds: float)
     log = structlog.get_logger("closing")
     deadline = asyncio.get_running_loop().time() + within_seconds
     asked: set[str] = set()
-    while waiting := [order.client_order_id or "" for order in await executor.get_open_orders()]:
+    while waiting := await _names(executor, which):
         for name in waiting:
             if name in asked:
                 continue
@@ -46,12 +67,16 @@ async def cancel_open_orders(executor: IBKROrderExecutor, within_seconds: float)
         executor.inbox.close()
         if asyncio.get_running_loop().time() >= deadline:
             break
-        if await executor.get_open_orders():
+        if await _names(executor, which):
             await asyncio.sleep(_BETWEEN_LOOKS)
-    left = [order.client_order_id or "" for order in await executor.get_open_orders()]
+    left = await _names(executor, which)
     if left:
         log.error("orders still open", correlation_ids=left, remedy="cancel them in TWS")
     return left
+
+
+async def _names(executor: IBKROrderExecutor, which: OpenOrders) -> list[str]:
+    return [order.client_order_id or "" for order in await executor.get_open_orders() if which.ends(order)]
 
 
 async def record_closing_book(executor: IBKROrderExecutor, now_ns: int) -> None:

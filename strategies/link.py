@@ -13,6 +13,7 @@ from data.ibkr import LiveBars
 from execution.clocks import NANOS, SteppedClock, SystemClock, TradingClock
 from execution.executor import IBKROrderExecutor
 from execution.models import Bar
+from execution.outage import ConnectionChange, ConnectionEvent
 from strategies.spec import RunSpec
 
 _LATE_BARS_NS = 600 * NANOS
@@ -116,8 +117,8 @@ class TradingLink:
         session = manager.session
         if self._epoch != manager.epoch:
             self._epoch, self._subscribed, self._timed = manager.epoch, set(), False
-        if session.market_data_lost:
-            session.market_data_lost = False
+        if session.bars_missed:
+            session.bars_missed = False
             self._subscribed = set()
         for instrument in sorted(self._spec.instruments, key=lambda i: i.symbol):
             if instrument.symbol in self._subscribed:
@@ -167,6 +168,11 @@ class TradingLink:
     def on_disconnected(self) -> None:
         """Look for a new session at once, even while the market is closed."""
         self.wake()
+
+    def on_connection_event(self, event: ConnectionEvent) -> None:
+        """Look at once when TWS has the broker again: orders and market data are due."""
+        if event.change is ConnectionChange.RESTORED:
+            self.wake()
 
     def _on_bar(self, bar: Bar) -> None:
         self._bars.on_bar(bar)

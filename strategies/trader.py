@@ -34,11 +34,12 @@ from execution.ledger import Holding, Ledger
 from execution.models import Instrument, PortfolioSnapshot
 from execution.portfolio import LedgerPortfolio
 from execution.recovery import Recovered
+from execution.unfilled_policy import UnfilledPolicy
 from risk.engine import RiskEngine
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
 from strategies.base import StrategyContext
-from strategies.closing import cancel_open_orders, record_closing_book
+from strategies.closing import OpenOrders, cancel_open_orders, record_closing_book
 from strategies.link import BrokerClock, Subscription, TradingLink
 from strategies.live import LiveOrchestrator, LoopEnd
 from strategies.registry import create
@@ -59,6 +60,7 @@ class TraderOptions:
     `warmup` is the history asked for at start, as TWS spells durations. `total` and `until_ns` are the number
     of steps and the end of the last one, if known. `started` is recorded at each start of another run.
     `give_up` ends the trader when no session can be had, by default in lockstep only; else it keeps trying.
+    `at_shutdown` says what becomes of open orders, `unfilled` of limit orders that do not fill.
     """
 
     account: str | None = None
@@ -73,6 +75,8 @@ class TraderOptions:
     until_ns: int | None = None
     started: Mapping[str, Any] = field(default_factory=dict)
     give_up: bool | None = None
+    at_shutdown: OpenOrders = OpenOrders.LEAVE
+    unfilled: UnfilledPolicy | None = None
 
 
 class Trader:
@@ -137,6 +141,7 @@ class Trader:
             dry_run=options.dry_run,
             grouped=True,
             quarantine=0.0 if options.lockstep else 6.0,
+            unfilled=options.unfilled,
         )
         risk_manager = ShapingRiskManager(self.risk, instruments, on_refused=self.executor.record_refusal)
         strategy = create(
@@ -204,11 +209,13 @@ class Trader:
     async def close_session(self) -> None:
         """Record the broker's closing book, durably: the last thing that needs the wire.
 
-        After a halt every open order is cancelled first; what the broker did not confirm is recorded as open.
+        Open orders are treated as `TraderOptions.at_shutdown` says; after a halt all are cancelled. What the
+        broker did not confirm is recorded as open.
         """
         await self.executor.ensure_ready()
-        if self.orchestrator.halted:
-            await cancel_open_orders(self.executor, self.options.acknowledgement_timeout)
+        which = OpenOrders.CANCEL_ALL if self.orchestrator.halted else self.options.at_shutdown
+        if which is not OpenOrders.LEAVE:
+            await cancel_open_orders(self.executor, self.options.acknowledgement_timeout, which)
         await record_closing_book(self.executor, self.clock.now_ns())
 
     def stop(self) -> None:

@@ -26,7 +26,7 @@ from execution.evidence import (
     OrderStatusSeen,
 )
 from execution.models import ZERO, Instrument, OrderRequest, OrderType
-from execution.numbers import parse_integer, parse_wire_decimal, to_lots, to_ticks
+from execution.numbers import format_decimal, parse_integer, parse_wire_decimal, to_lots, to_ticks
 
 _ORDER_TYPES = {
     OrderType.MARKET: "MKT",
@@ -40,6 +40,8 @@ _ORDER_TYPES = {
     OrderType.TRAIL: "TRAIL",
     OrderType.TRAIL_LIMIT: "TRAIL LIMIT",
 }
+_DERIVATIVES = ("OPT", "FUT", "FOP")
+_KINDS = {name: kind.value for kind, name in _ORDER_TYPES.items()}
 _SIDES = {"BUY": "BUY", "SELL": "SELL", "BOT": "BUY", "SLD": "SELL", "SSHORT": "SELL"}
 
 
@@ -48,18 +50,44 @@ _SIDES = {"BUY": "BUY", "SELL": "SELL", "BOT": "BUY", "SLD": "SELL", "SSHORT": "
 
 def to_contract(instrument: Instrument) -> ib_insync.Contract:
     """Return the TWS contract of an instrument."""
-    return ib_insync.Contract(
+    contract = ib_insync.Contract(
         secType=instrument.security_type,
         conId=instrument.con_id,
-        symbol=instrument.symbol,
+        symbol=instrument.underlying or instrument.symbol,
         exchange=instrument.exchange,
         primaryExchange=instrument.primary_exchange,
         currency=instrument.currency,
     )
+    if instrument.security_type in _DERIVATIVES:
+        contract.lastTradeDateOrContractMonth = instrument.expiry
+        contract.right = instrument.right
+        contract.strike = 0.0 if instrument.strike is None else _plain(instrument.strike, "strike")
+        contract.multiplier = format_decimal(instrument.multiplier)
+        contract.localSymbol = instrument.local_symbol
+        contract.tradingClass = instrument.trading_class
+    return contract
 
 
-def to_wire_order(request: OrderRequest, instrument: Instrument, order_id: int) -> ib_insync.Order:
+def to_wire_order(
+    request: OrderRequest,
+    instrument: Instrument,
+    order_id: int,
+    *,
+    parent_id: int = 0,
+    transmit: bool = True,
+) -> ib_insync.Order:
     """Return the TWS order of a request.
+
+    Parameters
+    ----------
+    request, instrument
+        What to trade.
+    order_id
+        Its id in this session.
+    parent_id
+        Id of the order whose fill sets this one to work; 0 for none.
+    transmit
+        False holds it in TWS until an order of its family is transmitted.
 
     Raises
     ------
@@ -89,7 +117,8 @@ def to_wire_order(request: OrderRequest, instrument: Instrument, order_id: int) 
         orderRef=request.client_order_id or "",
         account=request.account or "",
         outsideRth=request.outside_rth,
-        transmit=True,
+        transmit=transmit,
+        parentId=parent_id,
     )
     if request.limit_price is not None:
         order.lmtPrice = _plain(request.limit_price, "limit price")
@@ -148,6 +177,9 @@ def _open_order(f: list[str], _zone: str) -> Evidence:
         symbol=f[3],
         side=f[13],
         quantity=_decimal(f[14], "quantity"),
+        order_type=_KINDS.get(f[15], ""),
+        limit_price=parse_wire_decimal(f[16], name="limit price"),
+        aux_price=parse_wire_decimal(f[17], name="auxiliary price"),
     )
 
 
@@ -209,6 +241,35 @@ def to_completed(trade: ib_insync.Trade) -> CompletedOrderSeen:
 
 def _filled(order: ib_insync.Order) -> Decimal:
     return parse_wire_decimal(str(order.filledQuantity), name="filled quantity") or ZERO
+
+
+_MARGINS = {
+    "initial_before": "initMarginBefore",
+    "initial_change": "initMarginChange",
+    "initial_after": "initMarginAfter",
+    "maintenance_before": "maintMarginBefore",
+    "maintenance_change": "maintMarginChange",
+    "maintenance_after": "maintMarginAfter",
+    "equity_before": "equityWithLoanBefore",
+    "equity_change": "equityWithLoanChange",
+    "equity_after": "equityWithLoanAfter",
+}
+
+
+def has_margins(state: ib_insync.OrderState) -> bool:
+    """Return whether the answer to a what-if has figures; the first of two may have none."""
+    return any(_margin(state, name) is not None for name in _MARGINS.values())
+
+
+def to_margins(state: ib_insync.OrderState) -> tuple[dict[str, Decimal | None], str]:
+    """Return the figures of the answer to a what-if, and its warning."""
+    figures = {name: _margin(state, field) for name, field in _MARGINS.items()}
+    figures["commission"] = _margin(state, "commission")
+    return figures, state.warningText or ""
+
+
+def _margin(state: ib_insync.OrderState, field: str) -> Decimal | None:
+    return parse_wire_decimal(str(getattr(state, field)), name=field)
 
 
 @lru_cache(maxsize=4096)

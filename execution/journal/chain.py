@@ -18,9 +18,12 @@ GENESIS = "0" * 64
 """The hash before the first event."""
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
+
 def canonical(body: dict[str, Any]) -> str:
     """Return the one JSON spelling of a body: sorted keys, no spaces, ASCII."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _encode(body)
 
 
 def chain_hash(prev_hash: str, seq: int, time_ns: int, kind: str, text: str) -> str:
@@ -30,12 +33,18 @@ def chain_hash(prev_hash: str, seq: int, time_ns: int, kind: str, text: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """Result of a verification: number of events read, hash of the last, and the first problem if any."""
+    """Result of a verification.
+
+    `events` is the number of the last event that fits, `head` its hash, `problem` the first thing that does
+    not. `anchors` counts the anchors compared, `removed` the events that a signed checkpoint stands for.
+    """
 
     ok: bool
     events: int
     head: str
     problem: str | None = None
+    anchors: int = 0
+    removed: int = 0
 
 
 def verify_events(events: Iterable[JournalEvent]) -> ChainReport:

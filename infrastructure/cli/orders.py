@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="Place, cancel and list orders of the running trader.", no_args_is_help=True)
     o.add(group, place, "place")
+    o.add(group, modify, "modify")
     o.add(group, cancel, "cancel")
+    o.add(group, cancel_all, "cancel-all")
     o.add(group, list_orders, "list")
     app.add_typer(group, name="orders")
     o.add(app, positions)
@@ -87,6 +89,48 @@ def cancel(
     trade orders cancel my-first
     """
     o.show_answer("cancel", o.load(config, profile, sets), as_json=as_json, order=order)
+
+
+def modify(
+    order: Annotated[str, typer.Argument(help="Client order id or broker's order id.")],
+    quantity: Annotated[str | None, typer.Option(metavar="SIZE", help="New total size.")] = None,
+    limit: Annotated[str | None, typer.Option(metavar="PRICE", help="New limit price.")] = None,
+    stop_price: Annotated[str | None, typer.Option("--stop", metavar="PRICE", help="New stop price.")] = None,
+    market: Annotated[bool, typer.Option("--market", help="Make it a market order.")] = False,
+    config: o.Config = None,
+    profile: o.Profile = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Change an order at work; it stays as it was unless the broker takes the change.
+
+    trade orders modify my-first --limit 421
+    """
+    from execution.numbers import parse_decimal
+
+    for name, text in (("--quantity", quantity), ("--limit", limit), ("--stop", stop_price)):
+        if text is not None:
+            parse_decimal(text, name=name)
+    o.show_answer(
+        "modify",
+        o.load(config, profile, sets),
+        as_json=as_json,
+        order=order,
+        quantity=quantity,
+        limit_price=limit,
+        stop_price=stop_price,
+        order_type="MARKET" if market else None,
+    )
+
+
+def cancel_all(
+    config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
+) -> None:
+    """Cancel every open order of the trader and wait for the ends; says which are not confirmed.
+
+    trade orders cancel-all
+    """
+    o.show_answer("cancel_all", o.load(config, profile, sets), as_json=as_json)
 
 
 def list_orders(

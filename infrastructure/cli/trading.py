@@ -11,7 +11,7 @@ from infrastructure.cli import options as o
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
-    for command in (backtest, live, stop, status):
+    for command in (backtest, live, stop, status, flatten):
         o.add(app, command)
 
 
@@ -92,3 +92,16 @@ def status(
     trade status --profile paper --json
     """
     o.show_answer("status", o.load(config, profile, sets), as_json=as_json)
+
+
+def flatten(
+    config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
+) -> None:
+    """Cancel every open order, wait for the ends, and close every position by market orders.
+
+    The answer says what could not be flattened, and why; run it again once that is settled. The strategy
+    goes on: stop the trader too if it must not enter again.
+      trade flatten --profile paper
+      trade flatten --json
+    """
+    o.show_answer("flatten", o.load(config, profile, sets), as_json=as_json)

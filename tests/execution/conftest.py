@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.server import GatewayServer
+from backtesting.gateway.testing import simulated_gateway
 from backtesting.gateway.wire.codec import message, split
+from data.bars import BarSeries
+from data.calendars import ExchangeClock
 from execution.audit import AuditLogger
 from execution.clocks import SteppedClock
 from execution.connection import IBKRConnectionManager
 from execution.executor import IBKROrderExecutor
 from execution.journal import SqliteJournal
 from execution.testing import START, RecordingHandler
+from execution.timeframes import Timeframe
 
 ACCOUNT = "DU1"
 OPEN_ORDERS, COMPLETED, EXECUTIONS, POSITIONS, SUMMARY, TIME, PLACE, CANCEL = (
@@ -236,3 +245,103 @@ async def rig(broker: ScriptedBroker, tmp_path: Path) -> AsyncIterator[MakeRig]:
     yield make
     for old in made:
         await old.shut()
+
+
+MINUTE_NS = 60_000_000_000
+
+
+class Floor:
+    """A simulated gateway in lockstep, and an executor with a journal on it."""
+
+    def __init__(self, server: GatewayServer, path: Path, **options: Any) -> None:
+        self.server = server
+        self.path = path
+        self.clock = SteppedClock(int(START.value))
+        self.made: list[IBKROrderExecutor] = []
+        self.executor = self.another(**options)
+
+    @property
+    def book(self) -> Any:
+        return self.server.service.book
+
+    def another(self, **options: Any) -> IBKROrderExecutor:
+        """Make an executor on the same journal, as after a restart; the one before must be shut."""
+        self.handler = RecordingHandler()
+        self.journal = SqliteJournal(self.path, self.clock.now_ns)
+        audit = AuditLogger(self.journal, self.clock)
+        manager = IBKRConnectionManager(
+            "127.0.0.1",
+            self.server.port,
+            1,
+            timeout=5.0,
+            throttled=False,
+            audit=audit,
+            reconnect_max_attempts=1,
+        )
+        defaults: dict[str, Any] = {
+            "audit": audit,
+            "clock": self.clock,
+            "handlers": [self.handler],
+            "acknowledgement_timeout": 3.0,
+            "quarantine": 0.0,
+        }
+        self.executor = IBKROrderExecutor(manager, **{**defaults, **options})
+        self.executor.restore()
+        self.made.append(self.executor)
+        return self.executor
+
+    async def step(self, count: int = 1) -> None:
+        """Let the market trade its next bars."""
+        for _ in range(count):
+            self.clock.advance_to(await self.executor.manager.session.current_time())
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.journal.events()]
+
+    async def shut(self) -> None:
+        """Disconnect and release the journal, as a process that ends."""
+        await self.executor.manager.disconnect()
+        self.journal.close()
+
+
+MakeFloor = Callable[..., AbstractAsyncContextManager[Floor]]
+
+
+@pytest.fixture(scope="session")
+def calendar() -> ExchangeClock:
+    """January 2018, New York."""
+    return ExchangeClock("XNYS", dt.date(2018, 1, 2), dt.date(2018, 1, 31))
+
+
+@pytest.fixture
+def floor(calendar: ExchangeClock, tmp_path: Path) -> MakeFloor:
+    """Open a floor: AAA and BBB open at 100, 101, …, by the minute (five a day, two days) or by the day."""
+
+    def series(symbol: str, daily: bool) -> BarSeries:
+        starts = [calendar.opens_ns[day] + i * MINUTE_NS for day in (0, 1) for i in range(5)]
+        opens_ns = calendar.opens_ns[:10] if daily else np.array(starts)
+        closes_ns = calendar.closes_ns[:10] if daily else opens_ns + MINUTE_NS
+        opens = 100.0 + np.arange(10.0)
+        columns = (opens, opens + 1, opens - 1, opens + 0.25, np.full(10, 1000.0))
+        return BarSeries(symbol, Timeframe.DAY if daily else Timeframe.MINUTE, opens_ns, closes_ns, *columns)
+
+    @asynccontextmanager
+    async def opened(
+        *,
+        daily: bool = False,
+        config: GatewayConfig | None = None,
+        faults: Any = None,
+        ready: bool = True,
+        **options: Any,
+    ) -> AsyncIterator[Floor]:
+        bars = {symbol: series(symbol, daily) for symbol in ("AAA", "BBB")}
+        async with simulated_gateway(bars, sessions=calendar, config=config, faults=faults) as server:
+            made = Floor(server, tmp_path / "floor.db", **options)
+            try:
+                if ready:
+                    await made.executor.ensure_ready()
+                yield made
+            finally:
+                await made.shut()
+
+    return opened

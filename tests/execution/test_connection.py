@@ -58,7 +58,12 @@ async def test_tries_are_repeated_with_growing_pauses_and_then_given_up() -> Non
         pauses.append(seconds)
 
     manager = IBKRConnectionManager(
-        port=port, reconnect_max_attempts=6, reconnect_backoff=5.0, timeout=2.0, sleep=sleep
+        port=port,
+        reconnect_max_attempts=6,
+        reconnect_backoff=5.0,
+        timeout=2.0,
+        sleep=sleep,
+        randomness=lambda: 0.0,
     )
     with pytest.raises(ConnectionError, match=str(port)):
         await manager.connect()

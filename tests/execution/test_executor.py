@@ -29,6 +29,7 @@ from execution.errors import (
 from execution.events import RiskDecision
 from execution.executor import IBKROrderExecutor
 from execution.models import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
+from execution.testing import RecordingHandler
 
 if TYPE_CHECKING:
     from .conftest import MakeRig, Rig, ScriptedBroker
@@ -113,9 +114,9 @@ async def test_the_intent_is_durable_before_a_byte_is_sent(
     reader = sqlite3.connect(r.journal.path)
     place = r.manager.session.place
 
-    def watched(*args: Any) -> None:
+    def watched(*args: Any, **more: Any) -> None:
         seen.append([kind for (kind,) in reader.execute("SELECT kind FROM events")])
-        place(*args)
+        place(*args, **more)
 
     monkeypatch.setattr(r.manager.session, "place", watched)
     r.executor.submit(buy())
@@ -450,7 +451,7 @@ async def test_status_filled_without_executions_keeps_the_order_and_its_reservat
     await r.manager.session.current_time()
     assert [o.client_order_id for o in await r.executor.get_open_orders()] == ["o-1"]
     broker.positions = [("AAA", "10", "100.5")]
-    r.executor._ready_epoch = 0
+    r.executor._gate.close()
     with pytest.raises(OrderInDoubtError, match="reports 10 filled"):
         await r.executor.ensure_ready()
     assert validator.held == {"o-1": Decimal(10)}
@@ -523,9 +524,10 @@ async def test_a_handler_that_raises_does_not_stop_the_others(rig: MakeRig, brok
         def on_order_rejected(self, order: Order, reason: str) -> None: ...
 
     r = rig()
-    r.executor.inbox._handlers.insert(0, Broken())
+    r.executor.inbox.add_handler(Broken())
+    r.executor.inbox.add_handler(last := RecordingHandler())
     await r.executor.submit_order(buy())
-    assert r.handler.names() == ["status"]
+    assert r.handler.names() == last.names() == ["status"]
     assert r.executor.inbox.failures == 1
 
 
@@ -597,7 +599,7 @@ async def test_a_session_gone_before_the_write_gives_the_order_up_as_not_sent(
     r = rig()
     await r.executor.ensure_ready()
 
-    def gone(*_: Any) -> None:
+    def gone(*_: Any, **_more: Any) -> None:
         raise NotConnectedError("gone")
 
     monkeypatch.setattr(r.manager.session, "place", gone)

@@ -194,7 +194,7 @@ def test_both_journals_give_the_same_chain(path: Path, make: Callable[[Path], Me
 
 
 def test_a_journal_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("execution.journal.store._SCHEMA", "CREATE TABLE half (a); no SQL")
+    monkeypatch.setattr("execution.journal.segments.SCHEMA", "CREATE TABLE half (a); no SQL")
     with pytest.raises(JournalError, match="cannot be opened"):
         SqliteJournal(path, lambda: 1)
     assert not path.exists()  # a reader that looks meanwhile finds nothing rather than half of it

@@ -113,6 +113,33 @@ async def test_an_order_is_placed_listed_and_cancelled(ask: Any, trader: Trader)
     assert order["status"] == "CANCELLED"
 
 
+async def test_an_order_is_changed_and_all_are_cancelled(ask: Any, trader: Trader) -> None:
+    await ask("place", **LIMIT)
+    await trader.executor.manager.session.open_orders()
+    trader.executor.close_inbox()
+    changed = await ask("modify", order="mine", limit_price="1.6")
+    assert (changed["limit_price"], changed["status"]) == ("1.6", "SUBMITTED")
+    for wrong in ({"limit_price": "1e3"}, {"colour": "red"}, {"order_type": "FEELING"}):
+        with pytest.raises(ExecutionError):
+            await ask("modify", order="mine", **wrong)
+    assert await ask("cancel_all") == {"asked": 1, "not_confirmed": {}}
+    assert [order["status"] for order in (await ask("orders"))["orders"]] == ["CANCELLED"]
+
+
+async def test_flatten_says_what_it_did(ask: Any, trader: Trader) -> None:
+    executor = trader.executor
+    trader.step.book_since_ns = 0
+    executor.inbox.add_handler(trader.step)  # as the loop does when it begins: the rules know the position
+    await ask("place", **MARKET)
+    for _ in range(3):
+        await executor.manager.session.current_time()
+        executor.close_inbox()
+    await ask("place", **LIMIT)
+    answer = await ask("flatten")
+    assert (answer["complete"], answer["cancelled"], answer["left"]) == (True, ["mine"], {})
+    assert [(order["side"], order["order_type"]) for order in answer["closing"]] == [("SELL", "MARKET")]
+
+
 async def test_a_market_order_is_placed_and_positions_are_told(ask: Any) -> None:
     assert (await ask("place", **MARKET))["order_type"] == "MARKET"
     assert await ask("positions") == {"positions": []}

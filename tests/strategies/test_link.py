@@ -25,7 +25,7 @@ class Manager:
         self.epoch = 1
         self.asked: list[str] = []
         self.refused: set[str] = set()
-        self.market_data_lost = False
+        self.bars_missed = False
         self.time = 0
         self.on_bar: Any = None
         self.session = self
@@ -76,7 +76,7 @@ async def test_a_new_session_subscribes_anew_and_lost_market_data_does_without_m
     await joined.subscribe()
     manager.epoch = 2
     await joined.subscribe()
-    manager.market_data_lost = True
+    manager.bars_missed = True
     await joined.subscribe()
     assert manager.asked == ["AAA", "BBB", "time", "AAA", "BBB", "time", "AAA", "BBB"]
 

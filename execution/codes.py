@@ -27,7 +27,9 @@ _TABLE: dict[int, CodeClass] = {
         (103, 110, 200, 201, 203, 321, 382, 383, 388, 426, 436, 443, 451, 460, 462, 10006, 10043, 10052),
         CodeClass.REJECTS_NEW,
     ),
-    **dict.fromkeys((10149, 10187, 10243, 10249, 10250, 10255, 10268, 10311, 10318, 10329), CodeClass.REJECTS_NEW),
+    **dict.fromkeys(
+        (10149, 10187, 10243, 10249, 10250, 10255, 10268, 10311, 10318, 10329), CodeClass.REJECTS_NEW
+    ),
     **dict.fromkeys((104, 105, 329), CodeClass.MODIFY_REJECTED),
     **dict.fromkeys((135, 136, 161, 10147, 10148), CodeClass.CANCEL_REJECTED),
     202: CodeClass.CANCELLED,

@@ -48,6 +48,8 @@ class Scene:
     fields: list[str] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     """What goes on in place of the message: payloads inwards, frames and instructions outwards."""
+    following: list[bytes] = field(default_factory=list)
+    """Frames of the same delivery that come behind it."""
 
     @property
     def order_id(self) -> int | None:

@@ -103,3 +103,21 @@ class Action(Strict):
         """Return it as a script writes it."""
         values: dict[str, Any] = self.model_dump(exclude_defaults=True, exclude_none=True)
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+
+
+class LastingAction(Action):
+    """An action that lasts a while: by steps, simulated or wall seconds."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    wall: float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _ = self.span  # raises unless exactly one is given
+        return self
+
+    @property
+    def span(self) -> Span:
+        """How long."""
+        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import model_validator
-
-from backtesting.gateway.faults.action import Action, Scene, Span
+from backtesting.gateway.faults.action import Action, LastingAction, Scene, Span
 from backtesting.gateway.faults.outlet import Close
 from backtesting.gateway.session import ClientSession
 
@@ -80,24 +78,11 @@ def _reviving(scene: Scene, session: ClientSession) -> Callable[[], None]:
     return revive
 
 
-class Pause(Action):
+class Pause(LastingAction):
     """Nothing is sent to the client for a span; then everything comes at once, in order."""
 
     name = "pause"
-    steps: int | None = None
-    seconds: float | None = None
-    wall: float | None = None
     client: int | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _ = self.span
-        return self
-
-    @property
-    def span(self) -> Span:
-        """How long."""
-        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
 
     def _play(self, scene: Scene) -> None:
         for session in scene.sessions(self.client):

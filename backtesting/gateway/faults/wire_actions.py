@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from backtesting.gateway.faults.action import Action, Scene, Span
+from backtesting.gateway.faults.action import Action, LastingAction, Scene
 from backtesting.gateway.faults.conditions import message_kind
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.faults.outlet import FillPage, Item, Pieces, Wait
@@ -27,24 +27,11 @@ class Drop(Action):
         scene.items.clear()
 
 
-class Delay(Action):
+class Delay(LastingAction):
     """The message comes later, behind what has been sent meanwhile: by steps, simulated or wall seconds."""
 
     name = "delay"
     directions = BOTH
-    steps: int | None = None
-    seconds: float | None = None
-    wall: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _ = self.span
-        return self
-
-    @property
-    def span(self) -> Span:
-        """How long."""
-        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
 
     def _play(self, scene: Scene) -> None:
         session, direction, engine = scene.session, scene.direction, scene.engine

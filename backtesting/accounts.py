@@ -226,8 +226,13 @@ class Accounts:
             order
             for working in orders.at_work.values()
             for order in working
-            if order.account == name and order.remaining_lots
+            if order.account == name and order.remaining_lots and self._is_priced(order)
         ]
+
+    def _is_priced(self, order: WorkingOrder) -> bool:
+        """Say whether an order can be valued: one without a limit, a stop or a mark reserves nothing."""
+        own = order.stop_ticks or (order.kind in LIMIT_KINDS and order.limit_ticks)
+        return bool(own) or self.mark(order.request.symbol) is not None
 
     def _reserved(self, orders: Sequence[WorkingOrder]) -> dict[str, list[Reservation]]:
         return margin.largest_of_groups(orders, self.reservation)

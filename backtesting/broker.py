@@ -116,7 +116,6 @@ class SimulatedBroker:
         self._open = self._working.at_work
         self._expiries = self._working.expiries
         self._closes = self.accounts.closes
-        self._news: list[BrokerEvent] = []
 
     # -- requests --------------------------------------------------------------------------------------
 
@@ -156,6 +155,7 @@ class SimulatedBroker:
             family = [*self._working.untransmitted(above), order]
         group(order)
         if transmit:
+            self._working.require_alive(family, now_ns)
             self.accounts.check(family, self._working, now_ns)
         self._working.add(order)
         if transmit:
@@ -198,14 +198,15 @@ class SimulatedBroker:
         drafted.filled, drafted.filled_value, drafted.fees = order.filled, order.filled_value, order.fees
         family = [one for one in self._working.untransmitted(order) if one is not order] if transmit else []
         if transmit:
+            self._working.require_alive(family, now_ns)
             self.accounts.check([drafted, *family], self._working, now_ns, without=order)
         self._working.amend(order, drafted, now_ns)
         if transmit:
             self._working.transmit(family if order.transmitted else [order, *family], now_ns)
         return order
 
-    def cancel(self, perm_id: int, now_ns: int) -> list[BrokerCancel]:
-        """Cancel an open order at trading time `now_ns`; return it first, then what ends with it.
+    def cancel(self, perm_id: int, now_ns: int) -> list[BrokerEvent]:
+        """Cancel an open order at trading time `now_ns`; return its end first, then what becomes of its kin.
 
         Raises
         ------
@@ -229,8 +230,7 @@ class SimulatedBroker:
         for mate in mates:
             if not mate.status.is_final:
                 self._working.finish(mate, MATE_CANCELLED, now_ns, events)
-        self._news += [event for event in events if not isinstance(event, BrokerCancel)]
-        return [event for event in events if isinstance(event, BrokerCancel)]
+        return events
 
     def what_if(self, request: OrderRequest, now_ns: int) -> MarginImpact:
         """Say what an order would do to its account; nothing is placed, and margin does not refuse it.
@@ -277,7 +277,7 @@ class SimulatedBroker:
 
         A bar with a defect fills nothing and leaves the mark as it was.
         """
-        events, self._news = self._news, []
+        events: list[BrokerEvent] = []
         due = [bar for bar in bars if self._open.get(bar.symbol)]
         if len(due) > 1:
             due.sort(key=lambda bar: bar.symbol)

@@ -13,10 +13,10 @@ from backtesting.errors import (
     TOO_SMALL_TEXT,
     BrokerRejection,
 )
-from backtesting.lives import Sessions, expiry, opening, require_open
+from backtesting.lives import Sessions, auction, expiry, require_open
 from backtesting.orders import WorkingOrder
 from execution.errors import NumberFormatError
-from execution.models import Instrument, OrderRequest, TimeInForce
+from execution.models import Instrument, OrderRequest
 from execution.numbers import format_decimal, to_lots
 
 
@@ -55,9 +55,7 @@ def draft(
     except NumberFormatError as error:
         raise _wrong_size(request.quantity, instrument) from error
     order.expires_ns = expiry(sessions, request, now_ns)
-    if request.time_in_force is TimeInForce.OPG:
-        session = opening(sessions, now_ns)
-        order.opens_ns = None if session is None else session.open_ns
+    order.opens_ns = auction(sessions, request, now_ns)
     require_open(sessions, request, now_ns)
     return order
 

@@ -115,10 +115,9 @@ class SimulatedExecution(ExecutionEngine):
             raise UnknownOrderError(f"no order {client_order_id!r} was placed in this run")
         order = entry.outcome
         if not order.status.is_final:
-            ended, *mates = self._broker.cancel(int(order.order_id), self._clock.now_ns())
+            ended, *kin = self._broker.cancel(int(order.order_id), self._clock.now_ns())
             order = self._set(ended.order, OrderStatus.CANCELLED)
-            for mate in mates:
-                self._set(mate.order, OrderStatus.CANCELLED)
+            self.apply(kin)
         return order
 
     def cancel_open(self) -> None:

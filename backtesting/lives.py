@@ -67,6 +67,14 @@ def expiry(sessions: Sessions, request: OrderRequest, now_ns: int) -> int | None
     return None if session is None else session.close_ns + longer
 
 
+def auction(sessions: Sessions, request: OrderRequest, now_ns: int) -> int | None:
+    """Return the open that an order on the open is for; None for any other, and without a session to come."""
+    if request.time_in_force is not TimeInForce.OPG:
+        return None
+    session = opening(sessions, now_ns)
+    return None if session is None else session.open_ns
+
+
 def opening(sessions: Sessions, now_ns: int) -> TradingSession | None:
     """Return the first session that opens at or after `now_ns`."""
     session = sessions.session_closing_after(now_ns)

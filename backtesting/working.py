@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final
 
 from backtesting.errors import MISSING_PARENT, MISSING_PARENT_TEXT, BrokerRejection
-from backtesting.lives import Sessions, expiry
+from backtesting.lives import Sessions, auction, expiry
 from backtesting.oca import OcaGroups
 from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, WorkingOrder
 from execution.matching import LIMIT_ON_CLOSE, MARKET_ON_CLOSE
@@ -104,6 +104,11 @@ class WorkingOrders:
                 found.append(one)
         return sorted(found, key=_PERM_ID)
 
+    def require_alive(self, family: Iterable[WorkingOrder], now_ns: int) -> None:
+        """Refuse to let orders go whose life ended while they were held; raise `BrokerRejection` 201."""
+        for order in family:
+            expiry(self._sessions, order.request, now_ns)
+
     def transmit(self, family: Iterable[WorkingOrder], now_ns: int) -> None:
         """Let held orders go: those that wait for no parent are put to work."""
         for order in family:
@@ -111,6 +116,7 @@ class WorkingOrders:
             if order.from_ns != now_ns:
                 order.from_ns = now_ns
                 order.expires_ns = expiry(self._sessions, order.request, now_ns)
+                order.opens_ns = auction(self._sessions, order.request, now_ns)
             self.groups.add(order)
             self._watch(order)
             if not order.waits:
@@ -204,6 +210,8 @@ class WorkingOrders:
         """
         if order.oca_group is not None:
             for mate, lots in self.groups.shares(order, before):
+                if mate.status.is_final:  # it ended with its parent, a mate too
+                    continue
                 if lots == 0:
                     self.finish(mate, MATE_FILLED, ns[0], events)
                 elif lots != mate.remaining_lots:
@@ -244,8 +252,7 @@ class WorkingOrders:
         if lots != order.remaining_lots:
             order.remaining_lots = lots
             order.quantity = order.filled + lots * order.instrument.lot
-            if order.transmitted:
-                events.append(BrokerChange(order, "reduced", time_ns))
+            events.append(BrokerChange(order, "reduced", time_ns))
 
     def _release(self, child: WorkingOrder, from_ns: int, events: list[BrokerEvent]) -> None:
         child.waits = False

@@ -9,8 +9,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
+import ipaddress
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from backtesting.gateway.config import LOCKSTEP, AccountConfig, GatewayConfig
+from backtesting.gateway.control_socket import LONGEST_PATH
 from backtesting.gateway.equipment import equipped
 from backtesting.gateway.faults.rule import Script
 from backtesting.gateway.faults.script import load_preset, load_script
@@ -33,10 +37,9 @@ from infrastructure.settings import Settings
 from strategies.spec import CUSTOM, PLANS, CostSpec
 
 CONTROL_SOCKET = "control.sock"
-_LONGEST_PATH = 103
-"""What a Unix socket's path may hold on every system."""
-
 Say = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class GatewayOptions:
         if self.control is not None or self.state_dir is None:
             return self.control
         path = self.state_dir.resolve() / CONTROL_SOCKET
-        return path if len(os.fsencode(path)) <= _LONGEST_PATH else None
+        return path if len(os.fsencode(path)) <= LONGEST_PATH else None
 
 
 def run_gateway(settings: Settings, options: GatewayOptions, *, as_json: bool = False) -> int:
@@ -85,6 +88,7 @@ def run_gateway(settings: Settings, options: GatewayOptions, *, as_json: bool = 
     script = None if options.faults is None else _script(options.faults)
     market = load_served_market(settings, options.more_bars, options.contracts)
     config = gateway_config(settings, options, market)
+    _warn_of_strangers(config.host)
     server = GatewayServer(config, market.source, market.clock, market.instruments)
     handle = hold(options.state_dir) if options.state_dir is not None else None
     say = _Announcer(server, market, as_json=as_json)
@@ -97,7 +101,18 @@ def run_gateway(settings: Settings, options: GatewayOptions, *, as_json: bool = 
     return 0
 
 
+def _warn_of_strangers(host: str) -> None:
+    """Warn where others than this machine's users can connect: there is no password."""
+    try:
+        alone = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        alone = host == "localhost"
+    if not alone:
+        _log.warning("whoever reaches %s can trade here, without a password; 127.0.0.1 is this machine", host)
+
+
 async def _serve(server: GatewayServer, script: Script | None, announce: Say) -> None:
+    gc.freeze()  # what is loaded by now stays: no later collection looks at it again
     async with equipped(server, script):
         await serve_gateway(server, announce)
 

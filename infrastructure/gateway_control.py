@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
-from backtesting.gateway.control import COMMANDS, ControlError, ask
+from backtesting.gateway.control import COMMANDS
+from backtesting.gateway.control_socket import ask
+from backtesting.gateway.errors import ControlError
 from infrastructure.errors import ConfigError, GatewayUnreachableError
 from infrastructure.gateway import CONTROL_SOCKET
 

@@ -1,26 +1,18 @@
 """The control interface: what a person or a test does to a running gateway, beside its clients.
 
-`GatewayControl` is the Python face. `ControlServer` offers the same on a Unix socket (mode 0600, the peer's
-user checked where the system tells it): a line of JSON with `command` and its arguments in, a line out; a
-connection may ask many times. `ask` is the client.
+`GatewayControl` is the Python face; `control_socket` offers the same to other processes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import json
-import logging
 import os
-import socket
-import struct
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.errors import ControlError
 from backtesting.gateway.faults.action import Action
 from backtesting.gateway.faults.book_actions import Amount
 from backtesting.gateway.faults.engine import FaultEngine
@@ -40,25 +32,11 @@ from execution.clocks import timestamp
 from execution.numbers import format_decimal
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from backtesting.gateway.server import GatewayServer
 
 NEXT_SESSION: Final = "next session"
 
-_LIMIT: Final = 1 << 20
-_TIMEOUT: Final = 30.0
-_LONGEST_PATH: Final = 103  # what macOS takes; Linux takes 107
-
-_log = logging.getLogger(__name__)
-
 Answer = dict[str, Any]
-
-
-class ControlError(GatewayError):
-    """A command was not obeyed, or no gateway answers at the control socket. The message names the remedy."""
-
-    code = "GATEWAY_CONTROL"
 
 
 class GatewayControl:
@@ -365,150 +343,3 @@ COMMANDS: Final[dict[str, Callable[..., Answer]]] = {
     if inspect.isfunction(method) and not name.startswith("_") and name != "obey"
 }
 """Every command by its name."""
-
-
-class ControlServer:
-    """Offers a gateway's control on a Unix socket while its block runs.
-
-    Parameters
-    ----------
-    control
-        Who obeys.
-    path
-        The socket; its folder is made for the user alone if it is missing.
-    """
-
-    def __init__(self, control: GatewayControl, path: Path) -> None:
-        self._control = control
-        self._path = path
-        self._server: asyncio.Server | None = None
-        self._open: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
-
-    async def start(self) -> None:
-        """Listen.
-
-        Raises
-        ------
-        ControlError
-            If the path cannot be listened on, or another gateway does.
-        """
-        if len(os.fsencode(self._path)) > _LONGEST_PATH:
-            raise ControlError(
-                f"control socket {self._path}: a path of {_LONGEST_PATH} bytes at most: choose one"
-            )
-        if _answers(self._path):
-            raise ControlError(f"control socket {self._path}: another gateway has it: choose another path")
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)
-            mask = os.umask(0o177)
-            try:
-                self._server = await asyncio.start_unix_server(self._serve, path=self._path, limit=_LIMIT)
-            finally:
-                os.umask(mask)
-        except OSError as error:
-            raise ControlError(f"control socket {self._path}: {error}: choose another path") from error
-
-    async def stop(self) -> None:
-        """Stop listening; a second call does nothing."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            await asyncio.sleep(0)  # lets connections begin that were accepted before
-            for writer in self._open.values():
-                writer.close()
-            await asyncio.gather(*self._open, return_exceptions=True)
-            await asyncio.sleep(0)  # lets them end before the loop does
-            self._path.unlink(missing_ok=True)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  this is a coroutine
-        self._open[task] = writer
-        try:
-            if not _same_user(writer.get_extra_info("socket")):
-                _log.warning("a control request of another user was refused")
-                return
-            while line := await reader.readline():
-                writer.write(json.dumps(self._answer(line), default=str).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError) as error:
-            _log.warning("a control connection was dropped: %s", error)
-        finally:
-            del self._open[task]
-            writer.close()
-
-    def _answer(self, line: bytes) -> Answer:
-        try:
-            request = json.loads(line)
-            if not isinstance(request, dict) or not isinstance(request.get("command"), str):
-                raise ControlError('write a line such as {"command": "status"}')
-            arguments = {str(key): value for key, value in request.items() if key != "command"}
-            return self._control.obey(request["command"], **arguments)
-        except GatewayError as error:
-            return {"error": str(error), "code": error.code}
-        except (ValueError, RecursionError) as error:
-            return {"error": f"the line is no JSON: {error}", "code": ControlError.code}
-
-
-def ask(path: Path, command: str, **arguments: object) -> Answer:
-    """Send a running gateway one command and return its answer.
-
-    Raises
-    ------
-    ControlError
-        If no gateway answers there, or it refuses; `code` is then the gateway's.
-    """
-    line = json.dumps({"command": command, **arguments}).encode() + b"\n"
-    try:
-        received = _exchange(path, line)
-    except OSError as error:
-        raise ControlError(
-            f"no gateway answers at {path} ({error}): start one with `trade gateway --control {path}`"
-        ) from error
-    if not received:
-        raise ControlError(f"the gateway at {path} closed without an answer: ask again")
-    answer: Answer = json.loads(received)
-    if "error" in answer:
-        refusal = ControlError(str(answer["error"]))
-        refusal.code = str(answer.get("code", ControlError.code))
-        raise refusal
-    return answer
-
-
-def _exchange(path: Path, line: bytes) -> bytes:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_TIMEOUT)
-        connection.connect(str(path))
-        if not _same_user(connection):
-            raise PermissionError("it is another user's process; nothing was sent to it")
-        connection.sendall(line)
-        received = b""
-        while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
-            received += part
-        return received
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
-
-
-def _same_user(connection: socket.socket) -> bool:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the socket's mode keeps others out where the peer cannot be asked for
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return bool(struct.unpack("3i", credentials)[1] == os.getuid())

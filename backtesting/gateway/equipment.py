@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from backtesting.gateway.control import ControlServer, GatewayControl
+from backtesting.gateway.control import GatewayControl
+from backtesting.gateway.control_socket import ControlServer
 from backtesting.gateway.faults.engine import FaultEngine
 from backtesting.gateway.faults.rule import Script
 from backtesting.gateway.frame_journal import FrameJournal

@@ -33,6 +33,18 @@ class CorporateActionError(GatewayError):
     code = "GATEWAY_CORPORATE_ACTION"
 
 
+class FrameJournalError(GatewayError):
+    """A frame journal cannot be written or read; the message names file, line and remedy."""
+
+    code = "GATEWAY_FRAME_JOURNAL"
+
+
+class ControlError(GatewayError):
+    """A command was not obeyed, or no gateway answers at the control socket. The message names the remedy."""
+
+    code = "GATEWAY_CONTROL"
+
+
 class FrameError(GatewayError):
     """A client sent bytes that are no frame of the protocol; its connection is cut, others live on."""
 

@@ -1,44 +1,51 @@
 """The frame journal: every frame of both directions, as lines of JSON.
 
 A line holds ``t`` (monotonic nanoseconds), ``sim`` (simulated nanoseconds), ``conn`` (the connection's
-number), ``client`` (its id, or null), ``from`` (client or gateway), ``dir`` (as the gateway sees it: in or
-out), ``msg_id``,
-``fields`` (those after the message number) and ``server_version``; a frame that is no text holds ``raw``
-(hex) instead of fields. The handshake has message number 0. A closed connection is a line of its own with
-``dir`` end.
+number), ``client`` (its id, or null), ``from`` (client or gateway), ``dir`` (as a client's log has it: in is
+what comes from the gateway, out what goes to it), ``msg_id``, ``fields`` (those after the message number) and
+``server_version``; a frame that is no text holds ``raw`` (hex) instead of fields. The handshake has message
+number 0. A closed connection is a line of its own with ``dir`` end. Frames recorded from real gateways in the
+same form are read too; where a line has no ``from``, ``dir`` tells.
 
-While clients are served a frame is only put in a list; a task writes the list several times a second, and no
-frame is written before the message it belongs to has left. A file that has grown beyond its limit is renamed
-with a number behind its name, and the oldest are removed.
+While clients are served a frame is only put in a list. A task writes the list several times a second, some
+frames at a time between the events of clients, and no frame is written before the message it belongs to has
+left. Nothing is left out to be fast: where more waits than `_MOST_PENDING` the gateway waits for the disk.
+When the disk refuses (it is full), the journal ends there, says so, and the gateway goes on without it.
+
+A file that has grown beyond its limit is renamed with a number behind its name, and the oldest are removed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.errors import FrameJournalError
 from backtesting.gateway.message_names import HANDSHAKE
 
 if TYPE_CHECKING:
     from backtesting.gateway.session import ClientSession
 
 _DRAIN_SECONDS: Final = 0.1
-_PENDING: Final = 20_000
+_AT_ONCE: Final = 32
+"""Writes whose frames are put to paper between two looks at the clients: about a millisecond's work."""
+
+_MOST_PENDING: Final = 20_000
+_MOST_PENDING_BYTES: Final = 64 << 20
 _PREFIX: Final = 4
 
+_log = logging.getLogger(__name__)
+
 Entry = tuple[int, int, int, int | None, int, str, bytes]
-
-
-class FrameJournalError(GatewayError):
-    """A frame journal cannot be written or read; the message names file, line and remedy."""
-
-    code = "GATEWAY_FRAME_JOURNAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class FrameRecord:
     connection: int
     client_id: int | None
     direction: str
-    """``in`` (from the client), ``out``, or ``end`` for the end of the connection."""
+    """As the gateway sees it: ``in`` from the client, ``out`` to it, ``end`` of the connection."""
     version: int
     number: int
     fields: tuple[str, ...]
@@ -98,28 +105,33 @@ class FrameJournal:
         self._stamp = monotonic_ns
         self._limit = limit
         self._keep = keep
-        self._pending: list[Entry] = []
+        self._pending: deque[Entry] = deque()
+        self._pending_bytes = 0
         self._greeted: dict[int, int] = {}
         self._file: IO[str] | None = None
         self._size = 0
         self._task: asyncio.Task[None] | None = None
+        self.lost = 0
+        """Writes that were not kept because the disk refused."""
 
     def received(self, session: ClientSession, payload: bytes) -> None:
         """Keep the payload of a frame from a client."""
-        entry = (self._stamp(), self._now_ns(), session.number, session.client_id, session.version)
-        self._pending.append((*entry, "in", payload))
+        self._keep_for_later(session, "in", payload)
 
     def sent(self, session: ClientSession, data: bytes) -> None:
         """Keep the frames of one write to a client."""
-        entry = (self._stamp(), self._now_ns(), session.number, session.client_id, session.version)
-        self._pending.append((*entry, "out", data))
-        if len(self._pending) > _PENDING:
-            self.drain()
+        self._keep_for_later(session, "out", data)
 
     def closed(self, session: ClientSession) -> None:
         """Keep that a connection has ended."""
+        self._keep_for_later(session, "end", b"")
+
+    def _keep_for_later(self, session: ClientSession, direction: str, data: bytes) -> None:
         entry = (self._stamp(), self._now_ns(), session.number, session.client_id, session.version)
-        self._pending.append((*entry, "end", b""))
+        self._pending.append((*entry, direction, data))
+        self._pending_bytes += len(data)
+        if len(self._pending) > _MOST_PENDING or self._pending_bytes > _MOST_PENDING_BYTES:
+            self.drain()
 
     def start(self) -> None:
         """Open the file and start writing in the running event loop.
@@ -133,7 +145,7 @@ class FrameJournal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_file() and self.path.stat().st_size:
                 self._shift()
-            self._file = self.path.open("w", encoding="utf-8")
+            self._file = self._open()
         except OSError as error:
             raise FrameJournalError(
                 f"{self.path}: cannot be written ({error}): choose another file for the frame journal"
@@ -145,32 +157,64 @@ class FrameJournal:
         """Write what is left and close the file; a second call does nothing."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await self._task
             self._task = None
         self.drain()
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self.lost:
+            _log.error("the frame journal %s lacks the last %d writes", self.path, self.lost)
+            self.lost = 0
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_DRAIN_SECONDS)
-            self.drain()
+            while self._pending:
+                self._write(_AT_ONCE)
+                await asyncio.sleep(0)
 
     def drain(self) -> None:
         """Write what has been kept so far."""
-        pending, self._pending = self._pending, []
-        if self._file is None or not pending:
+        while self._pending:
+            self._write(len(self._pending))
+
+    def _write(self, most: int) -> None:
+        entries = [self._pending.popleft() for _ in range(min(most, len(self._pending)))]
+        self._pending_bytes -= sum(len(entry[-1]) for entry in entries)
+        if self._file is None:
+            self.lost += len(entries)
             return
-        text = "".join(json.dumps(line) + "\n" for entry in pending for line in self._lines(entry))
-        self._file.write(text)
-        self._file.flush()
-        self._size += len(text)
-        if self._size > self._limit:
-            self._file.close()
-            self._shift()
-            self._file = self.path.open("w", encoding="utf-8")
-            self._size = 0
+        text = "".join(_compact(line) + "\n" for entry in entries for line in self._lines(entry))
+        try:
+            self._file.write(text)
+            self._file.flush()
+            self._size += len(text)
+            if self._size > self._limit:
+                self._file.close()
+                self._shift()
+                self._file = self._open()
+                self._size = 0
+        except OSError as error:
+            self.lost += len(entries)
+            self._give_up(error)
+
+    def _open(self) -> IO[str]:
+        """Open the file; never through a link somebody has put there."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        return os.fdopen(os.open(self.path, flags, 0o600), "w", encoding="utf-8")
+
+    def _give_up(self, error: OSError) -> None:
+        _log.error(
+            "the frame journal %s ends here (%s): frames from now on are not kept; free space and restart",
+            self.path,
+            error.strerror or error,
+        )
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what could not be written cannot be written on closing either
+                file.close()
 
     def _shift(self) -> None:
         """Give the full file number 1 and every older one the next; beyond `keep` they are removed."""
@@ -190,7 +234,7 @@ class FrameJournal:
             "conn": connection,
             "client": client_id,
             "from": "gateway" if direction == "out" else "client",
-            "dir": direction,
+            "dir": _SEEN_BY_CLIENTS[direction],
         }
         if direction == "end":
             self._greeted.pop(connection, None)
@@ -202,6 +246,10 @@ class FrameJournal:
             greeted = self._greeted.get(connection, 0)
             self._greeted[connection] = greeted | flag
             yield {**head, **_content(payload, first=not greeted & flag), "server_version": version or None}
+
+
+_SEEN_BY_CLIENTS: Final = {"in": "out", "out": "in", "end": "end"}
+_compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:
@@ -243,11 +291,11 @@ def read_frames(path: Path) -> Iterator[FrameRecord]:
             try:
                 row = json.loads(line)
                 yield FrameRecord(
-                    time_ns=int(row["t"]),
-                    simulated_ns=int(row["sim"]),
-                    connection=int(row["conn"]),
-                    client_id=row["client"],
-                    direction=str(row["dir"]),
+                    time_ns=int(row.get("t", 0)),
+                    simulated_ns=int(row.get("sim", 0)),
+                    connection=int(row.get("conn", 0)),
+                    client_id=row.get("client"),
+                    direction=_direction(row),
                     version=int(row["server_version"] or 0),
                     number=int(row["msg_id"]),
                     fields=tuple(str(field) for field in row["fields"]),
@@ -259,3 +307,11 @@ def read_frames(path: Path) -> Iterator[FrameRecord]:
                 raise FrameJournalError(
                     f"{path}, line {number}: is no frame ({error!r}): give a file that --frames has written"
                 ) from error
+
+
+def _direction(row: dict[str, Any]) -> str:
+    """Return whose frame a line is, as the gateway sees it."""
+    if row["dir"] == "end":
+        return "end"
+    sender = row.get("from") or {"in": "gateway", "out": "client"}[row["dir"]]
+    return {"client": "in", "gateway": "out"}[sender]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -116,21 +116,42 @@ class GatewayServer:
         GatewayPortError
             If the address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
-        host, port = self.config.host, self.config.port
+        self._server = await self._listener(self.config.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._on_idle(True)
+        self._keep(self._flow.run())
+        if self.config.idle_exit_seconds is not None:
+            self._keep(self._watch_idle(self.config.idle_exit_seconds))
+        return self.port
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        """Run something until the server stops; where a defect ends it, the server stops with it."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _task: self._stopping.set())
+        self._tasks.append(task)
+
+    def stop_listening(self) -> None:
+        """Let whoever connects from now on be refused by the system; connections live on."""
+        if self._server is not None:
+            self._server.close()
+
+    def listen_again(self) -> None:
+        """Take up connections on the same port again."""
+        if self._server is not None and not self._server.is_serving():
+            self._keep(self._reopen())
+
+    async def _reopen(self) -> None:
+        self._server = await self._listener(self.port)
+
+    async def _listener(self, port: int) -> asyncio.Server:
+        loop, host = asyncio.get_running_loop(), self.config.host
         try:
-            self._server = await loop.create_server(lambda: ClientSession(self.service), host, port)
+            return await loop.create_server(lambda: ClientSession(self.service), host, port)
         except (OSError, OverflowError) as error:
             raise GatewayPortError(
                 f"cannot listen on {host}:{port} ({_reason(error)}): "
                 "choose another --port, or 0 for a free one"
             ) from error
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._on_idle(True)
-        self._tasks.append(asyncio.create_task(self._flow.run()))
-        if self.config.idle_exit_seconds is not None:
-            self._tasks.append(asyncio.create_task(self._watch_idle(self.config.idle_exit_seconds)))
-        return self.port
 
     def request_stop(self) -> None:
         """Make `serve_until_stopped` return."""
@@ -142,7 +163,10 @@ class GatewayServer:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close every connection and write the statement; a second call does nothing."""
+        """Close every connection and write the statement; a second call does nothing.
+
+        A defect that ended the passing of time is raised when all that is done.
+        """
         self._stopping.set()
         if self._server is None:
             return
@@ -150,7 +174,7 @@ class GatewayServer:
         server.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         for session in tuple(self.service.connections):
             session.close()
         await asyncio.sleep(0)
@@ -160,6 +184,9 @@ class GatewayServer:
         if self.config.state_dir is not None:
             content = statement(self.service.book, self.service.clock.now_ns())
             write_json(self.config.state_dir / STATEMENT, content)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
 
     def drop_all(self, how: Literal["fin", "rst"] = "fin") -> None:
         """End every connection: in order, or by a reset that loses what has not been read."""

@@ -183,6 +183,12 @@ class GatewayService:
         if not self.connections:
             self.on_idle(True)
 
+    def excuse(self, session: ClientSession) -> None:
+        """Let time in lockstep go on without a client until it asks for the time again."""
+        if self._lockstep is not None and session.client_id is not None:
+            self._lockstep.leave(session.client_id)
+            self._play_if_ready()
+
     def end_subscriptions(self, session: ClientSession) -> None:
         """Forget what a client has subscribed to in the market."""
         self.data.forget(session)

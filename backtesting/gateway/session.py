@@ -1,8 +1,13 @@
 """One client's connection: handshake, requests in, messages out.
 
-Messages are collected and written once for all that one received segment, or one step, gave rise to. A client
-that does not read is cut off when too much waits for it; the others never wait for it. A tamper and a
-recorder (`line`) may stand between the connection and the gateway; nothing is spent on one that is missing.
+Messages are collected and written once for all that one received segment, or one step, gave rise to.
+
+A client that does not read is not read either once `SOFT_LIMIT` bytes wait for it, so that it cannot make the
+gateway work for nothing; requests it has sent wait. It is cut off when it takes nothing for `STALL_SECONDS`,
+or when `WRITE_LIMIT` is reached by what others give rise to. The others never wait for it.
+
+A tamper and a recorder (`line`) may stand between the connection and the gateway; nothing is spent on one
+that is missing.
 
 A write is never a whole number of 4096-byte pages, because common clients read until a block comes back short
 and lose a delivery whose last block is full: a harmless farm notice (2106) is added to such a write.
@@ -13,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any, Final, Protocol, cast
 
 from backtesting.gateway.errors import FrameError, RequestRefusedError, VersionError
@@ -23,8 +29,16 @@ from backtesting.gateway.wire.frames import FrameReader
 from backtesting.gateway.wire.gates import negotiate
 from backtesting.gateway.wire.requests import Request, StartApi, decode, request_id_of
 
+SOFT_LIMIT: Final = 1 << 20
+"""Bytes that wait for a client before it is not read any more."""
+
 WRITE_LIMIT: Final = 32 << 20
-"""Bytes that may wait for a client that does not read before it is cut off."""
+"""Bytes that may wait for a client before it is cut off at once; the largest answer must fit."""
+
+STALL_SECONDS: Final = 10.0
+"""A client over the soft limit that has taken nothing for so long is cut off; so is a closing one."""
+
+_UNREAD: Final = "it does not read what it is sent"
 
 HANDSHAKE_SECONDS: Final = 30.0
 """A connection that has not named itself by then is closed."""
@@ -77,10 +91,14 @@ class ClientSession(asyncio.Protocol):
         self._line = service.line
         self._write_limit = write_limit
         self._reader = FrameReader()
+        self._inbox: Iterator[bytes] = iter(())
         self._outbox: list[bytes] = []
         self._waiting = 0
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._choked = False
+        self._deaf = False
 
     @property
     def named_id(self) -> int:
@@ -101,6 +119,7 @@ class ClientSession(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up a connection."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=min(SOFT_LIMIT, self._write_limit))
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -120,8 +139,9 @@ class ClientSession(asyncio.Protocol):
         """Give up the connection; everything it sent has been read."""
         self._transport = None
         self._outbox.clear()
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._patience):
+            if timer is not None:
+                timer.cancel()
         if self._line.tamper is not None:
             self._line.tamper.on_lost(self)
         if self._line.recorder is not None:
@@ -134,15 +154,63 @@ class ClientSession(asyncio.Protocol):
             self._transport.abort()  # nobody reads what still waits
         return False
 
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not take what it is sent, and give it some time."""
+        self._choked = True
+        self._set_reading()
+        if self._patience is None:
+            self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """Serve a client that reads again."""
+        self._choked = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _wait_for_reader(self, left: int | None = None) -> None:
+        """Cut the client off if it takes nothing for a while."""
+        transport = self._transport
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+        if left is not None and waiting >= left:
+            self._warn(_UNREAD)
+            transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(STALL_SECONDS, self._wait_for_reader, waiting)
+
     def data_received(self, data: bytes) -> None:
         """Answer every message a segment completes, in one write."""
+        self._inbox = self._reader.feed(data)  # the one before has been read to its end
+        self._read()
+
+    def _go_on(self) -> None:
+        """Answer what is left of the last segment, then read on."""
+        if not self.is_open:
+            return
+        try:
+            self._read()
+        except Exception:
+            self.abort()  # as asyncio does where reading fails
+            raise
+        self._set_reading()
+
+    def _read(self) -> None:
         line = self._line
         try:
-            for payload in self._reader.feed(data):
+            while not self._held:
+                payload = next(self._inbox, None)
+                if payload is None:
+                    break
                 if line.recorder is not None:
                     line.recorder.received(self, payload)
                 if line.tamper is None:
                     self._take(payload)
+                    if self._waiting > SOFT_LIMIT:
+                        self.flush()
                 else:
                     for changed in line.tamper.on_inbound(self, payload):
                         self._take(changed)
@@ -154,6 +222,11 @@ class ClientSession(asyncio.Protocol):
             self.cut(str(error))
             return
         self.flush()
+
+    @property
+    def _held(self) -> bool:
+        """Whether nothing more is taken from the client now."""
+        return self._choked or self._deaf
 
     def inject(self, payload: bytes) -> None:
         """Answer a message as if the client had just sent it."""
@@ -199,7 +272,7 @@ class ClientSession(asyncio.Protocol):
         if self._waiting > self._write_limit:
             self._outbox.clear()
             self._waiting = 0
-            self.cut("it does not read what it is sent")
+            self.cut(_UNREAD)
 
     def send_error(self, request_id: int, code: int, text: str) -> None:
         """Put an error, warning or notice in the outbox."""
@@ -228,7 +301,7 @@ class ClientSession(asyncio.Protocol):
         if not len(data) % PAGE and data and self._line.avoid_full_pages:
             data += replies.error(self.version, -1, *FARM_NOTICE)
         if transport.get_write_buffer_size() + len(data) > self._write_limit:
-            self.cut("it does not read what it is sent")
+            self.cut(_UNREAD)
             return
         transport.write(data)
         if self._line.recorder is not None:
@@ -246,9 +319,11 @@ class ClientSession(asyncio.Protocol):
             self.finish()
 
     def finish(self) -> None:
-        """Close once everything written has left (FIN)."""
+        """Close once everything written has left (FIN); a client that does not take it is cut off."""
         if self._transport is not None:
             self._transport.close()
+            if self._transport.get_write_buffer_size() and self._patience is None:
+                self._wait_for_reader()
 
     def abort(self) -> None:
         """Close without writing what is left."""
@@ -265,21 +340,30 @@ class ClientSession(asyncio.Protocol):
 
     def listen(self, on: bool) -> None:
         """Stop reading from the socket, which stays open, or go on."""
+        self._deaf = not on
+        if on and self.is_open:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        else:
+            self._set_reading()
+
+    def _set_reading(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if on:
-            self._transport.resume_reading()
-        else:
+        if self._held:
             self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def cut(self, reason: str) -> None:
         """Close at once."""
         if self._transport is not None and not self._transport.is_closing():
-            now = asyncio.get_running_loop().time()
-            self._line.warnings.warn(
-                self.peer, now, "client %s at %s is cut off: %s", self.client_id, self.peer, reason
-            )
+            self._warn(reason)
             if self._transport.get_write_buffer_size():
                 self._transport.abort()
             else:
                 self._transport.close()
+
+    def _warn(self, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        text = "client %s at %s is cut off: %s"
+        self._line.warnings.warn(self.peer, now, text, self.client_id, self.peer, reason)

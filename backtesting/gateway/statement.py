@@ -22,7 +22,7 @@ def statement(desk: OrderBook, now_ns: int) -> dict[str, Any]:
 
     Orders come in order of acceptance, executions as they happened; those of earlier days are read back from
     the archive. Cash and positions are those of the first account; where there are several, those of each
-    stand under ``accounts``.
+    stand under ``accounts``. Splits and dividends that were applied stand under ``corporate_actions``.
     """
     orders = [*desk.archive.order_rows(), *map(order_row, desk.tickets.values())]
     content = {
@@ -33,6 +33,11 @@ def statement(desk: OrderBook, now_ns: int) -> dict[str, Any]:
         "orders": sorted(orders, key=itemgetter("perm_id")),
         "executions": [*desk.archive.execution_rows(), *map(execution_row, desk.executions)],
     }
+    if desk.applied:
+        content["corporate_actions"] = [
+            {"date": str(each.date), "symbol": each.symbol, "kind": each.kind, "value": str(each.value)}
+            for each in desk.applied
+        ]
     if len(desk.accounts) > 1:
         content["accounts"] = {name: _holdings(desk.broker.ledgers[name]) for name in desk.accounts}
     return content

@@ -3,12 +3,17 @@
 The client waits for each answer. Rounds of the servers take turns in one run, so that a busy machine slows
 all alike. The echo reads the same orders and answers with the bytes of a gateway's answer (openOrder and
 orderStatus) in one write. Each order is cancelled outside the measured time, so that none accumulates.
+
+Where the system places a client and its server decides more than the server does: waking a process on another
+core costs about as much as the echo itself. So they are pinned: to two cores, as programs run that wait for
+nobody, and then to one, where nothing but the programs' own time counts.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,6 +37,11 @@ class Rounds:
     def skip_to(self, order_id: int) -> None:
         """Go on with this order id."""
         self._next_id = order_id
+
+    def forget(self) -> None:
+        """Forget the times so far."""
+        self.order_us.clear()
+        self.cancel_us.clear()
 
     def play(self, orders: int, *, measured: bool = True) -> None:
         """Place and cancel so many orders."""
@@ -65,12 +75,42 @@ def measure(folder: Path, *, orders: int = 2000, rounds: int = 20, journal: bool
             kept = processes.gateway(bars, "--port", "0", "--frames", str(folder / "frames.journal"))
             writing = stack.enter_context(kept)
             servers["journal"] = Rounds(stack.enter_context(BlockingClient(writing.port, CLIENT_ID)), symbol)
-        for played in servers.values():
-            played.play(300, measured=False)
-        for _ in range(rounds):
+        placements = _placements(plain.pid, echo.pid, *([writing.pid] if journal else []))
+        return _take_turns(servers, placements, orders, rounds)
+
+
+def _placements(*servers: int) -> dict[str, Callable[[], None]]:
+    """Return how client and servers are placed, by the prefix of the figures."""
+    cores = processes.cores()
+
+    def place(client: int, server: int) -> None:
+        processes.pin(0, [client])
+        for pid in servers:
+            processes.pin(pid, [server])
+
+    if len(cores) < 2:  # noqa: PLR2004  there is nothing to choose
+        return {"": lambda: None}
+    return {"": lambda: place(cores[0], cores[1]), "one_core_": lambda: place(cores[0], cores[0])}
+
+
+def _take_turns(
+    servers: dict[str, Rounds], placements: dict[str, Callable[[], None]], orders: int, rounds: int
+) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    allowed = processes.cores()
+    try:
+        for prefix, place in placements.items():
+            place()
             for played in servers.values():
-                played.play(-(-orders // rounds))
-    return _figures(servers)
+                played.forget()
+                played.play(300, measured=False)
+            for _ in range(rounds):
+                for played in servers.values():
+                    played.play(-(-orders // rounds))
+            figures |= {f"{prefix}{name}": value for name, value in _figures(servers).items()}
+    finally:
+        processes.pin(0, allowed)
+    return figures
 
 
 def _answers(gateway: Rounds, symbol: str) -> dict[bytes, bytes]:
@@ -86,13 +126,21 @@ def _answers(gateway: Rounds, symbol: str) -> dict[bytes, bytes]:
 
 def _figures(servers: dict[str, Rounds]) -> dict[str, float]:
     floor = statistics.median(servers["echo"].order_us)
-    figures = {"orders": float(len(servers["echo"].order_us)), "echo_us": floor}
+    figures = {
+        "orders": float(len(servers["echo"].order_us)),
+        "echo_us": floor,
+        "echo_p99_us": _p99(servers["echo"].order_us),
+    }
     for name in ("gateway", "journal"):
         if name not in servers:
             continue
         times = servers[name].order_us
         figures[f"{name}_us"] = statistics.median(times)
-        figures[f"{name}_p99_us"] = statistics.quantiles(times, n=100)[98]
+        figures[f"{name}_p99_us"] = _p99(times)
         figures[f"{name}_ratio"] = figures[f"{name}_us"] / floor
         figures[f"{name}_cancel_us"] = statistics.median(servers[name].cancel_us)
     return figures
+
+
+def _p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]

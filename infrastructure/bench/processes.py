@@ -84,6 +84,17 @@ def prepared(answers: Path) -> list[str]:
     return ["-m", "infrastructure.bench.servers", str(answers)]
 
 
+def cores() -> list[int]:
+    """Return the processors this program may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(pid: int, allowed: Sequence[int]) -> None:
+    """Let a process (0: this one) run on these processors only, where the system can do that."""
+    if allowed:
+        os.sched_setaffinity(pid, allowed)
+
+
 def write_minute_bars(folder: Path, symbols: int, days: int, seed: int = 1) -> None:
     """Write one-minute bars of so many symbols (AAA, AAB, …) over whole sessions, a random walk from 100."""
     clock = ExchangeClock("XNYS", _FIRST, _FIRST + dt.timedelta(days=2 * days + 10))

@@ -2,8 +2,8 @@
 
 1. Eight clients send market orders, marketable limits, and limits that rest until they are cancelled. Every
    error is counted, and the time to the first orderStatus kept.
-2. In the middle a ninth client asks for histories without reading any; it is cut off when too much waits for
-   it. The others' times are compared before, while it stalls and after.
+2. In the middle a ninth client asks for histories without reading any; the gateway stops reading it, and cuts
+   it off. The others' times are compared before, while it stalls and after.
 3. The memory the gateway has gained is divided by the number of orders. Then time jumps to the next session
    and a second, shorter load shows that the memory of the first is used again.
 """
@@ -151,6 +151,7 @@ async def _measure(bars: Path, server: processes.Server, seconds: float, control
         "median_while_stalled_us": _median_us(times, stalled_at, cut_at),
         "p99_while_stalled_us": _p99_us(times, stalled_at, cut_at),
         "median_after_us": _median_us(times, cut_at, ended),
+        "stalled_ratio": _median_us(times, stalled_at, cut_at) / _median_us(times, began, stalled_at),
         "bytes_an_order": gained / figures["orders"],
     }
     figures |= await _next_day(server, traders, control, memory, seconds)
@@ -166,7 +167,7 @@ async def _next_day(
     server: processes.Server, traders: list[Trader], control: Path, memory: int, seconds: float
 ) -> dict[str, float]:
     """Roll to the next session and load again: what the first day took must be there to be used again."""
-    from backtesting.gateway.control import ask
+    from backtesting.gateway.control_socket import ask
 
     before = server.resident_bytes()
     orders = _count(traders)
@@ -179,6 +180,7 @@ async def _next_day(
         "mb_after_the_day": before / 1e6,
         "mb_after_the_roll": rolled / 1e6,
         "mb_after_half_a_day_more": server.resident_bytes() / 1e6,
+        "growth_of_the_second_day": (server.resident_bytes() - before) / max(before - memory, 1),
         "orders_of_half_a_day": float(_count(traders) - orders),
     }
 

@@ -83,8 +83,10 @@ def test_orders_are_numbered_from_one_in_order_of_acceptance() -> None:
         (request("QQQ"), 200),
         (request(order_type=OrderType.LIMIT, limit_price=Decimal("100.005")), 110),
         (request(order_type=OrderType.STOP, stop_price=Decimal("100.005")), 110),
-        (request(quantity="1.5"), 201),
-        (request("FX", quantity="150"), 201),
+        (request(quantity="1.5"), 10243),
+        (request(quantity="0.5"), 10243),
+        (request("FX", quantity="150"), 10250),
+        (request("FX", quantity="50"), 388),
     ],
 )
 def test_a_refused_order_leaves_nothing_behind(bad: OrderRequest, code: int) -> None:

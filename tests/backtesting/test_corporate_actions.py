@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -98,3 +99,20 @@ def test_an_action_without_a_positive_figure_is_refused(desk: Any) -> None:
         desk.broker.apply_split("SPY", Decimal(0), desk.now)
     with pytest.raises(ValueError, match="dividend"):
         desk.broker.apply_dividend("SPY", Decimal(-1), desk.now)
+
+
+def test_a_ratio_that_is_no_decimal_number_is_exact(desk: Any) -> None:
+    desk.place("BUY", 301)
+    desk.bar(90.0)
+    desk.broker.apply_split("SPY", Fraction(1, 3), desk.now)
+    ledger = desk.broker.ledger
+    assert desk.broker.mark("SPY") == 270
+    assert ledger.position("SPY") == 100
+    assert ledger.cash == 100_000 - 301 * 90 + 90  # a third of a new share is paid out
+
+
+def test_what_is_paid_for_a_fraction_is_rounded_as_money_is(desk: Any) -> None:
+    desk.place("BUY", 10)
+    desk.bar(100.01)
+    desk.broker.apply_split("SPY", Fraction(1, 7), desk.now)
+    assert desk.broker.ledger.cash == round(desk.broker.ledger.cash, 6)

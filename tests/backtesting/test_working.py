@@ -84,13 +84,15 @@ def test_children_of_a_parent_that_ends_filled_in_part_go_on_in_proportion(make_
     desk = make_desk(TENTH)
     _, target, loss = bracket(desk, 150, time_in_force=GTC)
     desk.bar(100)
-    assert [event.order.perm_id for event in desk.broker.cancel(1, desk.now)] == [1]
-    assert (target.quantity, loss.quantity, target.held) == (100, 100, False)
-    assert desk.play(104) == [
+    assert desk.told(desk.broker.cancel(1, desk.now)) == [
+        (1, "cancelled by the client"),
         (2, "reduced"),
         (2, "activated"),
         (3, "reduced"),
         (3, "activated"),
+    ]
+    assert (target.quantity, loss.quantity, target.held) == (100, 100, False)
+    assert desk.play(104) == [
         (2, 100, 104.0),
         (3, "another order of its OCA group was filled"),
     ]

@@ -13,6 +13,7 @@ import pytest
 from data.files import load_bars
 from execution.timeframes import Timeframe
 from infrastructure.bench import processes, servers, wire
+from infrastructure.deploy import bench_gateway
 
 
 @pytest.fixture
@@ -79,3 +80,17 @@ def test_its_bars_are_sound(tmp_path: Path) -> None:
     assert processes.symbols_of(tmp_path) == ["AAA", "AAB"]
     assert (bars.timeframe, len(bars["AAA"])) == (Timeframe.MINUTE, 780)
     assert processes.session_date(1) == "2018-01-03"
+
+
+def test_each_figure_is_held_against_what_is_asked() -> None:
+    figures = {
+        "latency": {"gateway_ratio": 3.5},
+        "throughput": {"errors": 0.0, "cut_off_after_s": float("nan"), "orders_a_second_a_client": 45.0},
+    }
+    rows = {row["figure"]: (row["met"], row["required"]) for row in bench_gateway.verdicts(figures)}
+    assert rows == {
+        "gateway_ratio": (False, False),
+        "errors": (True, True),
+        "cut_off_after_s": (False, True),  # it never was
+        "orders_a_second_a_client": (True, False),
+    }

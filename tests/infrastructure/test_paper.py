@@ -42,7 +42,8 @@ class Desk:
         self.program = program
         write_bars(program.folder / "bars")
         self.gateway = program.start(
-            *("gateway", "--bars", "bars", "--timeframe", "1m", "--speed", "1200"),
+            # A session lasts over two minutes of wall time, enough for a busy machine; a night seven.
+            *("gateway", "--bars", "bars", "--timeframe", "1m", "--speed", "150"),
         )
         assert self.gateway.stdout is not None
         ready, _, _ = select.select([self.gateway.stdout], [], [], 60)

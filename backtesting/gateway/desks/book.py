@@ -22,13 +22,13 @@ from decimal import Decimal
 from typing import Final
 
 from backtesting.gateway.desks.book_events import BookEvents
-from backtesting.gateway.desks.placing import Placing
+from backtesting.gateway.desks.placing import Placing, take_change
 from backtesting.gateway.errors import GatewayError
 from backtesting.gateway.market.corporate_action_file import CorporateAction
 from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.gateway.wire.codec import midnight_ns
 from backtesting.gateway.wire.requests import Executions, PlaceOrder
-from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, BrokerFill
+from backtesting.orders import BrokerCancel, BrokerEvent, BrokerFill
 from backtesting.working import MATE_FILLED, PARENT_ENDED
 from execution.models import ZERO, Bar
 
@@ -65,7 +65,7 @@ class OrderBook(Placing):
                 reason = "" if event.reason in _UNSAID else event.reason
                 self.end(ticket, "Cancelled", event.time_ns, end_ns, reason)
                 told.on_cancelled(ticket)
-            elif _change(ticket, event):
+            elif take_change(ticket, event):
                 told.on_changed(ticket)
 
     def _open(self, now_ns: int, told: BookEvents) -> None:
@@ -237,8 +237,9 @@ class OrderBook(Placing):
         if action.is_split:
             happened = self.broker.apply_split(action.symbol, action.value, moment)
         else:
-            happened = self.broker.apply_dividend(action.symbol, Decimal(action.value), moment)
+            happened = self.broker.apply_dividend(action.symbol, action.per_share, moment)
         self._report(happened, moment, told)
+        self.applied.append(action)
         told.on_adjusted(action.symbol)
 
     def roll_back_ids(self, client_id: int, by: int) -> int:
@@ -264,17 +265,3 @@ class OrderBook(Placing):
         if now_ns is not None:
             return now_ns
         return self.now_ns if self.clock is None else self.clock()
-
-
-def _change(ticket: Ticket, change: BrokerChange) -> bool:
-    """Take a change of a live order; return whether its owner is told."""
-    if change.what == "trailed":
-        return False
-    if change.what == "triggered":
-        ticket.why_held, ticket.status = "", "Submitted"
-    elif change.what == "activated":
-        ticket.why_held = ticket.why_held.removeprefix("child").removeprefix(",")
-        ticket.status = "PreSubmitted" if ticket.why_held else "Submitted"
-    else:
-        ticket.quantity = change.order.quantity
-    return ticket.told

@@ -87,6 +87,8 @@ class BookState:
         self.master_client_id: int | None = None
         self.ex_dates: deque[CorporateAction] = deque()
         """Splits and dividends to come, by date."""
+        self.applied: list[CorporateAction] = []
+        """Those that were applied."""
         self.found: dict[ContractQuery, Instrument] = {}
         self.inactive: list[Ticket] = []
         self.by_client: dict[tuple[int, int], Ticket] = {}

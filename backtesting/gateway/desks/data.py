@@ -15,6 +15,7 @@ from typing import Final
 from backtesting.gateway.errors import RequestRefusedError
 from backtesting.gateway.market.bars import Step
 from backtesting.gateway.market.history import Pacing, Subscription
+from backtesting.gateway.market.schedule import SCHEDULE, schedule
 from backtesting.gateway.market.spread import quoted_bar
 from backtesting.gateway.session import ClientSession
 from backtesting.gateway.state import GatewayState, Handlers, no_answer
@@ -163,6 +164,9 @@ class DataDesk:
             )
         if self._wall is not None:
             feed.pacing.check(wish, self._wall())
+        if wish.what == SCHEDULE:
+            session.send(schedule(wish, state.calendar, state.now_ns))
+            return
         session.send(state.market.history.answer(wish, instrument, state.now_ns))
         if wish.keep_up_to_date:
             feed.add(state.market.history.subscription(wish, instrument))

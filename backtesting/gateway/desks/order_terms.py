@@ -22,7 +22,7 @@ from backtesting.gateway.wire.codec import EASTERN, parse_time
 from backtesting.gateway.wire.requests import PlaceOrder
 from execution.clocks import timestamp
 from execution.errors import InvalidOrderError
-from execution.models import ZERO, Instrument, OrderRequest, OrderType, Side, TimeInForce
+from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
 
 ORDER_TYPES: Final = {
     "MKT": OrderType.MARKET,
@@ -128,8 +128,10 @@ def order_request(
     Raises
     ------
     RequestRefusedError
-        With TWS's code: 110, 111, 113, 158, 321, 337 or 387.
+        With TWS's code: 110, 111, 113, 158, 321, 337, 387 or 434.
     """
+    if not wish.quantity:
+        raise RequestRefusedError(434, "The order size cannot be zero.")
     kind, side = _kind(wish), _SIDES.get(wish.side)
     if side is None:
         raise invalid("Invalid side")
@@ -149,7 +151,7 @@ def order_request(
     try:
         request = OrderRequest(
             symbol=instrument.symbol,
-            quantity=ZERO if wish.quantity is None else wish.quantity,
+            quantity=wish.quantity,
             order_type=kind,
             side=side,
             limit_price=limit,

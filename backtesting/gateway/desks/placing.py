@@ -17,7 +17,7 @@ from backtesting.gateway.desks.order_terms import chosen_account, invalid, order
 from backtesting.gateway.errors import RequestRefusedError
 from backtesting.gateway.tickets import Ticket
 from backtesting.gateway.wire.requests import PlaceOrder
-from backtesting.orders import WorkingOrder
+from backtesting.orders import BrokerCancel, BrokerChange, WorkingOrder
 from execution.models import OrderRequest
 
 PERM_ID_OFFSET: Final = 1_500_000_000
@@ -126,7 +126,7 @@ class Placing(BookState):
             root = self._root(ticket)
             family = [each for each in self.tickets.values() if not each.told and self._root(each) == root]
         for each in family:
-            if each.completed_ns is None:
+            if each.completed_ns is None and not each.told:
                 each.told = True
                 each.why_held = each.order.why_held
                 each.status = self.status_of(each, now_ns)
@@ -193,7 +193,7 @@ class Placing(BookState):
         if ticket.told:
             ticket.status = self.status_of(ticket, now_ns)
             self.events.on_changed(ticket)
-        elif wish.transmit:
+        if wish.transmit:
             self._transmit(ticket, now_ns)
         return ticket
 
@@ -240,13 +240,30 @@ class Placing(BookState):
         """End a live order, and what ends with it: its children and the mates of its OCA group."""
         self.now_ns = max(now_ns, self.now_ns)
         try:
-            ended = self.broker.cancel(ticket.order.perm_id, now_ns)
+            happened = self.broker.cancel(ticket.order.perm_id, now_ns)
         except BrokerRejection as rejection:
             raise RequestRefusedError(rejection.code, rejection.text) from rejection
         if ticket.told:
             self.events.on_cancelling(ticket)
-        for each in ended:
-            other = self.tickets[each.order.perm_id]
-            self.end(other, "Cancelled", each.time_ns, now_ns)
-            self.events.on_cancelled(other)
+        for event in happened:
+            other = self.tickets[event.order.perm_id]
+            if isinstance(event, BrokerCancel):
+                self.end(other, "Cancelled", event.time_ns, now_ns)
+                self.events.on_cancelled(other)
+            elif isinstance(event, BrokerChange) and take_change(other, event):
+                self.events.on_changed(other)
         return ticket
+
+
+def take_change(ticket: Ticket, change: BrokerChange) -> bool:
+    """Take a change of a live order; return whether its owner is told."""
+    if change.what == "trailed":
+        return False
+    if change.what == "triggered":
+        ticket.why_held, ticket.status = "", "Submitted"
+    elif change.what == "activated":
+        ticket.why_held = ticket.why_held.removeprefix("child").removeprefix(",")
+        ticket.status = "PreSubmitted" if ticket.why_held else "Submitted"
+    else:
+        ticket.quantity = change.order.quantity
+    return ticket.told

@@ -24,6 +24,8 @@ from execution.clocks import NANOS
 from execution.models import Instrument
 
 MAX_LINES: Final = 100
+SNAPSHOT_NS: Final = 11 * NANOS
+"""How long TWS waits for the prices of a snapshot."""
 
 LIVE, FROZEN, DELAYED_KIND, DELAYED_FROZEN = 1, 2, 3, 4
 BID_SIZE, BID, ASK, ASK_SIZE, LAST, LAST_SIZE, HIGH, LOW, VOLUME, CLOSE, OPEN = *range(10), 14
@@ -65,6 +67,8 @@ class QuoteLine:
     delayed: bool
     rt_volume: bool
     snapshot: bool
+    until_ns: int
+    """When a snapshot ends, even if nothing is known by then."""
     told: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Value and size last sent, by tick number."""
     traded: tuple[int, float] = (0, 0.0)
@@ -109,7 +113,8 @@ class QuoteDesk:
         for session, screen in self._screens.items():
             for line in tuple(screen.lines.values()):
                 symbol = line.instrument.symbol
-                if symbol not in moved and not self._state.market.has_quotes(symbol):
+                waited = line.snapshot and step.end_ns >= line.until_ns
+                if symbol not in moved and not waited and not self._state.market.has_quotes(symbol):
                     continue
                 quote = quotes.get(symbol)
                 if quote is None:
@@ -120,7 +125,7 @@ class QuoteDesk:
         for data in _ticks(line, quote):
             session.send(data)
         known = quote.last is not None or quote.bid is not None
-        if line.snapshot and (known or not self._state.running):
+        if line.snapshot and (known or not self._state.running or self._state.now_ns >= line.until_ns):
             session.send(data_replies.snapshot_end(line.request_id))
             del screen.lines[line.request_id]
 
@@ -167,7 +172,9 @@ class QuoteDesk:
             session.send(parameters)
             session.send(data_replies.market_data_type(wish.request_id, self._shown_kind(screen.kind)))
         rt_volume = RT_VOLUME_REQUEST in wish.generic_ticks.split(",")
-        line = QuoteLine(wish.request_id, instrument, delayed, rt_volume, snapshot)
+        line = QuoteLine(
+            wish.request_id, instrument, delayed, rt_volume, snapshot, state.now_ns + SNAPSHOT_NS
+        )
         screen.lines[wish.request_id] = line
         if not delayed and not snapshot:
             session.send(data_replies.tick_generic(wish.request_id, HALTED, 0.0))

@@ -48,6 +48,8 @@ class Scene:
     fields: list[str] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     """What goes on in place of the message: payloads inwards, frames and instructions outwards."""
+    following: list[bytes] = field(default_factory=list)
+    """Frames of the same delivery that come behind it."""
 
     @property
     def order_id(self) -> int | None:
@@ -101,3 +103,21 @@ class Action(Strict):
         """Return it as a script writes it."""
         values: dict[str, Any] = self.model_dump(exclude_defaults=True, exclude_none=True)
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+
+
+class LastingAction(Action):
+    """An action that lasts a while: by steps, simulated or wall seconds."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    wall: float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _ = self.span  # raises unless exactly one is given
+        return self
+
+    @property
+    def span(self) -> Span:
+        """How long."""
+        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)

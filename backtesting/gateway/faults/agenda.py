@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable
 
 from backtesting.gateway.faults.action import Span
 from execution.clocks import NANOS
 
 Later = Callable[[], None]
+
+_log = logging.getLogger(__name__)
 
 
 class Agenda:
@@ -51,16 +54,16 @@ class Agenda:
 
     def _ring(self, made: int, what: Later) -> None:
         del self._wall[made]
-        what()
+        _keep(what)
 
     def on_step(self) -> None:
         """Note a step and do what has become due."""
         self.step += 1
         now_ns = self._now_ns()
         while self._by_step and self._by_step[0][0] <= self.step:
-            heapq.heappop(self._by_step)[2]()
+            _keep(heapq.heappop(self._by_step)[2])
         while self._by_time and self._by_time[0][0] <= now_ns:
-            heapq.heappop(self._by_time)[2]()
+            _keep(heapq.heappop(self._by_time)[2])
 
     def clear(self) -> None:
         """Forget all appointments."""
@@ -69,3 +72,11 @@ class Agenda:
         for handle in self._wall.values():
             handle.cancel()
         self._wall.clear()
+
+
+def _keep(what: Later) -> None:
+    """Keep an appointment; one that breaks must not stop time for everybody."""
+    try:
+        what()
+    except Exception:  # noqa: BLE001  the boundary of what goes wrong on purpose: the gateway goes on
+        _log.exception("what a fault had left for later broke and was left out; report it")

@@ -157,7 +157,10 @@ class ManualOrder(Action):
 
 
 class ManualEdit(Action):
-    """Somebody changes a live order by hand in TWS, whoever's it is; its owner hears openOrder only."""
+    """Somebody changes a live order by hand in TWS, whoever's it is; its owner hears openOrder, orderStatus.
+
+    Nothing says that it was not the owner; common clients update a few fields in silence.
+    """
 
     name = "manual_edit"
     deferred = True
@@ -239,7 +242,7 @@ class Restart(Action):
     """The gateway restarts: connections end, orders survive or not (`keep_state`), others may be lost.
 
     `lose_last` orders are lost and `ids_back` ids given out again, as when TWS had not saved them yet. While
-    it is `down` connections are closed at once.
+    it is `down` nobody gets a connection.
     """
 
     name = "restart"
@@ -260,7 +263,7 @@ class Restart(Action):
         with refusals("restart"):
             engine.server.restart(keep_state=self.keep_state, how=self.how)
         if self.down is not None:
-            engine.standing.refusing = "close"
+            engine.standing.refuse("unreachable")
             engine.agenda.after(self.down, engine.standing.accept)
 
 

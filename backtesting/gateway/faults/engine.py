@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from backtesting.gateway.faults.action import Action, Scene, Span
@@ -25,6 +24,7 @@ from backtesting.gateway.faults.agenda import Agenda
 from backtesting.gateway.faults.conditions import Event
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.faults.outlet import Item, Outlet
+from backtesting.gateway.faults.peer import PREFIX, Hold, Injected, Peer, frames_of, read
 from backtesting.gateway.faults.rule import LiveRule, Rule, Script
 from backtesting.gateway.faults.standing import ORDER_QUERIES, Standing
 from backtesting.gateway.message_names import HANDSHAKE, Direction, exec_id_of, name_of, order_id_of
@@ -36,42 +36,6 @@ if TYPE_CHECKING:
     from backtesting.gateway.session import ClientSession
 
 _TRACE: Final = 10_000
-_PREFIX: Final = 4
-
-
-class Injected(bytes):
-    """A message that a fault sends itself."""
-
-
-@dataclass(slots=True)
-class Hold:
-    """A message that waits until another has passed."""
-
-    direction: Direction
-    data: bytes
-    until: tuple[Direction, int]
-    order_id: int | None
-
-    def ends_with(self, direction: Direction, number: int, other: int | None) -> bool:
-        """Return whether a message about that order, if about any, is the one waited for."""
-        if self.until != (direction, number):
-            return False
-        return self.order_id is None or other is None or other == self.order_id
-
-
-@dataclass(slots=True)
-class Peer:
-    """What the engine keeps of one connection."""
-
-    outlet: Outlet
-    holds: list[Hold] = field(default_factory=list)
-    heard: bool = False
-    answered: bool = False
-    joined: bool = False
-    asked: bool = False
-    """Whether what leaves next answers a question about orders."""
-    due_inwards: deque[bytes] = field(default_factory=deque)
-    deaf: bool = False
 
 
 class FaultEngine:
@@ -246,12 +210,17 @@ class FaultEngine:
         """Write what a client is to receive in place of messages, now or later."""
         peer = self.peer(session)
         items: list[Item] = []
-        for block in messages:
-            if isinstance(block, Injected):
-                items.append(bytes(block))
-                continue
-            for one in frames_of(block):
-                items += self._outwards(session, peer, one)
+        coming = [
+            one
+            for block in messages
+            for one in ([block] if isinstance(block, Injected) else frames_of(block))
+        ]
+        while coming:
+            one = coming.pop(0)
+            if isinstance(one, Injected):
+                items.append(bytes(one))
+            else:
+                items += self._outwards(session, peer, one, coming)
         peer.asked = False
         self._put(peer, items)
         if session.client_id is not None and not peer.joined:
@@ -260,14 +229,16 @@ class FaultEngine:
         while self._after_flush:
             self._after_flush.popleft()()
 
-    def _outwards(self, session: ClientSession, peer: Peer, data: bytes) -> list[Item]:
+    def _outwards(
+        self, session: ClientSession, peer: Peer, data: bytes, following: list[bytes]
+    ) -> list[Item]:
         first, peer.answered = not peer.answered, True
-        number, fields = read(data[_PREFIX:])
+        number, fields = read(data[PREFIX:])
         if first:
             number, fields = HANDSHAKE, ["", *fields]
         if not self.standing.lets_out(session, number, data, asked=peer.asked):
             return []
-        scene = Scene(self, session, "out", number, fields, [data])
+        scene = Scene(self, session, "out", number, fields, [data], following)
         self._apply(scene)
         self._release(scene, peer)
         return scene.items
@@ -373,19 +344,3 @@ class FaultEngine:
         for live in tuple(self.rules):
             if not live.over and live.waits_for(event, session):
                 live.play(self, Scene(self, session if session in self._peers else None))
-
-
-def read(payload: bytes) -> tuple[int, list[str]]:
-    """Return number and fields of a message, as well as they can be read."""
-    fields = payload.decode(errors="replace").removesuffix("\0").split("\0")
-    number = int(fields[0]) if fields[0].isascii() and fields[0].isdecimal() and len(fields[0]) < 10 else -1  # noqa: PLR2004
-    return number, fields
-
-
-def frames_of(block: bytes) -> Iterator[bytes]:
-    """Cut what was put into an outbox as one block into its frames."""
-    start = 0
-    while start < len(block):
-        end = start + _PREFIX + int.from_bytes(block[start : start + _PREFIX], "big")
-        yield block[start:end]
-        start = end

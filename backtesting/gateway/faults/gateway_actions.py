@@ -1,4 +1,4 @@
-"""What can go wrong in a gateway: notices, outages, farms, logins, pacing, restarts."""
+"""What can go wrong in a gateway: notices, outages, farms, read-only, pacing, time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final, Literal, Self
 from pydantic import model_validator
 
 from backtesting.gateway.errors import GatewayError
-from backtesting.gateway.faults.action import Action, Scene, Span
+from backtesting.gateway.faults.action import Action, Scene
 from backtesting.gateway.faults.conditions import moment_ns
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.faults.outlet import Close
-from backtesting.gateway.faults.standing import Outage, Pacing, Refusing
+from backtesting.gateway.faults.standing import Outage, Pacing
 from backtesting.gateway.wire.codec import message
 
-LOST: Final = "Connectivity between IBKR and Trader Workstation has been lost."
+LOST: Final = "Connectivity between IB and Trader Workstation has been lost."
 RESTORED: Final = "Connectivity between IB and Trader Workstation has been restored - data "
 _RESTORED_TEXT: Final = {
     "lost": (1101, f"{RESTORED}lost."),
@@ -200,64 +200,6 @@ class PacingLimit(Action):
         scene.engine.standing.pacing = Pacing(self.limit, self.strikes, self.time) if self.on else None
 
 
-class IdInUse(Action):
-    """326 window: the id of a client that leaves counts as in use, for a span or so many `attempts`.
-
-    `on: false` frees all ids again.
-    """
-
-    name = "id_in_use"
-    lasts: Span | None = None
-    attempts: int | None = None
-    on: bool = True
-
-    def _play(self, scene: Scene) -> None:
-        standing = scene.engine.standing
-        standing.ids_kept = self.on
-        standing.id_span, standing.id_attempts = self.lasts, self.attempts
-        if not self.on:
-            standing.ids_taken.clear()
-
-
-class Refuse(Action):
-    """Logins fail: new connections hang unanswered, are closed, or reset (`how`); some, or until `accept`."""
-
-    name = "refuse"
-    main = "how"
-    how: Refusing = "close"
-    connections: int | None = None
-    lasts: Span | None = None
-
-    def _play(self, scene: Scene) -> None:
-        standing = scene.engine.standing
-        standing.refusing, standing.refusals_left = self.how, self.connections
-        if self.lasts is not None:
-            scene.engine.agenda.after(self.lasts, standing.accept)
-
-
-class Accept(Action):
-    """Logins succeed again (the second factor has been confirmed); connections that hang are closed."""
-
-    name = "accept"
-
-    def _play(self, scene: Scene) -> None:
-        scene.engine.standing.accept()
-
-
-class LoginMessage(Action):
-    """A message of the login comes before any answer, and `blocks` it: the connection is closed then."""
-
-    name = "login_message"
-    main = "text"
-    text: str = "Paper trading disclaimer must first be accepted for API connection."
-    code: int = 10141
-    blocks: bool = True
-    on: bool = True
-
-    def _play(self, scene: Scene) -> None:
-        scene.engine.standing.login_message = (self.code, self.text, self.blocks) if self.on else None
-
-
 class DropAll(Action):
     """Every connection ends, in order (`how` fin) or reset."""
 
@@ -320,10 +262,6 @@ GATEWAY_ACTIONS: tuple[type[Action], ...] = (
     PortReset,
     ReadOnly,
     PacingLimit,
-    IdInUse,
-    Refuse,
-    Accept,
-    LoginMessage,
     DropAll,
     Clock,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backtesting.gateway.faults.action import Action, Scene
 from backtesting.gateway.faults.agenda import Later
@@ -14,6 +14,9 @@ from backtesting.gateway.faults.errors import FaultActionError
 if TYPE_CHECKING:
     from backtesting.gateway.faults.engine import FaultEngine
     from backtesting.gateway.session import ClientSession
+
+_MOST_WARNINGS: Final = 5
+"""Failures of one rule that are logged; the trace has all."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class LiveRule:
     played: int = 0
     armed: bool = True
     over: bool = False
+    failures: int = 0
+    """How often an action could not be brought about."""
     kind: tuple[str, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +134,13 @@ class LiveRule:
             action.apply(scene)
         except FaultActionError as error:
             engine.trace.append(f"step {engine.agenda.step} {self.name}: {action.name} failed: {error}")
-            _log.warning("fault rule %s: %s: %s", self.name, action.name, error)
+            self.failures += 1
+            if self.failures <= _MOST_WARNINGS:
+                _log.warning("fault rule %s: %s: %s", self.name, action.name, error)
+        except Exception as error:  # noqa: BLE001  the boundary of what is to go wrong: the gateway goes on
+            engine.trace.append(f"step {engine.agenda.step} {self.name}: {action.name} broke: {error!r}")
+            _log.exception("fault rule %s: %s broke and the rule is over; report it", self.name, action.name)
+            self.over = True
 
 
 def _going(live: LiveRule, engine: FaultEngine) -> Later:

@@ -31,8 +31,21 @@ from backtesting.gateway.message_names import nearest
 
 PRESETS: Final = Path(__file__).parent / "presets"
 
+LONGEST: Final = 1 << 18
+"""Characters of a script, at most."""
+
 _RULE_KEYS: Final = ("name", "when", "do")
 _KEYS: Final = ("seed", "rules", "about")
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads YAML without references: a few lines of them can stand for more than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuse a reference, take anything else."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("references (*) are not taken: write it out")
+        return super().compose_node(parent, index)
 
 
 def load_script(path: Path) -> Script:
@@ -44,7 +57,8 @@ def load_script(path: Path) -> Script:
         If it cannot be read; the message names file, rule, key and remedy.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise FaultScriptError(f"{path}: cannot be read ({error}): give a YAML file with rules") from error
     return parse_script(text, str(path))
@@ -85,10 +99,16 @@ def parse_script(text: str, source: str = "script") -> Script:
     FaultScriptError
         If it cannot be read.
     """
+    if len(text) > LONGEST:
+        raise FaultScriptError(f"{source}: is longer than {LONGEST} characters: write fewer rules")
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Plain)  # noqa: S506  # nosec B506  a safe loader that takes less
     except yaml.YAMLError as error:
         raise FaultScriptError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+    except (RecursionError, ValueError) as error:
+        raise FaultScriptError(
+            f"{source}: is no script ({error}): write rules, each with when and do"
+        ) from error
     if not isinstance(content, dict):
         raise FaultScriptError(f"{source}: start with `rules:` and a list of rules")
     _known_keys(content, _KEYS, source)

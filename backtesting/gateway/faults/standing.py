@@ -30,7 +30,7 @@ READ_ONLY: Final = (
 NO_HISTORY: Final = (162, "Historical Market Data Service error message:HMDS server disconnect occurred.")
 NOT_CONNECTED: Final = (504, "Not connected")
 
-Refusing = Literal["hang", "close", "reset"]
+Refusing = Literal["hang", "close", "reset", "unreachable"]
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Standing:
         if how == "hang":
             self.engine.peer(session).deaf = True
             self.hung.add(session.number)
-        elif how == "close":
+        elif how in ("close", "unreachable"):  # it was accepted before the gateway stopped listening
             session.finish()
         else:
             session.reset()
@@ -201,6 +201,12 @@ class Standing:
 
     # ends
 
+    def refuse(self, how: Refusing, connections: int | None = None) -> None:
+        """Take up no more connections, or not so many."""
+        self.refusing, self.refusals_left = how, connections
+        if how == "unreachable":
+            self.engine.server.stop_listening()
+
     def restore(self) -> None:
         """End an outage: what was held is told, what was queued is served."""
         outage, self.outage = self.outage, None
@@ -214,6 +220,7 @@ class Standing:
     def accept(self) -> None:
         """Take up connections again; those that hang are closed, so that their clients try anew."""
         self.refusing = self.refusals_left = None
+        self.engine.server.listen_again()
         for session in self.engine.sessions():
             if session.number in self.hung:
                 session.finish()

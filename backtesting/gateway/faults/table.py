@@ -8,13 +8,16 @@ from pydantic import ValidationError
 
 from backtesting.gateway.faults.action import Action
 from backtesting.gateway.faults.book_actions import BOOK_ACTIONS
+from backtesting.gateway.faults.connection_actions import CONNECTION_ACTIONS
 from backtesting.gateway.faults.errors import FaultScriptError
 from backtesting.gateway.faults.gateway_actions import GATEWAY_ACTIONS
+from backtesting.gateway.faults.login_actions import LOGIN_ACTIONS
 from backtesting.gateway.faults.wire_actions import WIRE_ACTIONS
 from backtesting.gateway.message_names import nearest
 
 ACTIONS: Final[dict[str, type[Action]]] = {
-    action.name: action for action in (*WIRE_ACTIONS, *GATEWAY_ACTIONS, *BOOK_ACTIONS)
+    action.name: action
+    for action in (*WIRE_ACTIONS, *CONNECTION_ACTIONS, *LOGIN_ACTIONS, *GATEWAY_ACTIONS, *BOOK_ACTIONS)
 }
 """Every action by its name in a script."""
 

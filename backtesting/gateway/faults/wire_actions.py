@@ -1,23 +1,20 @@
-"""What can happen to a message on the wire, and to the connection it passes on."""
+"""What can happen to a message on the wire; `connection_actions` has what can happen to its connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import model_validator
 
-from backtesting.gateway.faults.action import Action, Scene, Span
+from backtesting.gateway.faults.action import Action, LastingAction, Scene
 from backtesting.gateway.faults.conditions import message_kind
-from backtesting.gateway.faults.engine import Hold
 from backtesting.gateway.faults.errors import FaultActionError
-from backtesting.gateway.faults.outlet import Close, FillPage, Item, Pieces, Wait
+from backtesting.gateway.faults.outlet import FillPage, Item, Pieces, Wait
+from backtesting.gateway.faults.peer import PREFIX, Hold, read
 from backtesting.gateway.message_names import Direction, field_index
-from backtesting.gateway.session import ClientSession
 from backtesting.gateway.wire.frames import frame
 
 BOTH: tuple[Direction, ...] = ("in", "out")
-_PREFIX = 4
 
 
 class Drop(Action):
@@ -30,24 +27,11 @@ class Drop(Action):
         scene.items.clear()
 
 
-class Delay(Action):
+class Delay(LastingAction):
     """The message comes later, behind what has been sent meanwhile: by steps, simulated or wall seconds."""
 
     name = "delay"
     directions = BOTH
-    steps: int | None = None
-    seconds: float | None = None
-    wall: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _ = self.span
-        return self
-
-    @property
-    def span(self) -> Span:
-        """How long."""
-        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
 
     def _play(self, scene: Scene) -> None:
         session, direction, engine = scene.session, scene.direction, scene.engine
@@ -79,7 +63,7 @@ class Reorder(Action):
     """The message waits until another message (`after`) of the same order has passed.
 
     A cancelOrder held until execDetails is the race of a cancel with a fill; an execDetails held until
-    orderStatus a status ahead of its fill, held until commissionReport an early commission.
+    orderStatus a status ahead of its fill.
     """
 
     name = "reorder"
@@ -101,6 +85,34 @@ class Reorder(Action):
                 order = scene.engine.order_of(scene.direction, scene.number, scene.fields)
                 peer.holds.append(Hold(scene.direction, item, message_kind(self.after), order))
         scene.items.clear()
+
+
+class Precede(Action):
+    """Another message (`by`) of the same order that leaves in the same delivery comes first.
+
+    An execDetails preceded by commissionReport is an early commission; all other messages keep their places.
+    """
+
+    name = "precede"
+    main = "by"
+    directions = ("out",)
+    by: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if message_kind(self.by)[0] != "out":
+            raise ValueError(f"{self.by} is not sent by the gateway")
+        return self
+
+    def _play(self, scene: Scene) -> None:
+        wanted = message_kind(self.by)[1]
+        order = scene.engine.order_of("out", scene.number, scene.fields)
+        for place, data in enumerate(scene.following):
+            number, fields = read(data[PREFIX:])
+            if number == wanted and scene.engine.order_of("out", number, fields) == order:
+                del scene.following[place]
+                scene.items.insert(0, data)
+                return
 
 
 class Split(Action):
@@ -145,7 +157,7 @@ class Corrupt(Action):
         ]
 
     def _damaged(self, scene: Scene, data: bytes) -> bytes:
-        payload = data[_PREFIX:] if scene.direction == "out" else data
+        payload = data[PREFIX:] if scene.direction == "out" else data
         if self.flip is not None:
             damaged = bytearray(payload)
             for _ in range(self.flip):
@@ -164,95 +176,6 @@ class Corrupt(Action):
             raise FaultActionError(f"the message has no field {self.field!r}; give its place, such as 3")
         fields[place] = str(self.value).encode()
         return b"\0".join(fields)
-
-
-class Rst(Action):
-    """The connection is reset; what was to be sent with the message is lost."""
-
-    name = "rst"
-    main = "client"
-    client: int | None = None
-
-    def _play(self, scene: Scene) -> None:
-        _end(scene, self.client, Close(reset=True))
-
-
-class Fin(Action):
-    """The connection is closed in order, behind the message that passes."""
-
-    name = "fin"
-    main = "client"
-    client: int | None = None
-
-    def _play(self, scene: Scene) -> None:
-        _end(scene, self.client, Close(reset=False))
-
-
-def _end(scene: Scene, client: int | None, close: Close) -> None:
-    for session in scene.sessions(client):
-        if session is scene.session and scene.direction == "out":
-            scene.items.append(close)
-        else:
-            session.flush()
-            scene.engine.peer(session).outlet.put([close])
-
-
-class BlackHole(Action):
-    """The socket stays open and dead: the gateway stops `reading`, `sending` or both, for a span or for good.
-
-    A lost cable or a hung gateway looks like this: no FIN ever comes. What was to be sent is lost.
-    """
-
-    name = "black_hole"
-    main = "stop"
-    stop: Literal["both", "reading", "sending"] = "both"
-    client: int | None = None
-    lasts: Span | None = None
-
-    def _play(self, scene: Scene) -> None:
-        for session in scene.sessions(self.client):
-            outlet = scene.engine.peer(session).outlet
-            if self.stop != "reading":
-                outlet.black = True
-                if session is scene.session and scene.direction == "out":
-                    scene.items.clear()
-            if self.stop != "sending":
-                session.listen(on=False)
-            if self.lasts is not None:
-                scene.engine.agenda.after(self.lasts, _reviving(scene, session))
-
-
-def _reviving(scene: Scene, session: ClientSession) -> Callable[[], None]:
-    def revive() -> None:
-        if session.is_open:
-            scene.engine.peer(session).outlet.black = False
-            session.listen(on=True)
-
-    return revive
-
-
-class Pause(Action):
-    """Nothing is sent to the client for a span; then everything comes at once, in order."""
-
-    name = "pause"
-    steps: int | None = None
-    seconds: float | None = None
-    wall: float | None = None
-    client: int | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _ = self.span
-        return self
-
-    @property
-    def span(self) -> Span:
-        """How long."""
-        return Span(steps=self.steps, seconds=self.seconds, wall=self.wall)
-
-    def _play(self, scene: Scene) -> None:
-        for session in scene.sessions(self.client):
-            scene.engine.pause(session, self.span)
 
 
 class Stall(Action):
@@ -281,42 +204,14 @@ class FullPage(Action):
         scene.items.append(FillPage())
 
 
-class PageGuard(Action):
-    """The gateway does (`on`) or does not avoid deliveries of a whole number of pages by itself."""
-
-    name = "page_guard"
-    main = "on"
-    on: bool
-
-    def _play(self, scene: Scene) -> None:
-        scene.engine.service.line.avoid_full_pages = self.on
-
-
-class Latency(Action):
-    """Every message takes so many wall seconds `inwards` and `outwards`, in order."""
-
-    name = "latency"
-    inwards: float = 0.0
-    outwards: float = 0.0
-
-    def _play(self, scene: Scene) -> None:
-        scene.engine.standing.latency_in = self.inwards
-        scene.engine.standing.latency_out = self.outwards
-
-
 WIRE_ACTIONS: tuple[type[Action], ...] = (
     Drop,
     Delay,
     Duplicate,
     Reorder,
+    Precede,
     Split,
     Corrupt,
-    Rst,
-    Fin,
-    BlackHole,
-    Pause,
     Stall,
     FullPage,
-    PageGuard,
-    Latency,
 )

@@ -303,11 +303,11 @@ def _fits_venue(instrument: Instrument, query: ContractQuery) -> bool:
     venues = {"", instrument.exchange, instrument.primary_exchange}
     if instrument.security_type in _SMART_ROUTED:
         venues.add("SMART")
-    if is_us_stock(instrument):
-        venues |= set(STOCK_VENUES)
-    exchange = _VENUE_ALIASES.get(query.exchange, query.exchange)
     primary = _VENUE_ALIASES.get(query.primary_exchange, query.primary_exchange)
-    return exchange in venues and (not instrument.primary_exchange or primary in venues)
+    if instrument.primary_exchange and primary not in venues:
+        return False
+    exchange = _VENUE_ALIASES.get(query.exchange, query.exchange)
+    return exchange in venues or (exchange in STOCK_VENUES and is_us_stock(instrument))
 
 
 def _fits_terms(instrument: Instrument, query: ContractQuery) -> bool:

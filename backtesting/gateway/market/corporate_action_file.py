@@ -1,8 +1,8 @@
 """A file of corporate actions: CSV with a row for each split or dividend of a stock.
 
-Columns: ``date`` (the ex date, ``2018-01-03``), ``symbol``, ``kind`` (``split`` or ``dividend``) and ``value``:
+Columns: ``date`` (the ex date, ``2018-01-03``), ``symbol``, ``kind`` (``split`` or ``dividend``), ``value``:
 new shares for each old one (``2``, ``0.1``, or ``1/15`` where that is no decimal number), or the dividend a
-share in the currency of the stock. Bars of the ex date and after are those that were traded, not adjusted.
+share in the currency of the stock. Bars are those that were traded on their day, not adjusted afterwards.
 Every row is checked before any is used; the first fault ends the load and names file, line and remedy.
 """
 
@@ -58,6 +58,12 @@ class CorporateAction:
     def is_split(self) -> bool:
         """Whether shares change, and not cash."""
         return self.kind == SPLIT
+
+    @property
+    def per_share(self) -> Decimal:
+        """The value as cash a share."""
+        numerator, denominator = self.value.as_integer_ratio()
+        return Decimal(numerator) / denominator
 
     def of_close(self, close: float) -> float:
         """Return a close before the ex date as one after it: divided, or less the dividend."""
@@ -131,7 +137,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CorporateActionError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); give --corporate-actions a CSV in UTF-8"
+            f"{path}: cannot be read ({' '.join(str(error).split())}); give a CSV file in UTF-8"
         ) from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -11,9 +10,10 @@ import pandas as pd
 
 from backtesting.gateway.errors import RequestRefusedError
 from backtesting.gateway.market.bars import Tape
+from backtesting.gateway.market.durations import end_of, reach
 from backtesting.gateway.market.spread import SERVED
 from backtesting.gateway.market.views import FAILED, BarView, Views, encode_row, encode_update, invalid
-from backtesting.gateway.wire.codec import EASTERN, parse_time, time_text
+from backtesting.gateway.wire.codec import time_text
 from backtesting.gateway.wire.frames import frame
 from backtesting.gateway.wire.requests import HeadTimestamp, History
 from execution.clocks import NANOS
@@ -25,7 +25,6 @@ EPOCH_DATES: Final = 2
 FORMING_NS: Final = 5 * NANOS
 """How often a running market tells of a forming bar."""
 
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,5}) ([SDWMY])", re.ASCII)
 _SHOWN: Final = {"TRADES": "Trades", "MIDPOINT": "Midpoint", "BID": "Bid", "ASK": "Ask", "BID_ASK": "Bid_Ask"}
 
 
@@ -93,7 +92,7 @@ class HistoryRoom:
             raise invalid("End date not supported with adjusted last")
         view = self._views.find(instrument.symbol, wish.bar_size, wish.what, rth=wish.rth)
         epoch = wish.date_format == EPOCH_DATES
-        end_ns = min(now_ns, parse_time(wish.end)) if wish.end else now_ns
+        end_ns = end_of(wish.end, now_ns)
         last = min(view.completed(), int(view.table.end_ns.searchsorted(end_ns, side="right")))
         forming = view.forming() if end_ns == now_ns else None
         first, start_ns = _first(wish.duration, view, last, end_ns, forming)
@@ -205,26 +204,12 @@ def _same(wish: History, other: History) -> bool:
 
 def _first(duration: str, view: BarView, last: int, end_ns: int, forming: Bar | None) -> tuple[int, int]:
     """Return the first bar of a duration, and the moment the duration starts."""
-    found = _DURATION.fullmatch(duration)
-    if not found:
-        raise invalid("Historical data query duration format is wrong: use an integer and S, D, W, M or Y")
-    count, unit = int(found[1]), found[2]
+    days, start_ns = reach(duration, end_ns)
     starts = view.table.start_ns
-    if unit == "D":
+    if days:
         new_day = forming is not None and (not last or view.table.days[last - 1] != view.day_of(forming))
-        first = view.days_back(last, count - new_day)
+        first = view.days_back(last, days - new_day)
         if first < last:
             return first, int(starts[first])
         return first, end_ns if forming is None else forming.start_ns
-    if unit == "S":
-        start_ns = end_ns - count * NANOS
-    else:
-        offset = pd.DateOffset(
-            weeks=count * (unit == "W"), months=count * (unit == "M"), years=count * (unit == "Y")
-        )
-        start = pd.Timestamp(end_ns, unit="ns", tz="UTC").tz_convert(EASTERN)
-        try:
-            start_ns = int((start - offset).tz_convert("UTC").as_unit("ns").value)
-        except (OverflowError, ValueError):  # before the first year that a Timestamp can hold
-            start_ns = 0
     return min(last, int(starts.searchsorted(start_ns, side="left"))), start_ns

@@ -2,8 +2,8 @@
 
 Without a quotes file they are derived from the bars, by these rules:
 
-- last is where the price is on its path, else the last close; its size a hundredth of the volume of the bar
-  it is in (else of the last bar), at least one lot;
+- last is where the price is on its path, else the last close, and before that the open of the first bar once
+  it has begun; its size is a hundredth of the volume of its bar (else of the last bar), at least one lot;
 - bid and ask are what a market sell would be paid and a market buy would pay (`spread`); each has the size of
   the last trade;
 - open, high, low and volume are those of the New York day of the newest bar, close is the last close of the
@@ -104,7 +104,7 @@ class Quotes:
         tape, series, days = self._tape, self._tape.series[symbol], self._days[symbol]
         count, forming = tape.completed(symbol), tape.forming(symbol)
         if not count and forming is None:
-            return Quote(symbol, tape.now_ns)
+            return self._opening(symbol)
         newest = count if forming is not None else count - 1
         first = int(days.searchsorted(days[newest], side="left"))
         highs, lows = series.high[first:count], series.low[first:count]
@@ -119,8 +119,7 @@ class Quotes:
         else:
             last, time_ns = float(series.close[count - 1]), int(series.end_ns[count - 1])
             traded = float(series.volume[count - 1])
-        lot = self._lots.get(symbol, 1.0)
-        size = max(1.0, floor(traded / 100 / lot)) * lot
+        size = self._size(symbol, traded)
         bid, ask = bid_ask(last, tape.ticks[symbol], self._centi_bps)
         return Quote(
             symbol,
@@ -146,6 +145,19 @@ class Quotes:
             if days[first - 1] < (action.date - _EPOCH).days <= days[first]:
                 close = action.of_close(close)
         return close
+
+    def _opening(self, symbol: str) -> Quote:
+        """Return the quote before anything was played: the open of the first bar, if that has begun."""
+        tape, price = self._tape, self._tape.last_price(symbol)
+        if price is None:
+            return Quote(symbol, tape.now_ns)
+        size = self._size(symbol, float(tape.series[symbol].volume[0]))
+        bid, ask = bid_ask(price, tape.ticks[symbol], self._centi_bps)
+        return Quote(symbol, tape.now_ns, bid, ask, price, size, size, size, price, price, price)
+
+    def _size(self, symbol: str, volume: float) -> float:
+        lot = self._lots.get(symbol, 1.0)
+        return max(1.0, floor(volume / 100 / lot)) * lot
 
 
 def _merged(quote: Quote, row: QuoteRow | None) -> Quote:

@@ -85,7 +85,7 @@ def can_make(source: BarSeries, seconds: int) -> bool:
 def stitch(coarser: BarSeries, finer: BarSeries, keep: npt.NDArray[np.bool_] | None) -> BarSeries:
     """Return the coarser bars of a symbol, with the finer ones before and behind them that a mask keeps.
 
-    What results is in order and does not overlap; bars are to be made of it that are no finer than the coarser.
+    What results is in order and does not overlap; only bars no finer than the coarser may be made of it.
     """
     outside = (finer.end_ns <= coarser.start_ns[0]) | (finer.start_ns >= coarser.end_ns[-1])
     if keep is not None:

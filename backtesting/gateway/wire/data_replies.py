@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from backtesting.gateway.wire.codec import message, numeral, price
+from backtesting.gateway.wire.codec import ZONE_NAME, message, numeral, price
 
 Number = Decimal | float
 """A price or size: exact, or a float of market data."""
@@ -75,3 +76,11 @@ def real_time_bar(
 def head_timestamp(request_id: int, text: str) -> bytes:
     """88: the start of the earliest bar, ``19801212-14:30:00`` in UTC or seconds, as it was asked for."""
     return message(88, request_id, text)
+
+
+def historical_schedule(
+    request_id: int, start: str, end: str, sessions: Sequence[tuple[str, str, str]]
+) -> bytes:
+    """106: sessions as their start, end and date, in New York."""
+    fields = (text for session in sessions for text in session)
+    return message(106, request_id, start, end, ZONE_NAME, len(sessions), *fields)

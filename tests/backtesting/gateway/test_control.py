@@ -15,9 +15,10 @@ from typing import Any
 import ib_insync as ibi
 import pytest
 
-from backtesting.gateway import control as control_module
-from backtesting.gateway.control import COMMANDS, ControlError, ControlServer, GatewayControl, ask
-from backtesting.gateway.errors import GatewayError
+from backtesting.gateway import control_socket
+from backtesting.gateway.control import COMMANDS, GatewayControl
+from backtesting.gateway.control_socket import ControlServer, ask
+from backtesting.gateway.errors import ControlError, GatewayError
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import WireClient
@@ -194,6 +195,19 @@ async def test_the_socket_is_the_users_alone(control: GatewayControl, tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(ControlError, match="choose another path"):
         await ControlServer(control, tmp_path / "file" / "control.sock").start()
+    with pytest.raises(ControlError, match="a file of another kind stands there"):
+        await ControlServer(control, tmp_path / "file").start()
+    assert (tmp_path / "file").is_file()
+
+
+async def test_the_socket_of_a_gateway_that_died_is_taken_over(
+    control: GatewayControl, tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with ControlServer(control, path):
+        assert "port" in await asyncio.to_thread(ask, path, "status")
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
@@ -229,7 +243,7 @@ async def test_another_user_is_refused(
 ) -> None:
     path = tmp_path / "control.sock"
     async with ControlServer(control, path):
-        monkeypatch.setattr(control_module, "_same_user", lambda _connection: False)
+        monkeypatch.setattr(control_socket, "_same_user", lambda _connection: False)
         with pytest.raises(ControlError, match="another user's process"):
             await asyncio.to_thread(ask, path, "status")
         reader, writer = await asyncio.open_unix_connection(path)
@@ -238,9 +252,9 @@ async def test_another_user_is_refused(
         await hang_up(writer)
         monkeypatch.undo()
         one, _other = socket.socketpair()
-        assert control_module._same_user(one)
+        assert control_socket._same_user(one)
         monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
-        assert not control_module._same_user(one)
+        assert not control_socket._same_user(one)
         one.close()
         _other.close()
 

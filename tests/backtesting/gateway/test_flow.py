@@ -238,3 +238,50 @@ async def test_daily_and_minute_bars_are_served_side_by_side(
         assert gateway.service.market.completed("AAA") == 5
         assert gateway.service.market.completed("BBB") == 1
         assert gateway.service.market.quote("BBB").last == 50.5
+
+
+async def test_a_restart_without_state_after_the_last_bar_comes_up_again(gateway: GatewayServer) -> None:
+    gateway.service.step(1000)
+    now_ns = gateway.service.clock.now_ns()
+    assert now_ns == gateway.service.market.last_end_ns
+    gateway.restart(keep_state=False)
+    assert gateway.service.clock.now_ns() == now_ns
+    client = await WireClient.connect(gateway.port)
+    await client.until("4", "2", "-1", "2158")
+    await client.close()
+
+
+async def test_after_a_restart_those_who_left_before_do_not_stop_the_time_of_those_who_came(
+    running: GatewayServer,
+) -> None:
+    old = await WireClient.connect(running.port, 1)
+    await old.until("4", "2", "-1", "2158")
+    (session,) = running.service.connections
+    session.close = lambda: None  # type: ignore[method-assign]  # a client whose end takes its time
+    running.restart(keep_state=False)
+    new = await WireClient.connect(running.port, 2)
+    await new.until("4", "2", "-1", "2158")
+    await old.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    start_ns = running.service.clock.now_ns()
+    async with asyncio.timeout(10):
+        while running.service.clock.now_ns() < start_ns + SECOND:  # noqa: ASYNC110  it offers no event for it
+            await asyncio.sleep(0)
+    await new.close()
+
+
+async def test_a_defect_that_ends_the_passing_of_time_ends_the_gateway(
+    server: Callable[..., GatewayServer],
+) -> None:
+    gateway = server(speed="1")
+
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    gateway.service.after_step.append(defect)
+    await gateway.start()
+    client = await WireClient.connect(gateway.port)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(gateway.serve_until_stopped(), 10)
+    await client.close()

@@ -11,7 +11,9 @@ from pathlib import Path
 import ib_insync as ibi
 import pytest
 
-from backtesting.gateway.frame_journal import FrameJournal, FrameJournalError, FrameRecord, read_frames
+from backtesting.gateway import frame_journal
+from backtesting.gateway.errors import FrameJournalError
+from backtesting.gateway.frame_journal import FrameJournal, FrameRecord, read_frames
 from backtesting.gateway.frame_replay import replay
 from backtesting.gateway.frame_views import diff, show
 from backtesting.gateway.server import GatewayServer
@@ -81,8 +83,14 @@ async def test_every_frame_of_both_directions_is_kept(
     assert all(r.version == 176 for r in records[1:])
     assert {r.client_id for r in records} == {None, 7}
     assert sorted(r.time_ns for r in records) == [r.time_ns for r in records]
-    line = json.loads((tmp_path / "deep" / "frames.jsonl").read_text().splitlines()[-2])
+    text = (tmp_path / "deep" / "frames.jsonl").read_text()
+    line = json.loads(text.splitlines()[-2])
     assert set(line) == {"t", "sim", "conn", "client", "from", "dir", "msg_id", "fields", "server_version"}
+    assert {(row["from"], row["dir"]) for row in map(json.loads, text.splitlines())} == {
+        ("client", "out"),
+        ("gateway", "in"),
+        ("client", "end"),
+    }
 
 
 async def test_it_is_shown_with_names(bars: Bars, sessions: ExchangeClock, tmp_path: Path) -> None:
@@ -203,3 +211,74 @@ def test_a_file_that_is_no_journal_is_named_with_its_line(tmp_path: Path) -> Non
         list(read_frames(path))
     path.write_text('{"t": 1, "si')
     assert list(read_frames(path)) == []  # cut off while it was written
+
+
+def test_frames_recorded_elsewhere_are_read_by_who_sent_them(tmp_path: Path) -> None:
+    path = tmp_path / "recorded.jsonl"
+    path.write_text(
+        '{"dir": "in", "msg_id": 9, "fields": ["1", "5"], "server_version": 176, "recorded": true}\n'
+        '{"dir": "out", "msg_id": 8, "fields": ["1", "1"], "server_version": null}\n'
+        '{"dir": "in", "from": "client", "msg_id": 17, "fields": ["1"], "server_version": 176}\n'
+    )
+    records = list(read_frames(path))
+    assert [r.direction for r in records] == ["out", "in", "in"]
+    assert "<- nextValidId" in next(iter(show(records)))
+
+
+def test_the_recorded_collection_can_be_shown(
+    recorded_frames: list[dict[str, object]], tmp_path: Path
+) -> None:
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in recorded_frames))
+    records = list(read_frames(path))
+    assert len(list(show(records))) == len(recorded_frames)
+    assert diff(records, records).equal
+
+
+async def test_a_full_disk_ends_the_journal_and_not_the_gateway(
+    bars: Bars, sessions: ExchangeClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with recorded(bars, sessions, tmp_path / "frames.jsonl") as server:
+        journal = server.service.line.recorder
+        assert isinstance(journal, FrameJournal)
+        assert journal._file is not None
+        journal._file.close()
+        journal._file = Path("/dev/full").open("w", encoding="utf-8")  # noqa: ASYNC230, SIM115  the journal closes it
+        client = await WireClient.connect(server.port)
+        await client.until("4", "2", "-1", "2158")
+        journal.drain()
+        client.send(17, 1)
+        assert (await client.receive())[0] == "15"
+        await client.close()
+        await until_idle(server)
+    said = [record.getMessage() for record in caplog.records]
+    assert "ends here (No space left on device)" in said[0]
+    assert said[1].endswith("writes")
+    assert len(said) == 2
+
+
+async def test_no_more_waits_than_is_allowed(
+    bars: Bars, sessions: ExchangeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_journal, "_DRAIN_SECONDS", 3600)
+    monkeypatch.setattr(frame_journal, "_MOST_PENDING_BYTES", 2000)
+    async with recorded(bars, sessions, tmp_path / "frames.jsonl") as server:
+        journal = server.service.line.recorder
+        assert isinstance(journal, FrameJournal)
+        client = await WireClient.connect(server.port)
+        for _ in range(200):
+            client.send(17, 1)
+        for _ in range(200):
+            await client.until("15")
+        assert sum(len(entry[-1]) for entry in journal._pending) == journal._pending_bytes <= 2000
+        await client.close()
+        await until_idle(server)
+    assert len([r for r in read_frames(tmp_path / "frames.jsonl") if r.number == 17]) == 200
+
+
+async def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("")
+    (tmp_path / "frames.jsonl").symlink_to(precious)
+    with pytest.raises(FrameJournalError, match="choose another file"):
+        FrameJournal(tmp_path / "frames.jsonl", lambda: 0).start()

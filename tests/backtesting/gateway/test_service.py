@@ -76,7 +76,7 @@ async def test_an_order_placed_after_the_close_waits_as_presubmitted(
     warned = await wire.until("4")
     assert kinds(warned) == ["5 PreSubmitted", "3 PreSubmitted", "4 399"]
     assert warned[-1][4] == (
-        "Order Message:\nBUY 10 AAA SMART.NMS\n"
+        "Order Message:\nBUY 10 AAA NASDAQ.NMS\n"
         "Warning: Your order will not be placed at the exchange until 2018-01-03 09:30:00 US/Eastern."
     )
     expired = await step(wire)
@@ -134,10 +134,10 @@ async def test_only_the_owner_can_cancel(gateway: GatewayServer, wire: WireClien
         (STOCK, ibi.Order(action="BUY", totalQuantity=1, orderType="FEELINGS"), "321"),
         (STOCK, ibi.Order(action="HOLD", totalQuantity=1, orderType="MKT"), "321"),
         (STOCK, ibi.Order(action="BUY", totalQuantity=1, orderType="LMT"), "321"),
-        (STOCK, ibi.MarketOrder("BUY", 0), "321"),
+        (STOCK, ibi.MarketOrder("BUY", 0), "434"),
         (STOCK, ibi.MarketOrder("BUY", 1, tif="GTD"), "337"),
         (STOCK, ibi.MarketOrder("BUY", 1, account="DU9"), "321"),
-        (STOCK, ibi.MarketOrder("BUY", 1.5, whatIf=True), "201"),
+        (STOCK, ibi.MarketOrder("BUY", 1.5, whatIf=True), "10243"),
         (STOCK, ibi.MarketOrder("BUY", 1, parentId=3), "10006"),
     ],
 )

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 
+import ib_insync as ibi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from backtesting.gateway.session import ClientSession
 from backtesting.gateway.testing import WireClient, simulated_gateway
 from backtesting.gateway.wire.codec import message
 from backtesting.gateway.wire.frames import GREETING, frame
+from backtesting.gateway.wire.requests import Request
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
 
@@ -180,6 +183,134 @@ async def test_one_segment_cannot_ask_for_more_than_the_limit(
     assert len(await ends(greedy)) < 100
     await greedy.close()
     await lives(wire)
+
+
+async def silent(gateway: GatewayServer, client_id: int = 8) -> WireClient:
+    """Connect a client that has stopped reading, on a line that holds little."""
+    client = await WireClient.connect(gateway.port, client_id)
+    await client.until("4", "2", "-1", "2158")
+    for transport in (gateway.service.sessions[client_id]._transport, client.writer.transport):
+        assert transport is not None
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    return client
+
+
+ASKED: Sequence[object] = (62, 1, 3, "All", "NetLiquidation,BuyingPower,TotalCashValue")
+
+
+async def test_a_client_that_does_not_read_cannot_make_the_gateway_work(
+    bars: Bars, sessions: ExchangeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "SOFT_LIMIT", 10_000)
+    monkeypatch.setattr(session_module, "STALL_SECONDS", 0.05)
+    async with simulated_gateway(bars, sessions=sessions) as gateway:
+        deaf = await silent(gateway)
+        handled = 0
+        plainly = gateway.service.handle
+
+        def handle(session: ClientSession, request: Request) -> None:
+            nonlocal handled
+            handled += session.client_id == 8
+            plainly(session, request)
+
+        monkeypatch.setattr(gateway.service, "handle", handle)
+        deaf.write(message(*ASKED) * 20_000)
+        async with asyncio.timeout(10):
+            while 8 in gateway.service.sessions:  # noqa: ASYNC110  the gateway offers no event for it
+                await asyncio.sleep(0.001)
+        assert 0 < handled < 5000
+        await deaf.close()
+
+
+async def test_a_client_that_reads_again_is_answered_everything_in_order(
+    bars: Bars, sessions: ExchangeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "SOFT_LIMIT", 2_000)
+    async with simulated_gateway(bars, sessions=sessions) as gateway:
+        slow = await silent(gateway)
+        slow.write(b"".join(message(9, 8, number, 0, "ZZZ", *[""] * 14) for number in range(400)))
+        async with asyncio.timeout(10):
+            while not gateway.service.sessions[8]._choked:  # noqa: ASYNC110  the gateway offers no event
+                await asyncio.sleep(0.001)
+        slow.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        assert [(await slow.receive())[2] for _ in range(400)] == [str(number) for number in range(400)]
+        await lives(slow)
+        await slow.close()
+
+
+async def test_a_closing_connection_does_not_wait_for_ever_for_a_client_that_does_not_read(
+    bars: Bars, sessions: ExchangeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "STALL_SECONDS", 0.02)
+    async with simulated_gateway(bars, sessions=sessions) as gateway:
+        deaf = await silent(gateway)
+        session = gateway.service.sessions[8]
+        session.send_error(-1, 2100, "x" * 900_000)
+        session.close()
+        async with asyncio.timeout(10):
+            while gateway.service.connections:  # noqa: ASYNC110  the gateway offers no event for it
+                await asyncio.sleep(0.001)
+        await deaf.close()
+
+
+async def test_a_line_that_goes_dead_takes_nothing_more_of_the_same_segment(
+    gateway: GatewayServer, wire: WireClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = gateway.service.sessions[1]
+    plainly = gateway.service.handle
+
+    def handle(served: ClientSession, request: Request) -> None:
+        plainly(served, request)
+        served.listen(on=False)
+
+    monkeypatch.setattr(gateway.service, "handle", handle)
+    wire.write(message(17, 1) + message(8, 1, 1))
+    assert (await wire.receive())[0] == "15"
+    monkeypatch.undo()
+    session.listen(on=True)
+    assert (await wire.receive())[0] == "9"  # what had come was kept
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e400", "Infinity", "-Infinity", "0x10", "1,5", "\u0661"])
+@pytest.mark.parametrize("name", ["lmtPrice", "auxPrice", "totalQuantity", "trailStopPrice", "cashQty"])
+async def test_what_is_no_number_in_an_order_is_refused_and_nobody_else_notices(
+    gateway: GatewayServer, wire: WireClient, placed: Callable[..., list[str]], name: str, text: str
+) -> None:
+    contract = ibi.Stock("AAA", "SMART", "USD")
+    fields = placed(
+        contract, ibi.LimitOrder("BUY", 777, 55.5, auxPrice=66.5, trailStopPrice=88.5, cashQty=99.5)
+    )
+    sent = {"totalQuantity": "777", "lmtPrice": "55.5", "auxPrice": "66.5", "trailStopPrice": "88.5"}
+    place = next(
+        i for i, value in enumerate(fields) if value in (sent.get(name, "99.5"), f"{sent.get(name)}.0")
+    )
+    fields[place] = text
+    other = await WireClient.connect(gateway.port, 2)
+    await other.until("4", "2", "-1", "2158")
+    wire.send(*fields)
+    told = await wire.receive()
+    assert told[:4] == ["4", "2", "1", "320"]
+    assert name in told[4]
+    assert not gateway.service.book.tickets
+    await lives(other)
+    await lives(wire)
+    await other.close()
+
+
+@pytest.mark.parametrize("price", [float("nan"), float("inf"), 1e300])
+async def test_ib_insync_is_told_of_a_price_that_is_none(
+    gateway: GatewayServer, ib: ibi.IB, price: float
+) -> None:
+    told: list[tuple[int, int]] = []
+    ib.errorEvent += lambda number, code, _text, _contract: told.append((number, code))
+    trade = ib.placeOrder(ibi.Stock("AAA", "SMART", "USD"), ibi.LimitOrder("BUY", 1, price))
+    await asyncio.wait_for(ib.reqPositionsAsync(), 10)
+    assert told == [(trade.order.orderId, 320)]
+    assert trade.orderStatus.status == "Cancelled"
+    assert not gateway.service.book.tickets
 
 
 @pytest.mark.parametrize("guarded", [True, False])

@@ -17,6 +17,7 @@ from data.bars import BarSeries
 from data.calendars import ExchangeClock
 
 STOCK = ibi.Stock("AAA", "SMART", "USD")
+STOCK_LATER = ibi.Stock("BBB", "SMART", "USD")
 TWO = (AccountConfig("DU1", Decimal(100_000), "margin"), AccountConfig("DU2", Decimal(5_000), "cash"))
 Placed = Callable[..., list[str]]
 Messages = list[list[str]]
@@ -369,3 +370,29 @@ async def test_the_day_before_the_first_close_counts_from_the_opening_balance(
         next_day = await step(client)  # 105.25: a day of one more point
         assert rows(next_day, "94") == [["94", "5", "10", "52.4", "0"]]
         await client.close()
+
+
+async def test_an_order_for_what_has_no_price_yet_does_not_stop_accounts_being_told(
+    bars: dict[str, BarSeries], sessions: ExchangeClock, placed: Placed
+) -> None:
+    later = {"AAA": bars["AAA"], "BBB": bars["BBB"].slice(5, 10)}
+    async with simulated_gateway(later, sessions=sessions) as server:
+        client = await WireClient.connect(server.port)
+        await client.until("4", "2", "-1", "2158")
+        client.send(*placed(STOCK_LATER, ibi.MarketOrder("BUY", 10, tif="GTC"), order_id=1))
+        await client.until("3")
+        client.send(62, 1, 4, "All", "NetLiquidation,AvailableFunds")
+        told = rows(await client.until("64"), "63")
+        assert [fields[-2] for fields in told] == ["1000000.00", "1000000.00"]
+        server.service.step(8)
+        assert (await client.until("59"))[-1][0] == "59"
+        await client.close()
+
+
+async def test_a_stock_whose_exchange_is_not_known_is_told_as_of_nasdaq(
+    holder: WireClient, trade: Callable[..., Awaitable[Messages]]
+) -> None:
+    messages = await trade(holder, "BUY", 10, "DU1")
+    assert [fields[10] for fields in rows(messages, "61")] == []
+    holder.send(61, 1)
+    assert [fields[10] for fields in rows(await holder.until("62"), "61")] == ["NASDAQ"]

@@ -129,7 +129,7 @@ async def test_an_order_for_an_ambiguous_contract_is_refused(bare: WireClient, p
 async def test_a_fund_has_price_bands_an_industry_and_a_name_of_any_letters(trader: ibi.IB) -> None:
     (found,) = await trader.reqContractDetailsAsync(ibi.Stock("FUND", "SMART", "USD"))
     assert (found.stockType, found.longName, found.industry) == ("ETF", "Naïve fund", "Funds")
-    assert found.validExchanges == "SMART,ARCA"
+    assert found.validExchanges == "SMART,NASDAQ,NYSE,ARCA,AMEX,BATS,IEX"
     rule = int(found.marketRuleIds.split(",")[0])
     assert await trader.reqMarketRuleAsync(rule) == [
         ibi.PriceIncrement(0.0, 0.0001),

@@ -201,3 +201,13 @@ async def test_ib_insync_follows_a_running_market(running: GatewayServer) -> Non
     assert (ticker.open, ticker.high, ticker.low, ticker.volume) == (100.0, 101.0, 99.0, 11.5)
     assert ticker.rtVolume == 11.5
     ib.disconnect()
+
+
+async def test_ib_insync_is_told_the_schedule_of_the_exchange(gateway: GatewayServer, ib: ibi.IB) -> None:
+    gateway.service.step(4)
+    schedule = await ib.reqHistoricalScheduleAsync(ibi.Stock("AAA", "SMART", "USD"), 3)
+    assert schedule.timeZone == "US/Eastern"
+    assert [session.refDate for session in schedule.sessions] == ["20180103", "20180104", "20180105"]
+    last = schedule.sessions[-1]
+    assert (last.startDateTime, last.endDateTime) == ("20180105-09:30:00", "20180105-16:00:00")
+    assert (schedule.startDateTime, schedule.endDateTime) == ("20180103-09:30:00", "20180105-16:00:00")

@@ -97,7 +97,7 @@ def test_an_order_is_taken_as_it_says(
         ({"orderType": "MIDPRICE"}, 387),
         ({"action": "HOLD"}, 321),
         ({"orderType": "LMT"}, 321),
-        ({"totalQuantity": 0}, 321),
+        ({"totalQuantity": 0}, 434),
         ({"tif": "WEEK"}, 321),
         ({"tif": "GTD"}, 337),
         ({"tif": "GTD", "goodTillDate": "tomorrow"}, 337),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import ib_insync as ibi
 
+from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import WireClient
+from strategies.spec import CostSpec
 
 STOCK = ibi.Stock("AAA", "SMART", "USD")
 
@@ -195,3 +198,24 @@ async def test_ib_insync_sees_a_bracket_through_to_its_end(floor: Any) -> None:
         assert [trade.filled() for trade in trades] == [10, 10, 0]
         assert {trade.order.parentId for trade in trades[1:]} == {orders[0].orderId}
         ib.disconnect()
+
+
+async def test_children_of_a_parent_cancelled_in_part_are_told_at_once_and_stay_cancelled(
+    floor: Any, placed: Any, step: Any, told: Any, kinds: Any
+) -> None:
+    config = GatewayConfig(costs=CostSpec(participation=Decimal("0.4")))
+    async with floor(config) as open_floor:
+        client = await open_floor.client()
+        await step(client)
+        client.send(*placed(STOCK, ibi.MarketOrder("BUY", 10, transmit=False), order_id=1))
+        client.send(*placed(STOCK, ibi.LimitOrder("SELL", 10, 500, parentId=1), order_id=2))
+        await told(client)
+        await step(client)  # four of ten
+        client.send(4, 1, 1, "")
+        heard = await told(client)
+        assert kinds(heard)[2:4] == ["4 1 202", "5 2 PreSubmitted"]  # reduced to four
+        assert kinds(heard)[-2:] == ["5 2 Submitted", "3 2 Submitted"]
+        assert heard[-1][4] == "4"
+        client.send(4, 1, 2, "")
+        assert kinds(await told(client))[-2:] == ["3 2 Cancelled", "4 2 202"]
+        assert await step(client) == []

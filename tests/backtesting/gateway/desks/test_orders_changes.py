@@ -38,7 +38,7 @@ async def test_a_change_keeps_the_permanent_id_and_counts(
         (STOCK, ibi.LimitOrder("BUY", 10, 90.123), "110"),
         (STOCK, ibi.LimitOrder("SELL", 10, 91), "105"),
         (OTHER, ibi.LimitOrder("BUY", 10, 91), "105"),
-        (STOCK, ibi.LimitOrder("BUY", 0, 91), "321"),
+        (STOCK, ibi.LimitOrder("BUY", 0, 91), "434"),
         (STOCK, ibi.LimitOrder("BUY", 10, 91, account="DU9"), "105"),
         (STOCK, ibi.Order(action="BUY", totalQuantity=10, orderType="FEELINGS"), "321"),
     ],

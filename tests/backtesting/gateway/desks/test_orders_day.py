@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.errors import GatewayError
+from backtesting.gateway.market.corporate_action_file import CorporateAction
 
 STOCK = ibi.Stock("AAA", "SMART", "USD")
 ALL = (7, 3, 50, 0, "", "", "", "", "", "")
@@ -106,7 +108,8 @@ async def test_after_midnight_memory_holds_live_orders_only_and_the_statement_st
         client.send(*placed(STOCK, ibi.LimitOrder("BUY", 1, 50, tif="GTC"), order_id=6))
         client.send(*placed(STOCK, ibi.LimitOrder("BUY", 1, 50), order_id=7))
         client.send(4, 1, 7, "")
-        client.send(*placed(STOCK, ibi.MarketOrder("BUY", 1.5), order_id=8))
+        late = ibi.LimitOrder("BUY", 1, 50, tif="GTD", goodTillDate="20180101 12:00:00")
+        client.send(*placed(STOCK, late, order_id=8))
         await told(client)
         book = open_floor.book
         assert (len(book.tickets), len(book.executions), len(book.inactive)) == (3, 1, 1)

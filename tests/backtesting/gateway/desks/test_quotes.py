@@ -149,8 +149,14 @@ async def test_a_snapshot_waits_for_the_first_price(minute_bars: Bars, sessions:
         client = await welcomed(server)
         client.send(*quote(snapshot=1))
         assert [fields[0] for fields in await heard(client)] == ["81", "58"]
-        run_on(server, 61)
-        assert (await heard(client))[-1] == ["57", "1", "5"]
+        run_on(server, 10)
+        assert await heard(client) == []
+        run_on(server, 2)
+        assert await heard(client) == [["57", "1", "5"]], "TWS does not wait longer than 11 seconds"
+        client.send(*quote(snapshot=1))
+        run_on(server, 49)
+        told = await heard(client)
+        assert told[-1] == ["57", "1", "5"]
         await client.close()
 
 
@@ -172,3 +178,18 @@ async def test_quotes_of_a_file_come_before_derived_ones(
         assert [fields[4] for fields in told if fields[3] == "1"] == ["99.60"]
         assert [fields[4] for fields in told if fields[3] == "4"] == ["100.50", "101.50"]
         await client.close()
+
+
+async def test_the_quote_at_the_first_open_is_that_of_the_open(wire: WireClient) -> None:
+    wire.send(*quote(snapshot=1))
+    told = await heard(wire)
+    prices = {fields[3]: fields[4] for fields in told if fields[0] == "1"}
+    assert prices == {
+        "1": "99.99",
+        "2": "100.01",
+        "4": "100.00",
+        "6": "100.00",
+        "7": "100.00",
+        "14": "100.00",
+    }
+    assert told[-1] == ["57", "1", "5"]

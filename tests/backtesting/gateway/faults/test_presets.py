@@ -517,9 +517,11 @@ async def test_midnight(rigged: Any) -> None:
 async def test_two_factor_sunday(rigged: Any) -> None:
     async with rigged("two_factor_sunday") as rig:
         waiting = ibi.IB()
-        with pytest.raises(TimeoutError):
-            await waiting.connectAsync("127.0.0.1", rig.server.port, clientId=7, timeout=0.05)
+        with pytest.raises(ConnectionRefusedError):
+            await waiting.connectAsync("127.0.0.1", rig.server.port, clientId=7, timeout=5)
         rig.engine.standing.accept()
+        while not rig.server._server.is_serving():  # noqa: ASYNC110  the gateway offers no event for it
+            await asyncio.sleep(0)
         assert (await rig.ib(7)).isConnected()
 
 

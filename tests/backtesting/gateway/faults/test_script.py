@@ -240,3 +240,19 @@ async def test_actions_are_for_clients_that_are_there(rigged: Any) -> None:
             rig.engine.remove("x")
         rig.engine.remove("rule 1")
         assert rig.engine.rules == []
+
+
+def test_a_script_cannot_stand_for_more_than_it_is(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\nrules: [*b]\n"
+    with pytest.raises(FaultScriptError, match="are not taken: write it out"):
+        parse_script(bomb)
+    with pytest.raises(FaultScriptError, match=r"is no script|is not YAML"):
+        parse_script("rules: " + "[" * 20_000)
+    path = tmp_path / "huge.yaml"
+    path.write_text("rules:\n" + "# nothing\n" * 100_000)
+    with pytest.raises(FaultScriptError, match="is longer than 262144 characters"):
+        load_script(path)
+    with pytest.raises(FaultScriptError, match="did you mean 'duplicate'"):
+        parse_script("rules: [{when: {message: error}, do: duplicat}]")
+    with pytest.raises(FaultScriptError, match="give lasts"):
+        parse_script("rules: [{when: {event: start}, do: {refuse: {how: unreachable, connections: 2}}}]")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import ib_insync as ibi
 import pytest
+
+from backtesting.gateway.faults.action import Span
+from backtesting.gateway.faults.agenda import Agenda
+from backtesting.gateway.faults.gateway_actions import Note
 
 AAA = ibi.Stock("AAA", "SMART", "USD")
 
@@ -199,3 +204,76 @@ async def test_a_delivery_can_fill_its_pages_exactly(rigged: Any) -> None:
         assert data.endswith(b".\0\0")
         client.send(8, 1, 1)
         assert kinds(await client.until("9")) == ["9"]
+
+
+async def test_an_early_commission_leaves_every_other_message_in_its_place(
+    rigged: Any, placed: Callable[..., list[str]]
+) -> None:
+    order = placed(AAA, ibi.MarketOrder("BUY", 10))
+
+    async def told(script: str) -> list[str]:
+        async with rigged(script) as rig:
+            client = await rig.wire()
+            client.send(49, 1)
+            await client.until("49")
+            client.send(*order)
+            client.send(49, 1)
+            return [fields[0] for fields in await client.until("49") if fields[0] in ("11", "5", "3", "59")]
+
+    plain = await told("{rules: [{when: {event: start}, do: note}]}")
+    early = await told("commission_early")
+    assert plain == ["5", "3", "11", "5", "3", "5", "3", "59"]
+    assert early == ["5", "3", "59", "11", "5", "3", "5", "3"]
+
+
+async def test_in_lockstep_nobody_waits_for_a_client_whose_line_is_dead(
+    rigged: Any, placed: Callable[..., list[str]]
+) -> None:
+    async with rigged("black_hole") as rig:
+        dead, other = await rig.wire(1), await rig.wire(2)
+        for client in (dead, other):
+            client.send(49, 1)
+            await client.until("49")
+        other.send(49, 1)
+        dead.send(*placed(AAA, ibi.MarketOrder("BUY", 10)))
+        before = rig.server.service.clock.now_ns()
+        assert (await other.until("49"))[-1][0] == "49"
+        assert rig.server.service.clock.now_ns() > before
+
+
+async def test_a_fault_that_breaks_ends_its_rule_and_nothing_else(
+    rigged: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_self: object, _scene: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    script = "{rules: [{name: bad, when: {message: nextValidId}, do: note}, {when: {event: step}, do: note}]}"
+    async with rigged(script) as rig:
+        monkeypatch.setattr(Note, "_play", broken)
+        client = await rig.wire()
+        for _ in range(2):
+            client.send(8, 1, 1)
+            assert (await client.receive())[0] == "9"
+        client.send(49, 1)
+        client.send(49, 1)
+        await client.until("49")
+        assert (await client.until("49"))[-1][0] == "49"  # time goes on
+        assert all(live.over for live in rig.engine.rules)
+        assert "note broke: KeyError" in rig.engine.trace[-1]
+    assert sum("report it" in record.getMessage() for record in caplog.records) == 2
+
+
+async def test_what_was_left_for_later_may_break_without_stopping_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> None:
+        raise KeyError("a mistake of ours")
+
+    kept: list[int] = []
+    agenda = Agenda(lambda: 5)
+    agenda.after(Span(steps=1), broken)
+    agenda.at(5, broken)
+    agenda.at(5, lambda: kept.append(1))
+    agenda.on_step()
+    assert kept == [1]
+    assert len(caplog.records) == 2

@@ -334,3 +334,9 @@ def test_any_text_is_a_contracts_file_or_one_error(text: str) -> None:
             path.write_text(text, encoding="utf-8", errors="surrogatepass")
             with contextlib.suppress(ContractFileError):
                 assert all(one.symbol for one in load_contracts(path))
+
+
+@pytest.mark.parametrize("exchange", ["SMART", "NYSE", "NASDAQ", "ISLAND", "ARCA", ""])
+def test_a_us_stock_is_found_at_any_exchange_it_can_be_traded_at(book: ContractBook, exchange: str) -> None:
+    found = book.find_one(query(symbol="AAA", security_type="STK", exchange=exchange))
+    assert found.symbol == "AAA"

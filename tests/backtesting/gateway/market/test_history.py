@@ -109,7 +109,7 @@ def test_an_empty_history_is_an_answer_only_for_a_subscription(bars: Bars) -> No
         (wish("1 X"), 321),
         (wish("0 D"), 321),
         (wish(end="20180104 16:00:00", keep=True), 321),
-        (wish(end="tomorrow"), 320),
+        (wish(end="tomorrow"), 10314),
     ],
 )
 def test_a_request_that_cannot_be_served_says_why(bars: Bars, request_: History, number: int) -> None:
@@ -190,6 +190,41 @@ def test_coarser_bars_at_hand_serve_the_history_from_before_the_finer_ones(
     assert len(table) == 7
     assert table[0][1] == "100.0"
     assert table[-1][1:6] == ["100.0", "110.0", "99.0", "109.5", "100"]
+
+
+def test_weeks_are_made_of_the_days_at_hand_and_the_day_in_progress(
+    bars: Bars, two_weeks: Bars, sessions: ExchangeClock
+) -> None:
+    late = two_weeks["AAA"].slice(5 * 390, 10 * 390)
+    market = Market({"AAA": [bars["AAA"], late]})
+    market.skip_to(int(sessions.opens_ns[5]))
+    assert [row[0] for row in rows(market, wish("1 M", bar_size="1 week"))] == ["20180105", "20180108"]
+    for _ in range(2 * 390 + 7):
+        market.next_step()
+    done, forming = rows(market, wish("1 M", bar_size="1 week"))
+    assert done[:6] == ["20180105", "100.0", "105.0", "98.0", "103.5", "4000"]
+    assert forming[0] == "20180111"
+    days = [bars["AAA"].bar(i) for i in (4, 5, 6)]
+    assert float(forming[1]) == days[0].open
+    assert float(forming[4]) == 106.5, "the close of the newest minute"
+    assert float(forming[5]) == sum(day.volume for day in days) + 7 * 10
+
+
+def test_where_coarser_bars_end_the_finer_ones_go_on(
+    bars: Bars, two_weeks: Bars, sessions: ExchangeClock
+) -> None:
+    days = bars["AAA"].slice(0, 3)
+    market = Market({"AAA": [days, two_weeks["AAA"]]})
+    market.skip_to(int(sessions.closes_ns[5]))
+    table = rows(market, wish("1 M"))
+    assert [row[0] for row in table] == [f"201801{day:02}" for day in (2, 3, 4, 5, 8, 9)]
+    assert [row[5] for row in table] == ["1000"] * 3 + ["3900"] * 3
+
+
+def test_time_starts_with_the_finest_bars(bars: Bars, two_weeks: Bars, sessions: ExchangeClock) -> None:
+    late = two_weeks["AAA"].slice(5 * 390, 10 * 390)
+    market = Market({"AAA": [bars["AAA"], late], "BBB": bars["BBB"]})
+    assert market.first_start_ns == sessions.opens_ns[5]
 
 
 def test_bids_and_asks_are_derived_from_trades(bars: Bars) -> None:

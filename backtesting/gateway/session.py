@@ -19,6 +19,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, Protocol, cast
 
 from backtesting.gateway.errors import FrameError, RequestRefusedError, VersionError
@@ -34,6 +35,9 @@ SOFT_LIMIT: Final = 1 << 20
 
 WRITE_LIMIT: Final = 32 << 20
 """Bytes that may wait for a client before it is cut off at once; the largest answer must fit."""
+
+TURN: Final = 32
+"""Messages of one client that are answered before the others have their turn."""
 
 STALL_SECONDS: Final = 10.0
 """A client over the soft limit that has taken nothing for so long is cut off; so is a closing one."""
@@ -99,6 +103,7 @@ class ClientSession(asyncio.Protocol):
         self._patience: asyncio.TimerHandle | None = None
         self._choked = False
         self._deaf = False
+        self._resting = False
 
     @property
     def named_id(self) -> int:
@@ -189,6 +194,7 @@ class ClientSession(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Answer what is left of the last segment, then read on."""
+        self._resting = False
         if not self.is_open:
             return
         try:
@@ -200,11 +206,16 @@ class ClientSession(asyncio.Protocol):
 
     def _read(self) -> None:
         line = self._line
+        turn = islice(self._inbox, TURN)
+        taken = 0
         try:
             while not self._held:
-                payload = next(self._inbox, None)
+                payload = next(turn, None)
                 if payload is None:
+                    if taken == TURN:
+                        self._rest()
                     break
+                taken += 1
                 if line.recorder is not None:
                     line.recorder.received(self, payload)
                 if line.tamper is None:
@@ -226,7 +237,13 @@ class ClientSession(asyncio.Protocol):
     @property
     def _held(self) -> bool:
         """Whether nothing more is taken from the client now."""
-        return self._choked or self._deaf
+        return self._choked or self._deaf or self._resting
+
+    def _rest(self) -> None:
+        """Let the other clients have their turn."""
+        self._resting = True
+        self._set_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
 
     def inject(self, payload: bytes) -> None:
         """Answer a message as if the client had just sent it."""

@@ -225,6 +225,30 @@ async def test_a_client_that_does_not_read_cannot_make_the_gateway_work(
         await deaf.close()
 
 
+async def test_a_client_with_many_requests_leaves_the_others_their_turn(
+    gateway: GatewayServer, wire: WireClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[int] = []
+    handle = gateway.service.handle
+
+    def note(session: ClientSession, request: Request) -> None:
+        served.append(session.named_id)
+        handle(session, request)
+
+    monkeypatch.setattr(gateway.service, "handle", note)
+    other = await WireClient.connect(gateway.port, 2)
+    await other.until("4", "2", "-1", "2158")
+    many = 10 * session_module.TURN
+    gateway.service.sessions[1].data_received(message(17, 1) * many)
+    gateway.service.sessions[2].data_received(message(17, 1))
+    assert served == [1] * session_module.TURN + [2]
+    for _ in range(many):
+        assert await wire.receive() == ["15", "1", "DU0000001"]
+    assert served.count(1) == many
+    await lives(wire)
+    await other.close()
+
+
 async def test_a_client_that_reads_again_is_answered_everything_in_order(
     bars: Bars, sessions: ExchangeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,11 +134,11 @@ def gateway_config(settings: Settings, options: GatewayOptions, market: ServedMa
         If an option has a value that is not served.
     """
     cash = settings.broker.initial_cash
+    named = options.accounts or (settings.broker.account or ACCOUNT,)
     return GatewayConfig(
         host=options.host,
         port=options.port,
-        account=settings.broker.account or ACCOUNT,
-        accounts=tuple(parse_account(text, cash) for text in options.accounts),
+        accounts=tuple(parse_account(text, cash) for text in named),
         speed=options.speed,
         start=start_time(options.start, market) if options.start is not None else None,
         paused=options.paused,
@@ -153,7 +153,6 @@ def gateway_config(settings: Settings, options: GatewayOptions, market: ServedMa
         frame_journal=options.frames,
         control=options.control_socket(),
         costs=_costs(market.spec.costs, options.commissions),
-        initial_cash=cash,
     )
 
 
@@ -164,7 +163,7 @@ def _costs(costs: CostSpec, plan: str) -> CostSpec:
 
 
 def parse_account(text: str, cash: Any) -> AccountConfig:
-    """Parse ``NAME[:CASH[:KIND]]``.
+    """Parse ``NAME[:CASH[:KIND]]``; the kind is margin, as a newcomer's account at the broker is.
 
     Raises
     ------
@@ -180,7 +179,7 @@ def parse_account(text: str, cash: Any) -> AccountConfig:
         raise ConfigError(f"--account {text}: {error}") from error
     if own < 0:
         raise ConfigError(f"--account {text}: the cash is negative; open the account with zero or more")
-    kind = rest[1] if len(rest) > 1 else "unchecked"
+    kind = rest[1] if len(rest) > 1 else "margin"
     return AccountConfig(name, own, kind)
 
 

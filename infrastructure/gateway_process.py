@@ -114,7 +114,8 @@ class GatewayProcess:
     def _spawn(self, settings: Settings) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "infrastructure.cli", "gateway", "--port", "0"]
         command += ["--state-dir", str(self.folder.resolve()), "--idle-exit", str(IDLE_EXIT_SECONDS)]
-        command += ["--speed", LOCKSTEP]
+        # As the backtest beside it: every order is affordable, limits are the risk engine's.
+        command += ["--speed", LOCKSTEP, "--account", f"{settings.broker.account or ACCOUNT}::unchecked"]
         for key, value in settings.flat().items():
             if value in (None, []) or not key.startswith(_HANDED_ON) or key.startswith(_KEPT_BACK):
                 continue

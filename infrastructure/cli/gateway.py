@@ -68,7 +68,10 @@ def serve(
     server_version: Annotated[int, typer.Option(metavar="157..178", help="Highest version offered.")] = 176,
     account: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:CASH[:KIND]]", help="An account: cash, margin or unchecked; repeatable."),
+        typer.Option(
+            metavar="NAME[:CASH[:KIND]]",
+            help="An account: margin (if not said), cash, unchecked; repeatable.",
+        ),
     ] = None,
     commissions: Annotated[
         str,

@@ -31,8 +31,8 @@ def first_event(process: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "account"),
     [
-        ("DU1", AccountConfig("DU1", MILLION, "unchecked")),
-        ("DU1:5000", AccountConfig("DU1", Decimal(5000), "unchecked")),
+        ("DU1", AccountConfig("DU1", MILLION, "margin")),
+        ("DU1:5000", AccountConfig("DU1", Decimal(5000), "margin")),
         ("DU1:5000.50:margin", AccountConfig("DU1", Decimal("5000.50"), "margin")),
         ("DU1::cash", AccountConfig("DU1", MILLION, "cash")),
     ],
@@ -79,20 +79,25 @@ def test_a_strangers_market_order_is_filled_without_further_ado(program: Any) ->
     gateway = program.start("gateway", "--json")
     port = first_event(gateway)["port"]
 
-    async def trade() -> ibi.Trade:
+    async def trade() -> tuple[ibi.Trade, ibi.Trade]:
         ib = ibi.IB()
         await ib.connectAsync("127.0.0.1", port, clientId=1)
         try:
             (contract,) = await ib.qualifyContractsAsync(ibi.Stock("SPXSIM", "SMART", "USD"))
-            trade = ib.placeOrder(contract, ibi.MarketOrder("BUY", 10))
-            while not trade.isDone():
+            modest, too_large = (
+                ib.placeOrder(contract, ibi.MarketOrder("BUY", size)) for size in (10, 1_000_000)
+            )
+            while not (modest.isDone() and any(entry.errorCode for entry in too_large.log)):
                 await asyncio.wait_for(ib.updateEvent, 60)
         finally:
             ib.disconnect()
-        return trade
+        return modest, too_large
 
-    status = asyncio.run(trade()).orderStatus
-    assert (status.status, status.filled) == ("Filled", 10)
+    filled, too_large = asyncio.run(trade())
+    assert (filled.orderStatus.status, filled.orderStatus.filled) == ("Filled", 10)
+    (said,) = (entry for entry in too_large.log if entry.errorCode)
+    assert said.errorCode == 201  # a newcomer's account may not owe what it likes
+    assert "INITIAL MARGIN" in said.message
     gateway.send_signal(signal.SIGTERM)
     gateway.communicate(timeout=60)
     assert gateway.returncode == 0

@@ -41,5 +41,5 @@ def lean() -> Path:
     """The folder of real bars beside the checkout."""
     folder = Path(__file__).parents[3] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("no real bars beside the checkout (../shared/data)")
+        pytest.skip("no real bars beside the checkout")
     return folder

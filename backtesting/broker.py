@@ -232,6 +232,12 @@ class SimulatedBroker:
                 self._working.finish(mate, MATE_CANCELLED, now_ns, events)
         return events
 
+    def withdraw(self, perm_id: int, now_ns: int) -> None:
+        """Let an order vanish as if it had never come: its children go with it, its group goes on."""
+        order = self.orders[perm_id]
+        if not order.status.is_final:
+            self._working.finish(order, CANCELLED_BY_CLIENT, now_ns, [])
+
     def what_if(self, request: OrderRequest, now_ns: int) -> MarginImpact:
         """Say what an order would do to its account; nothing is placed, and margin does not refuse it.
 

@@ -130,7 +130,7 @@ def _remedy(reason: str) -> str:
     if "not a database" in reason or "malformed" in reason:
         return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
     if "no such table" in reason or "no such column" in reason:
-        return "migrate it first (trade db upgrade)"
+        return "migrate it first: trade live does so when it starts"
     if "locked" in reason:
         return "another program holds it: stop that one and try again"
     return "check the URL, the folder and its permissions, or whether the server runs"

@@ -254,8 +254,7 @@ class OrderBook(Placing):
         """
         lost = [each for each in self.tickets.values() if each.order.placed_ns >= ns and not each.filled]
         for ticket in lost:
-            if not ticket.order.status.is_final:
-                self.broker.cancel(ticket.order.perm_id, self._moment(now_ns))
+            self.broker.withdraw(ticket.order.perm_id, self._moment(now_ns))
             del self.tickets[ticket.order.perm_id]
             self.waiting.pop(ticket.order.perm_id, None)
             self.drop_id(ticket)

@@ -98,6 +98,24 @@ async def test_orders_lost_in_a_restart_never_were_and_their_numbers_come_again(
         assert [ticket.order_id for ticket in book.tickets.values()] == [5, 6]
 
 
+async def test_an_order_lost_in_a_restart_leaves_its_group_at_work(
+    floor: Any, placed: Any, step: Any, told: Any
+) -> None:
+    async with floor() as open_floor:
+        client, _ = await bought(open_floor, placed, step)
+        book = open_floor.book
+        terms = {"tif": "GTC", "ocaGroup": "pair", "ocaType": 1}
+        client.send(*placed(STOCK, ibi.LimitOrder("BUY", 1, 50, **terms), order_id=6))
+        await step(client)
+        client.send(*placed(STOCK, ibi.LimitOrder("BUY", 1, 51, **terms), order_id=7))
+        await told(client)
+        assert [ticket.order_id for ticket in book.lose_orders_since(book.now_ns)] == [7]
+        assert await told(client) == []
+        assert [ticket.order_id for ticket in book.open_tickets()] == [6]
+        client.send(4, 1, 6, "")
+        assert ["3", "6", "Cancelled"] in [fields[:3] for fields in await told(client)]
+
+
 @pytest.mark.parametrize("kept", [True, False])
 async def test_after_midnight_memory_holds_live_orders_only_and_the_statement_still_lists_all(
     floor: Any, placed: Any, step: Any, told: Any, kinds: Any, tmp_path: Path, kept: bool

@@ -7,8 +7,9 @@ READY := .venv/.ready
 SECOND_CLIENT := .venv-ib_async/.ready
 PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=
+KILLS ?= 1000
 
-.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal kill-journal lock docs
+.PHONY: help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal kill-journal bench-orders kill-orders lock docs simulate simulate-twice mutants
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,9 @@ run: $(READY) ## Run the demo: a strategy against the simulated gateway (ARGS="-
 	@$(BIN)/trade live --profile demo $(ARGS)
 
 test: $(READY) servers lint types contracts security coverage ## Run everything that must pass: lint, types, imports, all tests
+
+test-paper: $(READY) ## Run the checklist against a paper TWS and record its frames (TWS_PORT=7497 TWS_LOW=... TWS_HIGH=..., ARGS=--simulated)
+	$(BIN)/python -m execution.examples.paper_checklist $(ARGS)
 
 $(SECOND_CLIENT): requirements-ib_async.txt $(READY)
 	@infrastructure/deploy/conformance-client.sh
@@ -59,6 +63,18 @@ crash: $(READY) ## Kill the trader 20 times over the whole demo; its ledgers mus
 fuzz: $(READY) ## Feed the gateway's decoder 200,000 spoilt messages
 	FUZZ_INPUTS=200000 $(BIN)/python -m pytest -q tests/backtesting/gateway/wire/test_fuzz.py
 
+SEEDS ?=
+START ?= $(shell date +%s)000
+
+simulate: $(READY) ## Run 10,000 seeds of the fault simulation that nobody has seen (SEEDS=, START=)
+	$(BIN)/trade simulate --seeds $(or $(SEEDS),10000) --start $(START) $(ARGS)
+
+simulate-twice: $(READY) ## Run 1,000 seeds twice under different hash seeds; every trace must be the same
+	$(BIN)/trade simulate --seeds $(or $(SEEDS),1000) --start $(START) --twice $(ARGS)
+
+mutants: $(READY) ## Put known mistakes into the core; the fault simulation must find each within 2,000 seeds
+	$(BIN)/python tests/backtesting/simulation/mutants/run.py --seeds $(or $(SEEDS),2000) $(ARGS)
+
 bench: $(READY) ## Measure start-up of the command line
 	$(BIN)/python infrastructure/deploy/bench_startup.py
 
@@ -70,6 +86,12 @@ bench-journal: $(READY) ## Measure the journal: durable events a second in group
 
 kill-journal: $(READY) ## Write 1,000,000 events while the writer is killed 40 times; nothing acknowledged may be lost
 	$(BIN)/python infrastructure/deploy/bench_journal.py --kills 40 $(ARGS)
+
+bench-orders: $(READY) ## Measure orders against ib_insync and a bare commit, reconciliation, 45 orders a second
+	$(BIN)/python -m infrastructure.deploy.bench_orders $(ARGS)
+
+kill-orders: $(READY) ## Kill traders at every step of an order's way, 1,000 times (KILLS=N); nothing lost or doubled
+	$(BIN)/python -m infrastructure.deploy.kill_orders --kills $(KILLS) $(ARGS)
 
 lock: $(READY) ## Resolve the dependencies anew into the lock files
 	$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

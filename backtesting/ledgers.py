@@ -280,6 +280,17 @@ class _JournalFold:
             "commission": known["commission"] if commission is None and known else commission,
         }
 
+    def _on_fill_corrected(self, body: Mapping[str, Any]) -> None:
+        fill = self.fills.get(body["fill_id"])
+        if fill is None:  # of an order that was placed elsewhere
+            return
+        old = fill["quantity"]
+        fill |= {"quantity": Decimal(body["quantity"]), "price": Decimal(body["price"])}
+        fill["commission"] = _decimal(body["commission"])
+        order = self.orders.get(fill["client_order_id"])
+        if order is not None:
+            order["withdrawn"] = order.get("withdrawn", ZERO) + max(ZERO, old - fill["quantity"])
+
     def _on_commission(self, body: Mapping[str, Any]) -> None:
         self.fills[body["fill_id"]]["commission"] = Decimal(body["commission"])
 
@@ -390,7 +401,8 @@ def _settle(orders: list[Row], fills: list[Row]) -> None:
         filled = quantity.get(key, ZERO)
         order["filled_quantity"] = filled
         order["average_fill_price"] = round_money(value[key] / filled) if filled else None
-        order["status"] = _status(order["status"], filled >= order["quantity"])
+        # A bust or correction after the end does not put the order to work again.
+        order["status"] = _status(order["status"], filled + order.get("withdrawn", ZERO) >= order["quantity"])
         order["reason"] = order["reason"] if order["status"] == OrderStatus.REJECTED else None
 
 

@@ -165,6 +165,7 @@ class _Fold:
             "order_released": self._order_released,
             "fill": self._fill,
             "commission": self._commission,
+            "fill_corrected": self._fill_corrected,
             "snapshot": self._snapshot,
             "run_finished": self._run_finished,
         }
@@ -181,7 +182,7 @@ class _Fold:
         paid = {
             str(e.body["fill_id"])
             for e in events
-            if e.kind in ("commission", "fill") and e.body.get("fill_id")
+            if e.kind in ("commission", "fill", "fill_corrected") and e.body.get("fill_id")
         }
         for keys in _chunks(sorted(paid)):
             found = select(FillRow.__table__).where(FillRow.run_id == self.run_id, FillRow.fill_id.in_(keys))
@@ -339,6 +340,20 @@ class _Fold:
             _log.warning("commission of fill %s, which this run does not know", body["fill_id"])
         else:
             row["commission"] = Decimal(body["commission"])
+
+    def _fill_corrected(self, body: Row) -> None:
+        row = self.fills.get(body["fill_id"])
+        if row is None:
+            if not body["external"]:
+                _log.warning("correction of fill %s, which this run does not know", body["fill_id"])
+            return
+        row["exec_id"] = body["exec_id"]
+        row["quantity"], row["price"] = Decimal(body["quantity"]), Decimal(body["price"])
+        row["commission"] = _decimal(body["commission"])
+        order = self.orders.get(row["client_order_id"])
+        if order is not None:
+            order["filled_quantity"] = Decimal(body["filled"])
+            order["average_fill_price"] = _decimal(body["average_price"])
 
     def _snapshot(self, body: Row) -> None:
         time = int(body["trading_time"])

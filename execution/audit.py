@@ -103,6 +103,10 @@ class AuditLogger:
         self._append("connection", event=event, details=details)
         self.journal.commit()
 
+    def log_interaction(self, kind: str, facts: dict[str, Any]) -> None:
+        """Record an exchange with TWS that concerns orders or the connection, for the next commit."""
+        self._append(kind, **facts)
+
     # -- what the executor and the loop add -----------------------------------------------------------
 
     def log_intent(self, entry: Entry, decision: RiskDecision) -> None:
@@ -112,18 +116,17 @@ class AuditLogger:
     def log_intents(self, entries: Sequence[Entry], decision: RiskDecision) -> None:
         """Record orders that are sent as a whole, in one commit, before the first of them is sent."""
         for entry in entries:
-            family = {"parent": entry.parent} if entry.parent else {}
-            self._append(
-                "order_submitted",
-                **request_to_body(entry.request),
-                order_id=entry.order_id,
-                attempt=entry.attempt,
-                trading_time=entry.submitted_ns,
-                decision=decision.as_dict(),
-                dry_run=entry.dry_run,
-                reserved_price=None if entry.reserved_price is None else format(entry.reserved_price, "f"),
-                **family,
-            )
+            body = request_to_body(entry.request)
+            held_at = entry.reserved_price
+            body["order_id"] = entry.order_id
+            body["attempt"] = entry.attempt
+            body["trading_time"] = entry.submitted_ns
+            body["decision"] = decision.as_dict()
+            body["dry_run"] = entry.dry_run
+            body["reserved_price"] = None if held_at is None else format(held_at, "f")
+            if entry.parent:
+                body["parent"] = entry.parent
+            self.journal.append("order_submitted", body)
         self.journal.commit()
 
     def log_modifying(self, entry: Entry, change: Modification, decision: RiskDecision) -> None:
@@ -174,8 +177,10 @@ class AuditLogger:
 
     def log_evidence(self, evidence: Evidence, client_order_id: str | None = None) -> None:
         """Record a fact from the broker as it came, with the order it concerns where that is known."""
-        owner = {"client_order_id": client_order_id} if client_order_id else {}
-        self._append("broker_message", **owner, **to_body(evidence))
+        body = to_body(evidence)
+        if client_order_id:
+            body = {**self.identities(client_order_id), "client_order_id": client_order_id, **body}
+        self.journal.append("broker_message", body)
 
     def log_handler_failure(self, failure: HandlerFailure) -> None:
         """Report a handler that raised, in the log and durably in the journal."""
@@ -248,6 +253,10 @@ class AuditLogger:
         """Record an event of the run itself, durably."""
         self._append(kind, **body)
         self.journal.commit()
+
+    def note(self, kind: str, **body: Any) -> None:
+        """Record an event; it is durable with the next commit."""
+        self._append(kind, **body)
 
     def commit(self) -> None:
         """Make every recorded event durable."""

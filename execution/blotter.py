@@ -5,10 +5,12 @@ from the broker, so folding the journal rebuilds it exactly. The rules:
 
 1. A fact finds its order by orderRef, else by permId, else by the order id of the current session; the last
    only if our own client sent it and no other permId is known, because every client counts its order ids
-   from 1. What fits no order of ours is external: counted and reported, never mixed in.
+   from 1. What fits no order of ours is external: counted and reported, never mixed in. So is a second order
+   under one of our references, which a change that TWS took for a new order becomes: its permId tells.
 2. The filled size is the sum of the executions, one per execution id without its correction suffix, the
-   highest suffix winning. A status that claims more than the executions show leaves the order open until
-   they arrive.
+   highest suffix winning; a bust is a correction to nothing. A status that claims more than the executions
+   show leaves the order open until they arrive. What a correction takes away does not put an order that has
+   ended to work again.
 3. An error code is evidence. It rejects an order only if its class says so and nobody acknowledged the order
    before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
 4. A final state is left only by proof: a late execution still counts, a release needs reconciliation. An
@@ -16,16 +18,30 @@ from the broker, so folding the journal rebuilds it exactly. The rules:
 5. A change that was sent is open until the broker shows the new terms, refuses it, or the order ends; while
    it is, the order is full at the larger of both sizes, and a rejecting code means the change. Terms that
    nobody here asked for are the broker's (an OCA group reduced the order, a person changed it) and are taken.
+6. What a person settled stands until the broker says otherwise: its executions take the place of entered
+   ones, and an order that it shows at work is open again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from execution.clocks import timestamp
+from execution.adjustments import Adjustment
+from execution.changes import (
+    Adjusted,
+    Change,
+    Corrected,
+    External,
+    ExternalChanged,
+    Filled,
+    Modified,
+    StatusChanged,
+    merged,
+)
+from execution.claims import Claim, ClaimPolicy, ExternalOrder, Externals
 from execution.codes import CodeClass, classify
+from execution.entry import Entry, Execution, parts_of
 from execution.evidence import (
     CommissionSeen,
     CompletedOrderSeen,
@@ -35,9 +51,23 @@ from execution.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus
-from execution.numbers import round_money
-from execution.terms import ChangeOutcome, Modification, as_shown, higher_of, larger_of, shows
+from execution.models import ZERO, Fill, OrderStatus
+from execution.terms import ChangeOutcome, Modification, as_shown, higher_of, shows
+
+__all__ = [
+    "Adjusted",
+    "Blotter",
+    "Change",
+    "Corrected",
+    "Entry",
+    "Execution",
+    "External",
+    "ExternalChanged",
+    "Filled",
+    "Modified",
+    "StatusChanged",
+    "merged",
+]
 
 _LIVE = {
     "PendingSubmit": OrderStatus.PENDING,
@@ -52,166 +82,6 @@ _CHANGE_CUT_OFF = "a change of it was under way when the session ended"
 _AMENDED = "the broker shows terms that nobody here asked for"
 _SHOWN = "the broker shows the new terms"
 _ASSUMED_DEAD = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
-    """An order went from `old` to its status now."""
-
-    order: Order
-    old: OrderStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """An execution of one of our orders; `late_commission` marks a commission that joined a told fill."""
-
-    fill: Fill
-    exec_id: str
-    late_commission: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """A fact that belongs to no order of ours."""
-
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """The broker corrected an execution that is already booked."""
-
-    order: Order
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Modified:
-    """A change of an order found its end; number 0 is one that was not asked for here."""
-
-    order: Order
-    number: int
-    outcome: ChangeOutcome
-    reason: str
-
-
-Change = StatusChanged | Filled | External | Corrected | Modified
-
-
-@dataclass(slots=True)
-class _Execution:
-    number: int
-    exec_id: str
-    correction: int
-    quantity: Decimal
-    price: Decimal
-    time: int
-    commission: Decimal | None = None
-
-
-@dataclass(slots=True)
-class Entry:
-    """What is known of one order."""
-
-    request: OrderRequest
-    order_id: int
-    submitted_ns: int
-    attempt: int = 1
-    dry_run: bool = False
-    reserved_price: Decimal | None = None
-    perm_id: int = 0
-    status: OrderStatus = OrderStatus.PENDING
-    reason: str | None = None
-    acknowledged: bool = False
-    inactive: bool = False
-    reported_filled: Decimal = ZERO
-    executions: dict[str, _Execution] = field(default_factory=dict)
-    parent: str = ""
-    """Client order id of the bracket's entry whose exit this is."""
-    modification: Modification | None = None
-    modifications: int = 0
-    outcomes: dict[int, tuple[ChangeOutcome, str]] = field(default_factory=dict)
-    shown: OpenOrderSeen | None = None
-    """The broker's last word on the terms while a change is open."""
-    asked: OrderRequest = field(init=False)
-    """The request as it was first made; `request` has the terms now."""
-
-    def __post_init__(self) -> None:
-        self.asked = self.request
-
-    @property
-    def larger(self) -> OrderRequest:
-        """The order at the size it counts with: the larger one while a change is open."""
-        return (
-            self.request if self.modification is None else larger_of(self.request, self.modification.request)
-        )
-
-    @property
-    def held_at(self) -> Decimal | None:
-        """The price it is reserved at."""
-        return self.reserved_price if self.modification is None else self.modification.reserved_price
-
-    @property
-    def client_order_id(self) -> str:
-        """The order's identity on our side."""
-        return self.request.client_order_id or ""
-
-    @property
-    def filled(self) -> Decimal:
-        """Size executed, by the executions."""
-        return sum((e.quantity for e in self.executions.values()), ZERO)
-
-    @property
-    def awaits_executions(self) -> bool:
-        """Whether the broker reported more filled than the executions show."""
-        return self.reported_filled > self.filled
-
-    def fills(self) -> list[Fill]:
-        """Return the executions as domain objects, in order of arrival."""
-        return [self.fill(execution) for execution in self.executions.values()]
-
-    def fill(self, execution: _Execution) -> Fill:
-        """Return one execution as a domain object; its id counts the order's executions."""
-        return Fill(
-            fill_id=f"{self.client_order_id}-{execution.number}",
-            order_id=str(self.perm_id or self.order_id),
-            symbol=self.request.symbol,
-            quantity=execution.quantity,
-            price=execution.price,
-            side=self.request.side,
-            timestamp=timestamp(execution.time),
-            commission=execution.commission,
-            client_order_id=self.client_order_id,
-            account=self.request.account,
-        )
-
-    def order(self) -> Order:
-        """Return the order as a domain object."""
-        filled, request = self.filled, self.request
-        average = None
-        if filled:
-            average = round_money(
-                sum((e.quantity * e.price for e in self.executions.values()), ZERO) / filled
-            )
-        return Order(
-            order_id=str(self.perm_id or self.order_id),
-            client_order_id=request.client_order_id,
-            symbol=request.symbol,
-            quantity=request.quantity,
-            order_type=request.order_type,
-            side=request.side,
-            limit_price=request.limit_price,
-            stop_price=request.stop_price,
-            status=self.status,
-            submitted_at=timestamp(self.submitted_ns),
-            filled_quantity=filled,
-            average_fill_price=average,
-            time_in_force=request.time_in_force,
-            account=request.account,
-            strategy=request.strategy,
-            reason=self.reason,
-        )
 
 
 class Blotter:
@@ -233,11 +103,16 @@ class Blotter:
         self.classify = classify_code
         self._by_perm: dict[int, Entry] = {}
         self._by_session_id: dict[int, Entry] = {}
-        self._by_execution: dict[str, tuple[Entry, _Execution]] = {}
+        self._by_execution: dict[str, tuple[Entry | ExternalOrder, Execution, int]] = {}
         self._early_commissions: dict[str, CommissionSeen] = {}
-        self.corrected: dict[str, str] = {}
-        """Orders whose booked executions the broker has corrected, with what it changed."""
         self.last_order_id = 0
+        self.claim: Claim | None = None
+        """What of the account is ours; None, before it is said, takes only our own orders."""
+        self.book_open = False
+        """Whether the opening book is adopted: what was executed before is in it."""
+        self.externals = Externals()
+        self.actions: set[str] = set()
+        """Corporate actions that are booked."""
 
     # -- our own acts ------------------------------------------------------------------------------
 
@@ -247,6 +122,9 @@ class Blotter:
         if before is not None:
             self._by_session_id.pop(before.order_id, None)
         self.entries[entry.client_order_id] = entry
+        parent = self.entries.get(entry.parent)
+        if parent is not None:
+            parent.exits = (*parent.exits, entry)
         if not entry.dry_run:
             self._by_session_id[entry.order_id] = entry
         self.last_order_id = max(self.last_order_id, entry.order_id)
@@ -258,6 +136,31 @@ class Blotter:
     def doubted(self, client_order_id: str, reason: str) -> list[Change]:
         """Take note that an order's fate is not known."""
         return self._move(self.entries[client_order_id], OrderStatus.UNKNOWN, reason)
+
+    def resolved(
+        self, client_order_id: str, status: OrderStatus, reason: str, entered: Iterable[Execution] = ()
+    ) -> list[Change]:
+        """Take what a person settled: the state the order ended in, and executions entered by hand."""
+        entry = self.entries[client_order_id]
+        entry.reported_filled = ZERO  # what its executions are has been said
+        entry.resolved = True
+        changes: list[Change] = []
+        for execution in entered:
+            entry.executions[execution.exec_id] = execution
+            changes.append(Filled(entry.fill(execution), execution.exec_id))
+        return changes + self._move(entry, status, reason)
+
+    def adjusted(self, adjustment: Adjustment) -> list[Change]:
+        """Take an adjustment of the book; a corporate action that is booked already changes nothing."""
+        if adjustment.action and adjustment.action in self.actions:
+            return []
+        if adjustment.action:
+            self.actions.add(adjustment.action)
+        return [Adjusted(adjustment)]
+
+    def externals_listed(self, keys: Iterable[str]) -> list[Change]:
+        """Take a complete list of the open orders of others: those that are not in it have ended."""
+        return [ExternalChanged(order) for order in self.externals.listed(set(keys))]
 
     def modifying(self, client_order_id: str, change: Modification) -> None:
         """Take a change whose intent is durable."""
@@ -299,9 +202,36 @@ class Blotter:
         """Return the client order id of the order that a fact concerns, as far as it is known by now."""
         if isinstance(evidence, CommissionSeen):
             found = self._by_execution.get(evidence.exec_id)
-            return found[0].client_order_id if found else None
+            return found[0].client_order_id if found and isinstance(found[0], Entry) else None
         entry = self._entry_of(evidence)
         return entry.client_order_id if entry else None
+
+    def knows(self, evidence: Evidence) -> bool:
+        """Return whether a fact is an execution or commission on record already, with the same figures.
+
+        Every reconciliation asks for all executions of the day; taking one of these again changes nothing.
+        """
+        if not isinstance(evidence, ExecutionSeen | CommissionSeen):
+            return False
+        found = self._by_execution.get(evidence.exec_id)
+        if found is None:
+            return False
+        holder, execution, correction = found
+        if isinstance(evidence, CommissionSeen):
+            return execution.commission == evidence.commission and execution.charged_by >= correction
+        return (
+            execution.exec_id == evidence.exec_id
+            and execution.quantity == evidence.quantity
+            and execution.price == evidence.price
+            and execution.time == evidence.time
+            and (
+                not isinstance(holder, Entry) or (holder.acknowledged and holder.perm_id == evidence.perm_id)
+            )
+        )
+
+    def twinned(self, order: ExternalOrder) -> Entry | None:
+        """Return the order of ours under whose reference the broker holds this one beside it."""
+        return self.entries.get(order.order_ref)
 
     def identities(self, client_order_id: str) -> dict[str, int | str | None]:
         """Return what else an order is known by: strategy, id within the session, permanent id."""
@@ -326,7 +256,7 @@ class Blotter:
             return self._commission(evidence)
         entry = self._entry_of(evidence)
         if entry is None:
-            return [] if isinstance(evidence, ErrorSeen) else [External(evidence)]
+            return [] if isinstance(evidence, ErrorSeen) else self._external(evidence)
         if isinstance(evidence, ErrorSeen):
             return self._error(entry, evidence)
         self._bind(entry, evidence)
@@ -337,7 +267,8 @@ class Blotter:
         if isinstance(evidence, CompletedOrderSeen):
             return self._status(entry, evidence.status, evidence.filled, evidence.detail)
         changes: list[Change] = []
-        if entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT):
+        if entry.resolved or entry.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.NOT_SENT):
+            entry.resolved = False
             changes = self._move(entry, self._working(entry))
         return changes + self._terms(entry, evidence)
 
@@ -376,9 +307,11 @@ class Blotter:
         if isinstance(evidence, ErrorSeen):
             return self._by_session_id.get(evidence.request_id)
         reference = getattr(evidence, "order_ref", "")
-        if reference:
-            return self.entries.get(reference)
         perm_id = getattr(evidence, "perm_id", 0)
+        if reference:
+            entry = self.entries.get(reference)
+            twin = entry is not None and 0 != perm_id != entry.perm_id != 0
+            return None if twin else entry
         if perm_id:
             entry = self._by_perm.get(perm_id)
             if entry is not None:
@@ -407,14 +340,16 @@ class Blotter:
                 return []
             return self._move(entry, OrderStatus.CANCELLED, entry.reason or detail or None)
         target = _LIVE.get(status)
-        if entry.status in _ASSUMED_DEAD and target in (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL):
+        assumed = entry.resolved or entry.status in _ASSUMED_DEAD
+        if assumed and target in (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL):
+            entry.resolved = False
             return self._move(entry, self._working(entry))
         if status == "Filled" or entry.status.is_final:
             # executions decide; what the broker ended is not reopened by a late status
             return self._filled_amid_change(entry, filled) if status == "Filled" else []
         if entry.inactive:
-            if entry.reason is not None and not entry.executions:
-                return self._move(entry, OrderStatus.REJECTED, entry.reason)
+            if entry.refusal is not None and not entry.executions:
+                return self._move(entry, OrderStatus.REJECTED, entry.refusal)
             return self._move(entry, OrderStatus.UNKNOWN, "Inactive at the broker, no reason given yet")
         if target is OrderStatus.PENDING:
             return []  # on its way: it says no more than that TWS took it
@@ -433,45 +368,86 @@ class Blotter:
         return []
 
     def _working(self, entry: Entry) -> OrderStatus:
-        return OrderStatus.PARTIALLY_FILLED if entry.executions else OrderStatus.SUBMITTED
+        return OrderStatus.PARTIALLY_FILLED if entry.filled else OrderStatus.SUBMITTED
 
     def _execution(self, entry: Entry, seen: ExecutionSeen) -> list[Change]:
-        base, _, suffix = seen.exec_id.rpartition(".")
-        numbered = bool(base) and suffix.isascii() and suffix.isdigit()
-        base, correction = (base, int(suffix)) if numbered else (seen.exec_id, 0)
+        base, correction = parts_of(seen.exec_id)
         known = entry.executions.get(base)
-        if known is not None and known.correction >= correction:
-            return []
         if known is not None:
-            return self._correction(entry, known, correction, seen)
-        execution = _Execution(
-            len(entry.executions) + 1, seen.exec_id, correction, seen.quantity, seen.price, seen.time
-        )
-        entry.executions[base] = execution
-        self._by_execution[seen.exec_id] = (entry, execution)
-        early = self._early_commissions.pop(seen.exec_id, None)
-        if early is not None:
-            execution.commission = early.commission
-        changes: list[Change] = [Filled(entry.fill(execution), seen.exec_id)]
+            return self._correction(entry, known, seen, correction)
+        if correction > 1:
+            entry.reported_filled = ZERO  # the reports before this counted figures that were never seen
+        changes = self._replace_entered(entry, seen)
+        execution = self._first_seen(entry, seen, base, correction)
+        if not execution.quantity:
+            return changes  # busted before it was ever seen
+        changes.append(Filled(entry.fill(execution), seen.exec_id))
         if entry.modification is not None and entry.filled > entry.request.quantity:
             changes += self._end_change(entry, ChangeOutcome.ACCEPTED, "it is filled beyond the old size")
+        return changes + self._counted(entry)
+
+    def _counted(self, entry: Entry) -> list[Change]:
+        """Move an order to where its executions put it."""
         if entry.filled >= entry.larger.quantity:
-            changes += self._move(entry, OrderStatus.FILLED)
-        elif not entry.status.is_final or entry.status in _ASSUMED_DEAD:
-            changes += self._move(entry, OrderStatus.PARTIALLY_FILLED)
-        return changes
+            return self._move(entry, OrderStatus.FILLED)
+        if not entry.status.is_final or entry.status in _ASSUMED_DEAD:
+            return self._move(entry, OrderStatus.PARTIALLY_FILLED)
+        return []
+
+    def _first_seen(
+        self, holder: Entry | ExternalOrder, seen: ExecutionSeen, base: str, correction: int
+    ) -> Execution:
+        number = len(holder.executions) + 1
+        execution = Execution(number, seen.exec_id, correction, seen.quantity, seen.price, seen.time)
+        holder.executions[base] = execution
+        self._by_execution[seen.exec_id] = (holder, execution, correction)
+        early = self._early_commissions.pop(seen.exec_id, None)
+        if early is not None:
+            execution.charge(early.commission, correction)
+        return execution
 
     def _correction(
-        self, entry: Entry, known: _Execution, correction: int, seen: ExecutionSeen
+        self, holder: Entry | ExternalOrder, known: Execution, seen: ExecutionSeen, correction: int
     ) -> list[Change]:
-        """Take a correction; what is already booked differs from now on, which a person has to settle."""
-        reason = (
-            f"execution {seen.exec_id} corrected from {known.quantity} at {known.price} "
-            f"to {seen.quantity} at {seen.price}"
-        )
-        known.correction, known.quantity, known.price = correction, seen.quantity, seen.price
-        self.corrected[entry.client_order_id] = reason
-        return [Corrected(entry.order(), reason)]
+        """Take the newer figures of an execution; an older correction is out of date."""
+        if known.correction >= correction:
+            return []
+        old = holder.fill(known)
+        known.revise(seen, correction)
+        self._by_execution[seen.exec_id] = (holder, known, correction)
+        early = self._early_commissions.pop(seen.exec_id, None)
+        if early is not None:
+            known.charge(early.commission, correction)
+        if isinstance(holder, Entry):
+            holder.withdrawn += max(ZERO, old.quantity - known.quantity)
+        what = "busted" if not known.quantity else f"corrected to {known.quantity} at {known.price}"
+        reason = f"execution {seen.exec_id} of {old.quantity} at {old.price} {what}"
+        changes = self._corrected(holder, known, old, reason)
+        if isinstance(holder, Entry):
+            if not known.quantity and holder.status is OrderStatus.PARTIALLY_FILLED:
+                changes += self._move(holder, self._working(holder))
+            elif known.quantity > old.quantity:
+                changes += self._counted(holder)
+        return changes
+
+    def _corrected(
+        self, holder: Entry | ExternalOrder, execution: Execution, old: Fill, reason: str
+    ) -> list[Change]:
+        order = holder.order() if isinstance(holder, Entry) else None
+        return [Corrected(old, holder.fill(execution), execution.exec_id, reason, order)]
+
+    def _replace_entered(self, entry: Entry, seen: ExecutionSeen) -> list[Change]:
+        """Take from the executions that a person entered what the broker now tells itself."""
+        told, changes = seen.quantity, []
+        for execution in entry.executions.values():
+            if not execution.entered or not told or not execution.quantity:
+                continue
+            old, taken = entry.fill(execution), min(told, execution.quantity)
+            told -= taken
+            execution.quantity -= taken
+            reason = f"execution {seen.exec_id} of the broker takes the place of what was entered by hand"
+            changes += self._corrected(entry, execution, old, reason)
+        return changes
 
     def _commission(self, seen: CommissionSeen) -> list[Change]:
         found = self._by_execution.get(seen.exec_id)
@@ -480,11 +456,47 @@ class Blotter:
             if len(self._early_commissions) > _MOST_EARLY_COMMISSIONS:  # those of other clients' executions
                 del self._early_commissions[next(iter(self._early_commissions))]
             return []
-        entry, execution = found
-        if execution.commission is not None:
+        holder, execution, correction = found
+        old = None if execution.commission is None else holder.fill(execution)
+        if not execution.charge(seen.commission, correction):
             return []
-        execution.commission = seen.commission
-        return [Filled(entry.fill(execution), seen.exec_id, late_commission=True)]
+        if old is not None:
+            reason = f"commission of {seen.exec_id} corrected from {old.commission} to {seen.commission}"
+            return self._corrected(holder, execution, old, reason)
+        external = isinstance(holder, ExternalOrder)
+        return [Filled(holder.fill(execution), seen.exec_id, late_commission=True, external=external)]
+
+    def _external(self, seen: Evidence) -> list[Change]:
+        """Take a fact of somebody else's order, as far as the account is claimed."""
+        changes: list[Change] = [External(seen)]
+        claim = self.claim
+        if claim is None:
+            return changes
+        if isinstance(seen, OrderStatusSeen):
+            order = self.externals.take_status(seen)
+            return changes if order is None else [*changes, ExternalChanged(order)]
+        if not isinstance(seen, OpenOrderSeen | ExecutionSeen) or not claim.counts(
+            seen.account, seen.symbol, seen.security_type
+        ):
+            return changes
+        if isinstance(seen, OpenOrderSeen):
+            return [*changes, ExternalChanged(*self.externals.take_open(seen))]
+        if claim.policy is ClaimPolicy.REFUSE:
+            return changes
+        return changes + self._external_execution(seen)
+
+    def _external_execution(self, seen: ExecutionSeen) -> list[Change]:
+        order = self.externals.of(seen)
+        base, correction = parts_of(seen.exec_id)
+        known = order.executions.get(base)
+        if known is not None:
+            changes = self._correction(order, known, seen, correction)
+            return [*changes, ExternalChanged(order)] if changes and order.is_open else changes
+        execution = self._first_seen(order, seen, base, correction)
+        if not execution.quantity or not self.book_open:
+            return []
+        changes = [Filled(order.fill(execution), seen.exec_id, external=True)]
+        return [*changes, ExternalChanged(order)] if order.is_open else changes
 
     def _error(self, entry: Entry, seen: ErrorSeen) -> list[Change]:
         meaning = self.classify(seen.code)
@@ -494,7 +506,7 @@ class Blotter:
         if meaning is CodeClass.REJECTS_NEW:
             if entry.status.is_final:
                 return []
-            entry.reason = text
+            entry.reason = entry.refusal = text
             if not entry.acknowledged or (entry.inactive and not entry.executions):
                 return self._move(entry, OrderStatus.REJECTED, text)
         elif meaning is CodeClass.UNKNOWN and not entry.status.is_final:
@@ -511,18 +523,3 @@ class Blotter:
         if status.is_final and entry.modification is not None:
             changes += self._end_change(entry, ChangeOutcome.OVERTAKEN, f"the order is {status}")
         return changes
-
-
-def merged(changes: list[Change]) -> list[Change]:
-    """Join commissions that arrived in the same group as their fill, so that each fill is told once."""
-    told: dict[str, int] = {}
-    result: list[Change] = []
-    for change in changes:
-        if isinstance(change, Filled):
-            if change.late_commission and change.fill.fill_id in told:
-                first = told[change.fill.fill_id]
-                result[first] = replace(change, late_commission=False)
-                continue
-            told[change.fill.fill_id] = len(result)
-        result.append(change)
-    return result

@@ -10,6 +10,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 import pandas as pd
@@ -72,6 +73,7 @@ def random_fraction() -> float:
     return random.random()  # noqa: S311  # nosec B311  jitter needs no secrecy
 
 
+@lru_cache(maxsize=4096)  # the same few moments are asked for again and again, and each costs microseconds
 def timestamp(ns: int) -> pd.Timestamp:
     """Return UTC nanoseconds as a timezone-aware `pandas.Timestamp`."""
     return pd.Timestamp(ns, unit="ns", tz="UTC")

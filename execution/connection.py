@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from execution.audit import AuditLogger
-from execution.clocks import MonotonicClock, SystemClock, TradingClock, random_fraction, timestamp
+from execution.clocks import NANOS, MonotonicClock, SystemClock, TradingClock, random_fraction, timestamp
 from execution.codes import LINK_LOST, LINK_RESTORED, CodeTable
 from execution.connection_errors import AccountChangedError, ClientIdInUseError, PlannedDowntimeError
 from execution.errors import JournalError, NotConnectedError
@@ -30,10 +30,15 @@ from execution.events import ConnectionEventHandler
 from execution.evidence import ErrorSeen, Evidence
 from execution.gateway_week import Downtime, GatewayWeek
 from execution.heartbeat import Heartbeat, HeartbeatTerms
+from execution.ibkr.contract_book import ContractBook
+from execution.ibkr.contract_learning import ContractLearning
+from execution.ibkr.record import InteractionRecord
 from execution.ibkr.session import IBSession
 from execution.models import Bar
 from execution.outage import Backoff, ConnectionChange, ConnectionEvent, Outage
 from execution.telling import HandlerFailure, Receiver
+
+_BETWEEN_SAYING = 300.0
 
 
 class IBKRConnectionManager:
@@ -51,7 +56,7 @@ class IBKRConnectionManager:
         Tries that fail within one unplanned outage before the alarm, and seconds before the second; the wait
         doubles each time up to `longest_pause`.
     throttled
-        Keep below 45 messages a second. Only lockstep with the simulated gateway lifts it.
+        Keep below 50 messages a second. Only lockstep with the simulated gateway lifts it.
     time_zone
         Zone of the times that TWS sends without one.
     handlers
@@ -73,8 +78,15 @@ class IBKRConnectionManager:
         How long TWS may be without the broker (1100) outside of planned windows before the alarm.
     codes
         What TWS codes mean; `codes.teach` adds to it at run time.
+    request_patience
+        Seconds without a further row after which the answer to a request does not come, at most `timeout`.
+    contract_details
+        Ask for the details of the contracts in `contracts`, so that an order which one would not take is
+        refused unsent; by default wherever `throttled` is on.
     clock, wall, randomness
         Monotonic time, the time of the week, and jitter.
+    make_session
+        Makes the session of each connection; a test injects one without a wire (`execution.testing`).
     """
 
     def __init__(
@@ -98,9 +110,12 @@ class IBKRConnectionManager:
         week: GatewayWeek | None = None,
         link_alarm_seconds: float = 120.0,
         codes: CodeTable | None = None,
+        request_patience: float = 15.0,
+        contract_details: bool | None = None,
         clock: MonotonicClock | None = None,
         wall: TradingClock | None = None,
         randomness: Callable[[], float] = random_fraction,
+        make_session: Callable[..., IBSession] = IBSession,
     ) -> None:
         self.host = host
         self.port = port
@@ -108,6 +123,8 @@ class IBKRConnectionManager:
         self.readonly = readonly
         self.audit = audit
         self.codes = codes or CodeTable()
+        self.contracts = ContractBook()
+        """Our instruments, as far as the executor has named them."""
         self.epoch = 0
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_data: Callable[[], None] = lambda: None
@@ -117,6 +134,8 @@ class IBKRConnectionManager:
         self._timeout = timeout
         self._max_attempts = max(1, reconnect_max_attempts)
         self._backoff = Backoff(reconnect_backoff, longest_pause, randomness)
+        self._patience = min(request_patience, timeout)
+        self._describes = throttled if contract_details is None else contract_details
         self._throttled = throttled
         self._time_zone = time_zone
         self._receivers = [Receiver(handler, self._report) for handler in handlers]
@@ -127,6 +146,7 @@ class IBKRConnectionManager:
         self._link_alarm_seconds = link_alarm_seconds
         self._clock = clock or SystemClock()
         self._wall = wall or SystemClock()
+        self._make_session = make_session
         self._session: IBSession | None = None
         self._accounts: frozenset[str] = frozenset()
         self._connecting = asyncio.Lock()
@@ -136,6 +156,8 @@ class IBKRConnectionManager:
         self._thaw_due = False
         self._watching: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._record = InteractionRecord(lambda: self.audit)
+        self._learning = ContractLearning(self.contracts, self._record.note, self._clock.monotonic)
         self._log = structlog.get_logger("connection")
 
     def add_handler(self, handler: ConnectionEventHandler) -> None:
@@ -173,8 +195,13 @@ class IBKRConnectionManager:
 
     # -- life ------------------------------------------------------------------------------------------
 
-    async def connect(self) -> None:
+    async def connect(self, *, wait_planned: bool = False) -> None:
         """Establish a session, trying again with growing pauses.
+
+        Parameters
+        ----------
+        wait_planned
+            Wait out a planned window of the gateway's week, and say so, instead of raising.
 
         Raises
         ------
@@ -184,27 +211,55 @@ class IBKRConnectionManager:
             If every try failed; the last reason is in the message. After the limit of an outage each call
             makes one try.
         """
-        async with self._connecting:
-            if not self.is_connected():
-                await self._try_repeatedly(
-                    self._outage or Outage(self._clock.monotonic(), "not connected yet")
-                )
+        first = Outage(self._clock.monotonic(), "not connected yet")
+        while True:
+            try:
+                async with self._connecting:
+                    if not self.is_connected():
+                        await self._try_repeatedly(self._outage or first)
+            except PlannedDowntimeError:
+                if not wait_planned:
+                    raise
+                outage = self._outage or first
+                self._say_waiting(outage)
+                await self._sleep(self._backoff.after(outage.failures))
+            else:
+                return
 
     async def ensure_connected(self) -> None:
         """Connect if there is no session."""
         await self.connect()
 
-    async def start(self) -> None:
+    async def start(self, *, wait_planned: bool = True) -> None:
         """Connect, and from now on make a new session whenever one is lost, until `stop`.
+
+        Parameters
+        ----------
+        wait_planned
+            Wait out a planned window of the gateway's week, instead of raising `PlannedDowntimeError`.
 
         Raises
         ------
         NotConnectedError
             If the first session cannot be had. Later losses raise nothing: see the alarm.
         """
-        await self.connect()
+        await self.connect(wait_planned=wait_planned)
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep(), name="connection")
+
+    def _say_waiting(self, outage: Outage) -> None:
+        """Tell once for each window, and log now and then, how long the gateway is away as planned."""
+        planned, now = outage.planned, self._clock.monotonic()
+        if planned is None:
+            return
+        left = max(0, planned.end_ns - self._wall.now_ns()) // NANOS
+        facts = {"until": _clock_time(planned.end_ns), "minutes_left": -(-left // 60)}
+        if outage.waiting_for != planned:
+            outage.waiting_for, outage.said_waiting = planned, now
+            self._tell(ConnectionChange.WAITING, planned, tries=outage.failures, **facts)
+        elif now - outage.said_waiting >= _BETWEEN_SAYING:
+            outage.said_waiting = now
+            self._log.info("gateway away as planned", planned=planned.name, **facts)
 
     async def stop(self) -> None:
         """Make no more sessions, and close the one that stands; open orders stay at the broker."""
@@ -222,7 +277,9 @@ class IBKRConnectionManager:
         self._outage = self._link_outage = None
         if session is not None:
             session.close()
-            self._tell(ConnectionChange.DISCONNECTED, reason="asked for", asked_for=True)
+            told: dict[str, Any] = {"reason": "asked for", "asked_for": True, **session.tally()}
+            self._tell(ConnectionChange.DISCONNECTED, **told)
+        self._record.settle()
 
     def reconciled(self) -> None:
         """Take note that orders may be sent again; the executor says so."""
@@ -287,17 +344,19 @@ class IBKRConnectionManager:
     async def _open(self, outage: Outage) -> None:
         if self._session is not None:
             self._session.close()
-        session = IBSession(
+        session: IBSession = self._make_session(
             on_evidence=self._pass_evidence,
             on_data=self._pass_data,
             on_bar=self._pass_bar,
             on_disconnected=lambda why: self._lost(session, why),
             on_read_only=self._read_only,
+            on_note=self._record.note,
+            contracts=self.contracts,
             classify_code=self.codes.classify,
             throttled=self._throttled,
             time_zone=self._time_zone,
         )
-        session.timeout = self._timeout
+        session.timeout, session.patience = self._timeout, self._patience
         await session.open(self.host, self.port, self.client_id, first_id=self.first_id())
         self._require_accounts(session)
         self._session = session
@@ -307,6 +366,7 @@ class IBKRConnectionManager:
         self._down.clear()
         self._watch(session)
         details: dict[str, Any] = {"host": self.host, "port": self.port, "client_id": self.client_id}
+        details |= session.login()
         planned = None
         if outage is self._outage:
             self._outage = None
@@ -368,14 +428,14 @@ class IBKRConnectionManager:
         self._link_outage = None
         self._end_watch()
         self._down.set()
-        self._begin(why)
+        self._begin(why, session.tally())
 
-    def _begin(self, why: str) -> None:
+    def _begin(self, why: str, tally: dict[str, int]) -> None:
         now = self._clock.monotonic()
         self._outage = outage = Outage(now, why)
         outage.look(self.planned_downtime(), now)
         self._thaw_due = True
-        self._tell(ConnectionChange.DISCONNECTED, outage.planned, reason=why)
+        self._tell(ConnectionChange.DISCONNECTED, outage.planned, reason=why, **tally)
 
     # The receivers are set after the manager is built, so the session calls through these.
 
@@ -414,6 +474,14 @@ class IBKRConnectionManager:
             remedy="untick Read-Only API in the API settings of TWS; no order can be sent before",
         )
 
+    # -- contracts -------------------------------------------------------------------------------------
+
+    async def learn_contracts(self) -> None:
+        """Ask for the details of the instruments in `contracts` that are not known, if that is wanted."""
+        if self._describes:
+            session: IBSession = self.session
+            await self._learning.learn(session)
+
     # -- telling ---------------------------------------------------------------------------------------
 
     def _alarm(self, outage: Outage, why: str) -> None:
@@ -433,7 +501,7 @@ class IBKRConnectionManager:
         elif event.is_incident:
             report = self._log.warning
         report(change.value.replace("_", " "), **details)
-        self._record(change, details)
+        self._write(change, details)
         for receiver in self._receivers:
             if change is ConnectionChange.CONNECTED:
                 receiver.tell("on_connected")
@@ -441,7 +509,7 @@ class IBKRConnectionManager:
                 receiver.tell("on_disconnected")
             receiver.tell("on_connection_event", event)
 
-    def _record(self, change: ConnectionChange, details: dict[str, Any]) -> None:
+    def _write(self, change: ConnectionChange, details: dict[str, Any]) -> None:
         if self.audit is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What the rooms of the executor share: its parts, the gate that orders pass, and who waits for an answer."""
+"""What the rooms of the executor share: its parts, and who waits for an answer."""
 
 from __future__ import annotations
 
@@ -6,113 +6,31 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Entry
+from execution.blotter import Blotter
+from execution.changes import Change
 from execution.clocks import IdFactory, TradingClock
 from execution.connection import IBKRConnectionManager
+from execution.entry import Entry
 from execution.errors import (
     InvalidOrderError,
-    NotConnectedError,
-    NotReadyError,
+    JournalError,
     RiskCheckError,
     UnknownOrderError,
 )
 from execution.events import RiskDecision
+from execution.gate import Gate
 from execution.inbox import Inbox
-from execution.models import Fill, Instrument, Order, OrderRequest, OrderStatus
+from execution.models import Fill, Instrument, Order, OrderRequest
 from execution.validators import PreTradeValidator
 
 READ_ONLY = "READ_ONLY"
 _BETWEEN_LOOKS = 0.1
-
-
-class Gate:
-    """Whether orders may be sent: connected, reconciled, and nothing questionable since.
-
-    Parameters
-    ----------
-    manager, blotter
-        The connection, and the orders.
-    deadline
-        Seconds after which an order or change without an answer closes the gate.
-    """
-
-    def __init__(self, manager: IBKRConnectionManager, blotter: Blotter, deadline: float) -> None:
-        self._manager = manager
-        self._blotter = blotter
-        self._deadline = deadline
-        self._ready_epoch = 0
-        self._frozen_epoch = 0
-        self.interruptions = 0
-        self._unanswered: dict[str, float] = {}
-
-    @property
-    def is_open(self) -> bool:
-        """Whether orders may be sent."""
-        return (
-            not self.is_frozen
-            and self._manager.is_connected()
-            and self._ready_epoch == self._manager.epoch
-            and self._manager.session.undecodable == 0
-            and not self._blotter.corrected
-            and not self._overdue()
-        )
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether TWS said that it lost the broker; what it tells of orders may be out of date."""
-        return self._frozen_epoch > 0 and self._frozen_epoch == self._manager.epoch
-
-    def require_open(self) -> None:
-        """Raise unless orders may be sent.
-
-        Raises
-        ------
-        NotConnectedError
-            If there is no session.
-        NotReadyError
-            If there is one that is not reconciled, or TWS has lost the broker.
-        """
-        if not self._manager.is_connected():
-            raise NotConnectedError("there is no session with the broker; nothing was sent")
-        if not self.is_open:
-            raise NotReadyError("orders and positions are not reconciled yet; nothing was sent")
-
-    def open(self, epoch: int) -> None:
-        """Let orders through on the session of this epoch."""
-        self._ready_epoch = epoch
-        self._manager.reconciled()
-
-    def close(self) -> None:
-        """Let nothing through until the next reconciliation."""
-        self._ready_epoch = 0
-
-    def interrupt(self, *, frozen: bool) -> None:
-        """Take note that TWS lost the broker, or is back: in either case orders must be asked for first."""
-        self.close()
-        self.interruptions += 1
-        self._frozen_epoch = self._manager.epoch if frozen else 0
-
-    def wrote(self, client_order_id: str) -> None:
-        """Start the deadline for the answer to what was just written about an order."""
-        self._unanswered[client_order_id] = asyncio.get_running_loop().time()
-
-    def forget(self) -> None:
-        """Drop the deadlines: what is open is being asked for."""
-        self._unanswered.clear()
-
-    def _overdue(self) -> bool:
-        for name in [name for name in self._unanswered if self._answered(name)]:
-            del self._unanswered[name]
-        if not self._unanswered:
-            return False
-        waited = asyncio.get_running_loop().time() - min(self._unanswered.values())
-        return waited > self._deadline
-
-    def _answered(self, client_order_id: str) -> bool:
-        entry = self._blotter.entries[client_order_id]
-        return entry.status is not OrderStatus.PENDING and entry.modification is None
+_log = structlog.get_logger("desk")
 
 
 class Answers:
@@ -158,6 +76,11 @@ class Answers:
         """Leave it to the change of status that goes with it."""
 
 
+@lru_cache(maxsize=1024)
+def _us_stock(symbol: str) -> Instrument:
+    return Instrument(symbol)
+
+
 @dataclass(slots=True)
 class Desk:
     """The executor's parts, as its rooms use them."""
@@ -180,7 +103,7 @@ class Desk:
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the contract of a symbol; one that was not given is taken as a US stock."""
-        return self.instruments.get(symbol) or Instrument(symbol)
+        return self.instruments.get(symbol) or _us_stock(symbol)
 
     def loop_time(self) -> float:
         """Return the event loop's seconds, which deadlines are counted in."""
@@ -188,6 +111,8 @@ class Desk:
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109 - asyncio.timeout would cancel the waiter from outside
         """Wait until the condition holds, and apply what arrives meanwhile even if nobody else does.
+
+        What cannot be made durable now is applied by a later look.
 
         Raises
         ------
@@ -201,7 +126,11 @@ class Desk:
                 raise TimeoutError
             with suppress(TimeoutError):
                 await self.answers.until(condition, min(_BETWEEN_LOOKS, left))
-            self.inbox.close()
+            try:
+                self.inbox.close()
+            except JournalError as error:
+                # It was sent before: its fate is what the caller asks for, not the journal.
+                self._not_durable(error)
 
     def find(self, order_id: str) -> Entry:
         """Return an order by any of its ids; raise `UnknownOrderError` if there is none."""
@@ -232,9 +161,20 @@ class Desk:
         """Record that an order's fate is not known; nothing is sent until the broker was asked."""
         self.gate.close()
         self.audit.log_doubt(entry.client_order_id, why)
-        self.inbox.deliver(self.blotter.doubted(entry.client_order_id, why))
+        self._deliver(self.blotter.doubted(entry.client_order_id, why))
 
     def release(self, entry: Entry, why: str) -> None:
         """Record the proof that an order never reached the broker."""
         self.audit.log_release(entry.client_order_id, why)
-        self.inbox.deliver(self.blotter.released(entry.client_order_id, why))
+        self._deliver(self.blotter.released(entry.client_order_id, why))
+
+    def _deliver(self, changes: list[Change]) -> None:
+        """Tell changes; what cannot be made durable now is held by journal and inbox, and follows."""
+        try:
+            self.inbox.deliver(changes)
+        except JournalError as error:
+            self._not_durable(error)
+
+    def _not_durable(self, error: JournalError) -> None:
+        self.gate.close()
+        _log.error("not durable yet; it follows with the next commit", why=str(error))

@@ -106,10 +106,16 @@ class AcknowledgementTimeoutError(ExecutionError, TimeoutError):
 class OrderInDoubtError(ExecutionError):
     """An order may or may not have reached the broker. Trading is held until it is resolved.
 
-    See ``trade orders list`` for the order and its evidence.
+    See ``trade orders doubt`` for the order, its evidence and a safe next step.
     """
 
     code = "ORDER_IN_DOUBT"
+
+
+class SettlementError(ExecutionError, ValueError):
+    """What was to be settled by hand is not open to it. Nothing changed; the message says what stands."""
+
+    code = "SETTLEMENT"
 
 
 class DuplicateOrderError(ExecutionError, ValueError):

@@ -15,7 +15,11 @@ from execution.models import Fill, Order, PortfolioSnapshot
 class OrderEventHandler(Protocol):
     """Receives what happens to orders, after it is durable in the journal.
 
-    A handler that raises is logged with its name; the other handlers and the order path go on.
+    A handler that raises is logged with its name; the other handlers and the order path go on. One may have
+    further methods, which are called if they are there: ``on_commission(fill)`` for a commission that joins a
+    told fill, ``on_fill_corrected(old, new)`` for an execution with new figures (a size of zero is a bust),
+    ``on_external_fill(fill)`` and ``on_external_order(order)`` for what others do in the account, and
+    ``on_adjusted(adjustment)`` for what moved the book and was no trade.
     """
 
     def on_order_status(self, order: Order) -> None:

@@ -6,8 +6,9 @@ the same facts again. Facts are parsed strictly: an unreadable number is an erro
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, ClassVar
 
 
@@ -27,6 +28,7 @@ class OpenOrderSeen:
     order_type: str = ""
     limit_price: Decimal | None = None
     aux_price: Decimal | None = None
+    security_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class ExecutionSeen:
     quantity: Decimal
     price: Decimal
     time: int
+    security_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class CompletedOrderSeen:
     status: str
     filled: Decimal
     detail: str = ""
+    symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +110,30 @@ _KINDS: dict[str, type[Evidence]] = {
         ErrorSeen,
     )
 }
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.values()}
+_VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
+_AMOUNTS = {
+    kind: tuple(field.name for field in fields(kind) if str(field.type).startswith("Decimal"))
+    for kind in _KINDS.values()
+}
 
 
 def to_body(evidence: Evidence) -> dict[str, Any]:
     """Return a fact as plain values for the journal."""
-    body = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(evidence).items()}
-    return {"message": evidence.message, **body}
+    kind = type(evidence)
+    body: dict[str, Any] = dict(zip(_NAMES[kind], _VALUES[kind](evidence), strict=True))
+    for name in _AMOUNTS[kind]:
+        if body[name] is not None:
+            body[name] = str(body[name])
+    body["message"] = evidence.message
+    return body
 
 
 def from_body(body: dict[str, Any]) -> Evidence:
     """Rebuild a fact from the journal."""
     kind = _KINDS[body["message"]]
-    values: dict[str, Any] = {
-        f.name: _read(body[f.name], str(f.type)) for f in fields(kind) if f.name in body
-    }
+    values: dict[str, Any] = {name: body[name] for name in _NAMES[kind] if name in body}
+    for name in _AMOUNTS[kind]:
+        if values.get(name) is not None:
+            values[name] = Decimal(values[name])
     return kind(**values)
-
-
-def _read(value: Any, kind: str) -> Any:
-    return Decimal(value) if kind.startswith("Decimal") and value is not None else value

@@ -4,9 +4,9 @@ The way of an order: form and identity are checked; the validator evaluates and 
 risk decision and the session's order id, is made durable; only then are bytes written. What the broker says
 comes back through the inbox. Where it cannot be known whether an order arrived, its state says so.
 
-The work is done in rooms of their own: `execution.submission`, `execution.modification`,
-`execution.cancellation`, `execution.flattening`, `execution.margin`, `execution.unfilled`, over the parts in
-`execution.desk`.
+The work is done in rooms of their own: `execution.readiness`, `execution.submission`,
+`execution.modification`, `execution.cancellation`, `execution.flattening`, `execution.settlement`,
+`execution.margin`, `execution.unfilled`, over the parts in `execution.desk`.
 """
 
 from __future__ import annotations
@@ -15,42 +15,40 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-import structlog
-
+from execution.adjustments import Adjustment, CorporateAction, CorporateActionSource
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Entry
+from execution.blotter import Blotter
 from execution.broker import BrokerAdapter, ExecutionEngine
 from execution.cancellation import Cancellation
+from execution.claims import Claim, ClaimPolicy
 from execution.clocks import IdFactory, SystemClock, TradingClock, random_id, timestamp
-from execution.codes import CodeClass
 from execution.connection import IBKRConnectionManager
-from execution.desk import Desk, Gate
+from execution.desk import Desk
+from execution.doubts import Doubt, Resolution
+from execution.entry import Entry
 from execution.errors import (
     AcknowledgementTimeoutError,
     InvalidOrderError,
-    JournalError,
-    NotReadyError,
-    OrderInDoubtError,
     OrderRejectedError,
     UnknownOrderError,
 )
 from execution.events import OrderEventHandler, RiskDecision
-from execution.evidence import ErrorSeen, Evidence
 from execution.flattening import Flattened, Flattening
+from execution.gate import Gate, GateState
 from execution.inbox import Inbox
 from execution.journal import MemoryJournal
 from execution.margin import MarginImpact, Margins
 from execution.models import ZERO, Instrument, Order, OrderRequest, OrderStatus, OrderType, Position
 from execution.modification import Modifying
+from execution.positions import Positions
+from execution.readiness import Readiness
 from execution.reconcile import Reconciler, Reconciliation
 from execution.recovery import Recovered, recover
+from execution.settlement import Settlement
 from execution.submission import Submission, bracket_of
 from execution.unfilled import UnfilledLimits
 from execution.unfilled_policy import UnfilledPolicy
 from execution.validators import CallbackValidator, PreTradeValidator
-
-_FREEZING_CODES = (1100, 1300, 2110)
-_THAWING_CODES = (1101, 1102)
 
 
 class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
@@ -88,6 +86,11 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         Round prices and sizes to the contract's increments (`execution.rounding`) instead of refusing them.
     unfilled
         What becomes of limit orders that do not fill; None leaves them.
+    claim, claim_symbols
+        What becomes of orders and positions of somebody else in the account, and which symbols are ours where
+        it is shared, by default those of `instruments`; see `execution.claims`.
+    corporate_actions
+        Who knows of splits, dividends and new symbols; see `execution.adjustments`.
     """
 
     def __init__(
@@ -109,6 +112,9 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         round_orders: bool = False,
         unfilled: UnfilledPolicy | None = None,
         new_id: IdFactory = random_id,
+        claim: ClaimPolicy = ClaimPolicy.ADOPT,
+        claim_symbols: Iterable[str] | None = None,
+        corporate_actions: CorporateActionSource | None = None,
     ) -> None:
         if risk_check_callback is not None:
             validator = CallbackValidator(risk_check_callback)
@@ -143,19 +149,25 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         self._unfilled = (
             None if unfilled is None else UnfilledLimits(desk, unfilled, self._cancellation, self._modifying)
         )
-        self._reconciler = Reconciler(
+        owned = Claim(
+            claim,
+            account,
+            frozenset(claim_symbols or desk.instruments),
+            {name: i.security_type for name, i in desk.instruments.items() if i.security_type != "STK"},
+        )
+        self._positions = Positions(self.inbox, self.audit, owned, corporate_actions)
+        reconciler = Reconciler(
             self.inbox,
             self.audit,
+            self._positions,
+            owned,
             release_absent=release_absent or dry_run,
-            account=account,
-            security_types={symbol: i.security_type for symbol, i in desk.instruments.items()},
             quarantine=quarantine,
         )
+        self._readiness = Readiness(desk, reconciler, self._modifying.settle, lambda: self.grouped)
+        self._settlement = Settlement(desk, self._positions, self.reconcile, lambda: reconciler.outcome)
         self.inbox.add_handler(desk.answers)
-        self._log = structlog.get_logger("executor")
-        connection_manager.on_evidence = self._take
-        connection_manager.on_data = self._on_data
-        connection_manager.on_session = self._on_session
+        connection_manager.contracts.offer(desk.instruments.values())
         connection_manager.first_id = lambda: self.blotter.last_order_id + 1
 
     # -- start and recovery -------------------------------------------------------------------------------
@@ -165,11 +177,13 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         recovered = recover(self.audit.journal.events(), self.blotter)
         self.blotter.client_id = self.manager.client_id
         self._desk.refusals = recovered.refusals
-        self._reconciler.opening = recovered.opening
+        self._positions.opening = recovered.opening
         self.inbox.net = recovered.net()
         self.inbox.fills_since_barrier = bool(recovered.loose)
         for entry in self.blotter.open_entries():
-            self.inbox.reserve(entry)
+            self.inbox.reservations.reserve(entry)
+        for order in self.blotter.externals.open():
+            self.inbox.reservations.reserve_external(order)
         return recovered
 
     async def ensure_ready(self) -> None:
@@ -182,36 +196,25 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         OrderInDoubtError
             If an order's fate is unknown or positions differ; nothing is submitted until that is resolved.
         """
-        await self.manager.ensure_connected()
-        if self.is_frozen:
-            raise NotReadyError("TWS has lost its connection to the broker; it says when that is back")
-        if not self.is_ready:
-            result = await self.reconcile()
-            if not result.agrees:
-                raise OrderInDoubtError(
-                    f"broker and journal do not agree: {result.describe()}. Nothing is sent until this is "
-                    "resolved; `trade orders list` shows the evidence"
-                )
+        await self._readiness.ensure()
 
     async def reconcile(self) -> Reconciliation:
         """Compare orders and positions with the broker's; open the way for submissions if they agree."""
-        session = self.manager.session
-        epoch, interruptions, session.undecodable = self.manager.epoch, self._gate.interruptions, 0
-        self._gate.forget()
-        result = await self._reconciler.run(session)
-        self._modifying.settle()
-        if result.agrees:
-            if interruptions == self._gate.interruptions:  # else what was asked before it may be out of date
-                self._gate.open(epoch)
-        else:
-            self._gate.close()
-            self._log.error("broker and journal do not agree", what=result.describe())
-        return result
+        return await self._readiness.reconcile()
+
+    async def check(self) -> Reconciliation:
+        """Compare while orders go on; close the way for submissions only if there is a difference."""
+        return await self._readiness.check()
 
     @property
     def is_ready(self) -> bool:
         """Whether orders may be sent: connected, reconciled, and nothing questionable since."""
         return self._gate.is_open
+
+    @property
+    def gate_state(self) -> GateState:
+        """Whether orders may be sent, and what stands in their way."""
+        return self._gate.state
 
     @property
     def is_frozen(self) -> bool:
@@ -221,7 +224,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     @property
     def opening(self) -> dict[str, Any] | None:
         """The book adopted when the journal began: positions with cost, and cash."""
-        return self._reconciler.opening
+        return self._positions.opening
 
     # -- submission ---------------------------------------------------------------------------------------
 
@@ -248,6 +251,17 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
         """Record an order that was denied before it came here; once, however often the step is run."""
         self._submission.record_refusal(request, decision)
+
+    def bracket(
+        self, entry: OrderRequest, take_profit: OrderRequest, stop_loss: OrderRequest
+    ) -> tuple[Order, Order, Order]:
+        """Evaluate, reserve, record and send a bracket; return its orders as PENDING without waiting.
+
+        See `submit_bracket`, which waits for the broker's answers, and `submit`.
+        """
+        legs = bracket_of(entry, take_profit, stop_loss, self._desk.new_id())
+        first, profit, loss = self._submission.submit_bracket(legs)
+        return first, profit, loss
 
     async def submit_order(self, request: OrderRequest) -> Order:
         """Submit an order and wait for the broker's first answer.
@@ -286,8 +300,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             If the broker does not answer in time; what has no answer is UNKNOWN.
         """
         await self.ensure_ready()
-        legs = bracket_of(entry, take_profit, stop_loss, self._desk.new_id())
-        first, profit, loss = self._submission.submit_bracket(legs)
+        first, profit, loss = self.bracket(entry, take_profit, stop_loss)
         return (
             await self._acknowledged(first),
             await self._acknowledged(profit),
@@ -389,6 +402,83 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         await self.ensure_ready()
         return await self._flattening.run(account or self._desk.account, self._desk.timeout)
 
+    # -- settling -------------------------------------------------------------------------------------------
+
+    def doubts(self) -> list[Doubt]:
+        """Return what stands in doubt, with the journal's evidence and a safe next step for each."""
+        return self._settlement.doubts()
+
+    async def resolve(
+        self,
+        order_id: str,
+        resolution: Resolution,
+        *,
+        by: str,
+        reason: str,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+    ) -> Order:
+        """Settle an order whose fate the broker cannot tell; the broker is asked once more before.
+
+        Parameters
+        ----------
+        order_id
+            Any of its ids.
+        resolution
+            What became of it.
+        by, reason
+            Who says so, and why; both are kept in the journal.
+        quantity, price
+            What was executed beyond the executions on record. FILLED takes all that is left.
+
+        Raises
+        ------
+        SettlementError
+            If the broker knows the order, it is not in doubt, or name or reason are missing.
+        InvalidOrderError
+            If quantity or price do not fit the order.
+        """
+        return await self._settlement.resolve(order_id, resolution, by, reason, quantity, price)
+
+    async def adjust_position(
+        self,
+        symbol: str,
+        *,
+        by: str,
+        reason: str,
+        price: Decimal | None = None,
+        cash: Decimal = ZERO,
+    ) -> Adjustment:
+        """Take the broker's position in a symbol over into the book, on record.
+
+        Parameters
+        ----------
+        symbol
+            Whose position differs.
+        by, reason
+            Who accepts it, and why.
+        price
+            Cost of a unit; by default the broker's average cost for what is new, our own for what went.
+        cash
+            What moved in cash with it; nothing by default.
+
+        Raises
+        ------
+        SettlementError
+            If the positions agree, or an order in the symbol is in doubt.
+        """
+        return await self._settlement.accept_position(symbol, by, reason, price, cash)
+
+    async def apply_action(self, action: CorporateAction, *, by: str, reason: str) -> Adjustment:
+        """Book a split, dividend or new symbol of a held position that no source told of.
+
+        Raises
+        ------
+        SettlementError
+            If it does not lead to the position that the broker holds, or is booked already.
+        """
+        return await self._settlement.apply_action(action, by, reason)
+
     # -- asking ---------------------------------------------------------------------------------------------
 
     async def what_if(self, request: OrderRequest) -> MarginImpact:
@@ -420,14 +510,18 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             Position(
                 p.symbol,
                 p.quantity,
-                p.average_cost,
+                p.average_price,
                 p.quantity * p.average_cost,
                 ZERO,
                 now,
                 account=p.account,
             )
-            for p in await self._reconciler.positions(self.manager.session)
+            for p in await self._positions.asked(self.manager.session)
         ]
+
+    def booked_positions(self) -> dict[str, Decimal]:
+        """Return the signed positions by symbol that the journal amounts to; flat ones are left out."""
+        return {symbol: held for symbol, held in self._positions.ours().items() if held}
 
     async def open_orders(self) -> list[Order]:
         """Return the orders that can still trade."""
@@ -478,7 +572,7 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     async def _answer_to(self, entry: Entry) -> None:
         timeout = self._desk.timeout
         try:
-            await self._desk.answers.until(lambda: entry.status is not OrderStatus.PENDING, timeout)
+            await self._desk.until(lambda: entry.status is not OrderStatus.PENDING, timeout)
         except TimeoutError:
             why = f"no answer from the broker within {timeout:g} s"
             self._desk.doubt(entry, why)
@@ -486,39 +580,3 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
                 f"order {entry.client_order_id}: {why}; its state is UNKNOWN, do not send it again",
                 entry.order(),
             ) from None
-
-    def _take(self, evidence: Evidence) -> None:
-        self.inbox.take(evidence)
-        if isinstance(evidence, ErrorSeen):
-            self._weigh(evidence)
-
-    def _weigh(self, evidence: ErrorSeen) -> None:
-        """Make a reconciliation due where an error leaves open what stands at the broker."""
-        if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
-            # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
-            self._gate.interrupt(frozen=evidence.code in _FREEZING_CODES)
-
-        entry = self.blotter.find(str(evidence.request_id)) if evidence.request_id > 0 else None
-        if entry is None or entry.status.is_final:
-            return
-        meaning = self.blotter.classify(evidence.code)
-        if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
-            meaning is CodeClass.REJECTS_NEW and entry.acknowledged and entry.modification is None
-        ):
-            self._gate.close()
-
-    def _on_session(self) -> None:
-        self.audit.log_reconciling()
-        changes = self.blotter.new_session()
-        if changes:
-            self.inbox.deliver(changes)
-
-    def _on_data(self) -> None:
-        if self.grouped:
-            return
-        try:
-            self.inbox.close()
-        except JournalError as error:
-            # Nothing is lost: the facts are kept, and nothing is submitted until a commit succeeds.
-            self._gate.close()
-            self._log.error("what the broker said could not be made durable", why=str(error))

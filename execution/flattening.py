@@ -61,8 +61,8 @@ class Flattening:
             if symbol in unsure:
                 result.left[symbol] = "an order for it may still trade; flatten again once that has ended"
                 continue
-            if position.security_type != self._desk.instrument(symbol).security_type:
-                result.left[f"{symbol} {position.security_type}"] = "no instrument was given for it"
+            if not position.is_ours:
+                result.left[symbol] = "no instrument was given for it"
                 continue
             try:
                 result.closing.append(self._submission.submit(self._closing(position)))

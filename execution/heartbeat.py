@@ -2,9 +2,10 @@
 
 A cable that is cut, a firewall that forgot the connection or a gateway that hangs sends no end. So:
 
-1. Bytes of any kind are a sign of life. When there were none for `interval`, something is asked for.
+1. Bytes of any kind are a sign of life, but only an answer shows that the gateway listens. When there was
+   none for `interval`, something is asked for. Rows of a long answer count as answers.
 2. When no byte comes within `deadline` of that, or of the last byte since, the connection is dead.
-3. While bytes come and nothing that is asked for is answered for `deaf_after`, the gateway no longer listens.
+3. When bytes come, but no answer within `deaf_after`, the gateway no longer listens: it is deaf.
 
 Time in which this process itself stood still does not count: what came meanwhile has not been read yet.
 Time is of the monotonic clock; whether simulated time is fast, slow or paused makes no difference.
@@ -18,22 +19,26 @@ from typing import Protocol
 
 from execution.clocks import MonotonicClock
 
-_LOOKS = 10
-"""Looks at the clock within the shorter of interval and deadline."""
+_DEAF_AFTER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatTerms:
     """How often is asked and how long is waited, in seconds.
 
-    With the defaults a dead connection is found within nine seconds.
+    With the defaults a dead connection is found within nine seconds, a deaf gateway within fourteen.
+    `deaf_after` is by default ten, or twice the deadline if that is more.
     """
 
     interval: float = 3.0
     deadline: float = 5.0
-    deaf_after: float = 30.0
+    deaf_after: float = 0.0
+    looks: int = 10
+    """Looks at the clock within the shorter of interval and deadline."""
 
     def __post_init__(self) -> None:
+        if not self.deaf_after:
+            object.__setattr__(self, "deaf_after", max(_DEAF_AFTER, 2 * self.deadline))
         if not (self.interval > 0 and self.deadline > 0 and self.deaf_after >= self.deadline):
             raise ValueError(
                 f"heartbeat {self}: interval and deadline are positive, deaf_after is not below deadline"
@@ -42,12 +47,17 @@ class HeartbeatTerms:
     @property
     def look_seconds(self) -> float:
         """Pause between two looks at the clock."""
-        return min(self.interval, self.deadline) / _LOOKS
+        return min(self.interval, self.deadline) / self.looks
 
     @property
     def longest_silence(self) -> float:
         """Within how many seconds of its last byte a connection is found dead."""
         return self.interval + self.deadline + 3 * self.look_seconds
+
+    @property
+    def longest_deafness(self) -> float:
+        """Within how many seconds of its last answer a gateway is found deaf, though bytes come."""
+        return self.interval + self.deaf_after + 3 * self.look_seconds
 
 
 class Pulse(Protocol):
@@ -59,7 +69,7 @@ class Pulse(Protocol):
 
     @property
     def answers(self) -> int:
-        """Requests answered so far."""
+        """Answers so far, and rows of answers."""
 
     def ask(self) -> None:
         """Send the request whose answer is the heartbeat."""
@@ -95,8 +105,7 @@ class Heartbeat:
         if self._pulse.answers != self._answers:
             self._answers, self._answered, self._asked = self._pulse.answers, now, None
         if self._asked is None:
-            silent = now - self._heard >= self.terms.interval
-            if silent or now - self._answered >= self.terms.deaf_after:
+            if now - min(self._heard, self._answered) >= self.terms.interval:
                 self._pulse.ask()
                 self._asked = now
             return None

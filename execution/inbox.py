@@ -8,26 +8,32 @@ and told again; see `execution.telling`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import (
-    Blotter,
+from execution.blotter import Blotter
+from execution.changes import (
+    Adjusted,
     Change,
     Corrected,
-    Entry,
     External,
+    ExternalChanged,
     Filled,
     Modified,
     StatusChanged,
     merged,
 )
+from execution.claims import key_of
+from execution.clocks import utc_ns
 from execution.events import OrderEventHandler
-from execution.evidence import Evidence, OpenOrderSeen
-from execution.models import ZERO, OrderStatus
+from execution.evidence import Evidence, ExecutionSeen, OpenOrderSeen
+from execution.models import ZERO, Fill, OrderStatus
+from execution.reserving import Reserving
 from execution.telling import HandlerFailure, Receiver, Told
 from execution.validators import PreTradeValidator
 
@@ -41,10 +47,16 @@ class Inbox:
         Signed quantity by symbol that our executions amount to.
     open_references
         Client order ids seen in open orders since the last `forget_open_orders`.
+    open_keys
+        The same for orders of somebody else, by `execution.claims.key_of`.
+    on_corrected
+        Called when an execution was corrected: what stands at the broker has to be asked for.
     foreign_references
         Order references seen at the broker that this journal knows nothing of.
     failures
         Number of handler calls that raised.
+    known_again
+        Executions and commissions told again that are on record already: counted, and not recorded anew.
     """
 
     def __init__(
@@ -57,14 +69,19 @@ class Inbox:
         self.blotter = blotter
         self.net: dict[str, Decimal] = {}
         self.open_references: set[str] = set()
+        self.open_keys: set[str] = set()
+        self.on_corrected: Callable[[], None] = lambda: None
         self.foreign_references: set[str] = set()
+        self._listed_references: set[str] = set()
         self.failures = 0
+        self.known_again = 0
         self.fills_since_barrier = False
         self._audit = audit
-        self._validator = validator
+        self.reservations = Reserving(blotter, validator)
         self._receivers = [Receiver(handler, self._report) for handler in handlers]
         self._waiting: list[Evidence] = []
         self._untold: list[Change] = []
+        self._due: deque[Change] = deque()
         self._log = structlog.get_logger("inbox")
         audit.identities = blotter.identities
 
@@ -88,18 +105,26 @@ class Inbox:
 
     def take(self, evidence: Evidence) -> None:
         """Hold a fact until the inbox is closed."""
-        if isinstance(evidence, OpenOrderSeen) and evidence.order_ref:
-            self.open_references.add(evidence.order_ref)
+        if isinstance(evidence, OpenOrderSeen):
+            self.open_keys.add(key_of(evidence))
+            if evidence.order_ref:
+                self.open_references.add(evidence.order_ref)
         self._waiting.append(evidence)
 
     def note_reference(self, order_ref: str) -> None:
         """Remember a reference that is in use at the broker and unknown to this journal."""
         if order_ref and order_ref not in self.blotter.entries:
             self.foreign_references.add(order_ref)
+            self._listed_references.add(order_ref)
 
     def forget_open_orders(self) -> None:
-        """Start a new listing of open orders."""
-        self.open_references = set()
+        """Start a new listing of what the broker has."""
+        self.open_references, self.open_keys = set(), set()
+        self._listed_references = set()
+
+    def keep_listed_references(self) -> None:
+        """Take the listing as complete: what it did not name is not in use at the broker any more."""
+        self.foreign_references = set(self._listed_references)
 
     def close(self, *, barrier: bool = False) -> None:
         """Make the waiting facts durable as one group, apply them and tell their consequences.
@@ -111,13 +136,23 @@ class Inbox:
         """
         waiting, self._waiting = self._waiting, []
         changes: list[Change] = []
+        recorded = 0
         for evidence in waiting:
-            self._audit.log_evidence(evidence, self.blotter.owner_of(evidence))
+            if self.blotter.knows(evidence):
+                self.known_again += 1
+                if isinstance(evidence, ExecutionSeen):
+                    self.note_reference(evidence.order_ref)
+                continue
+            recorded += 1
+            owner = self.blotter.owner_of(evidence)
+            self._audit.log_evidence(evidence, owner)
+            if owner is not None and isinstance(evidence, OpenOrderSeen):
+                self.open_references.add(owner)  # it may be shown without its reference
             changes += self.blotter.apply(evidence)
-        self.deliver(merged(changes), commit=bool(waiting), barrier=barrier)
+        self.deliver(merged(changes), commit=bool(recorded), barrier=barrier)
         if barrier:
             self.retry()  # a step begins with as little left over as can be
-        if waiting:
+        if recorded:
             self._audit.maintain()
 
     def deliver(self, changes: list[Change], *, commit: bool = True, barrier: bool = False) -> None:
@@ -126,15 +161,17 @@ class Inbox:
             self._record(change)
         commit = commit or bool(self._untold)  # a commit that failed before is owed
         self._untold += changes
+        self.reservations.expect(changes)
         if barrier and self.fills_since_barrier:
             self._audit.log_barrier()
             self.fills_since_barrier = False
             commit = True
         if commit:
             self._audit.commit()
-        untold, self._untold = self._untold, []
-        for change in untold:
-            self._tell(change)
+        self._due += self._untold
+        self._untold = []
+        while self._due:  # a handler that delivers in turn goes on with these first
+            self._tell(self._due.popleft())
 
     def _record(self, change: Change) -> None:
         if isinstance(change, StatusChanged):
@@ -143,30 +180,43 @@ class Inbox:
             name = change.order.client_order_id or ""
             self._audit.log_modified(name, change.number, change.outcome, change.reason)
         elif isinstance(change, Filled):
-            if change.late_commission:
+            if change.external:
+                kind = "external_commission" if change.late_commission else "external_fill"
+                self._audit.note(kind, exec_id=change.exec_id, **fill_to_body(change.fill))
+            elif change.late_commission:
                 self._audit.log_late_commission(change.fill, change.exec_id)
             else:
                 self._audit.log_fill(change.fill, change.exec_id)
+            self.fills_since_barrier = True
+        elif isinstance(change, Corrected):
+            self._audit.note("fill_corrected", **correction_to_body(change))
+            self.fills_since_barrier = True
+        elif isinstance(change, ExternalChanged) and change.appeared:
+            self._audit.note("external_order", **change.order.as_body())
+        elif isinstance(change, Adjusted):
+            self._audit.note("adjustment", **change.adjustment.to_body())
             self.fills_since_barrier = True
 
     def _tell(self, change: Change) -> None:
         if isinstance(change, External):
             self.note_reference(getattr(change.evidence, "order_ref", ""))
             self._log.warning("not one of our orders", fact=str(change.evidence))
-            return
-        if isinstance(change, Corrected):
-            self._log.error("execution corrected; the book holds the old figures", what=change.reason)
-            return
-        if isinstance(change, Filled):
+        elif isinstance(change, ExternalChanged):
+            self._tell_external(change)
+        elif isinstance(change, Corrected):
+            self._tell_corrected(change)
+        elif isinstance(change, Adjusted):
+            self._tell_adjusted(change)
+        elif isinstance(change, Filled):
             self._tell_fill(change)
-            return
-        order = change.order
-        if isinstance(change, Modified):
+        elif isinstance(change, Modified):
             self._tell_modified(change)
-            return
-        if change.old.is_final and not order.status.is_final and self._validator:
-            self._reserve_again(order.client_order_id or "")
-        self._release_if_over(order.client_order_id)
+        else:
+            self._tell_status(change)
+
+    def _tell_status(self, change: StatusChanged) -> None:
+        order = change.order
+        self.reservations.on_status(order, change.old)
         for receiver in self._receivers:
             receiver.tell("on_order_status", order)
             if order.status is OrderStatus.REJECTED:
@@ -176,43 +226,91 @@ class Inbox:
         fill = change.fill
         if not change.late_commission:
             self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
+            self.reservations.before_fill(fill)
+        hook = "on_external_fill" if change.external else "on_fill"
         for receiver in self._receivers:
-            receiver.tell("on_commission" if change.late_commission else "on_fill", fill)
-        if self._validator and not change.late_commission:
+            receiver.tell("on_commission" if change.late_commission else hook, fill)
+        if not change.late_commission:
             # After the book: in between the size counts twice, never not at all.
-            self._validator.on_fill(fill)
-            self._release_if_over(fill.client_order_id)
+            self.reservations.after_fill(fill)
 
-    def _release_if_over(self, client_order_id: str | None) -> None:
-        entry = self.blotter.entries.get(client_order_id or "")
-        if entry is None or self._validator is None:
-            return
-        if entry.status.is_final and not entry.awaits_executions:
-            self._validator.release(entry.client_order_id)
+    def _tell_corrected(self, change: Corrected) -> None:
+        old, new = change.old, change.new
+        moved = new.side.sign * (new.quantity - old.quantity)
+        if moved:
+            self.net[new.symbol] = self.net.get(new.symbol, ZERO) + moved
+        self._log.warning("execution corrected", what=change.reason)
+        for receiver in self._receivers:
+            receiver.tell("on_fill_corrected", old, new)
+        if change.order is not None and moved:
+            self.reservations.again(change.order)
+        self.on_corrected()
+
+    def _tell_adjusted(self, change: Adjusted) -> None:
+        for symbol, moved in change.adjustment.changes.items():
+            if moved:
+                self.net[symbol] = self.net.get(symbol, ZERO) + moved
+        for receiver in self._receivers:
+            receiver.tell("on_adjusted", change.adjustment)
+
+    def _tell_external(self, change: ExternalChanged) -> None:
+        order = change.order
+        entry = self.blotter.twinned(order)
+        if change.appeared:
+            alarm = "somebody else trades in this account"
+            if entry is not None:
+                alarm = f"the broker has a second order under {order.order_ref}, whose own is {entry.perm_id}"
+                self.on_corrected()  # nothing more goes out before this is settled
+            self._log.error(alarm, what=order.describe())
+        self.reservations.reserve_external(order)
+        for receiver in self._receivers:
+            receiver.tell("on_external_order", order)
 
     def _tell_modified(self, change: Modified) -> None:
         if not change.number:
             self._log.warning("order amended at the broker", order=str(change.order))
-        name = change.order.client_order_id or ""
-        self._reserve_again(name)
-        self._release_if_over(name)
+        self.reservations.again(change.order)
         for receiver in self._receivers:
             receiver.tell("on_order_status", change.order)
-
-    def _reserve_again(self, client_order_id: str) -> None:
-        entry = self.blotter.entries[client_order_id]
-        if not entry.status.is_final:
-            self.reserve(entry)
-
-    def reserve(self, entry: Entry) -> None:
-        """Hold what an order may still trade, anew: at the larger of both sizes while a change is open."""
-        if self._validator is None:
-            return
-        self._validator.release(entry.client_order_id)
-        self._validator.reserve(entry.larger, entry.held_at)
-        for fill in entry.fills():
-            self._validator.on_fill(fill)
 
     def _report(self, failure: HandlerFailure) -> None:
         self.failures += 1
         self._audit.log_handler_failure(failure)
+
+
+def fill_to_body(fill: Fill) -> dict[str, Any]:
+    """Return an execution as plain values for the journal."""
+    owner = {"client_order_id": fill.client_order_id} if fill.client_order_id else {}
+    return {
+        **owner,
+        "fill_id": fill.fill_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "quantity": format(fill.quantity, "f"),
+        "price": format(fill.price, "f"),
+        "time": utc_ns(fill.timestamp),
+        "commission": _text(fill.commission),
+        "account": fill.account,
+    }
+
+
+def correction_to_body(change: Corrected) -> dict[str, Any]:
+    """Return a correction as plain values for the journal: the execution as it is now, and as it was."""
+    order, old = change.order, change.old
+    return {
+        **fill_to_body(change.new),
+        "exec_id": change.exec_id,
+        "old": {
+            "quantity": format(old.quantity, "f"),
+            "price": format(old.price, "f"),
+            "commission": _text(old.commission),
+        },
+        "reason": change.reason,
+        "external": order is None,
+        "filled": None if order is None else format(order.filled_quantity, "f"),
+        "average_price": None if order is None else _text(order.average_fill_price),
+    }
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")

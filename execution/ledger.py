@@ -2,14 +2,19 @@
 
 Cost is kept as the total paid for what is held, so that opening is exact; closing a part takes the
 proportional share, rounded once by `round_money`, and closing all of it takes what is left.
+
+A ledger with a `history` keeps what moved each holding, so that a corrected execution is booked as if it had
+been reported right at once: the holding is the outcome of replaying them in order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from execution.models import ZERO, Fill, Instrument
+from execution.adjustments import Adjustment, AdjustmentKind
+from execution.clocks import timestamp
+from execution.models import ZERO, Fill, Instrument, Side
 from execution.numbers import round_money
 
 
@@ -31,14 +36,24 @@ class Holding:
 
 
 @dataclass(slots=True)
+class History:
+    """A holding as it was first, and what moved it since, in order."""
+
+    before: Holding
+    moves: list[Fill | Adjustment] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Ledger:
-    """Cash and holdings of one account, moved by fills, commissions and corporate actions only."""
+    """Cash and holdings of one account, moved by fills, commissions and adjustments only."""
 
     cash: Decimal = ZERO
     fees: Decimal = ZERO
     holdings: dict[str, Holding] = field(default_factory=dict)
     instruments: dict[str, Instrument] = field(default_factory=dict)
     dividends: Decimal = ZERO
+    history: dict[str, History] | None = None
+    """What moved each holding, where corrections are to be booked exactly; None keeps nothing."""
 
     def position(self, symbol: str) -> Decimal:
         """Return the signed quantity held of a symbol."""
@@ -57,11 +72,58 @@ class Ledger:
 
     def apply(self, fill: Fill) -> None:
         """Book an execution, and its commission if it is already known."""
-        holding = self.holdings.get(fill.symbol)
-        if holding is None:
-            instrument = self.instruments.get(fill.symbol)
-            holding = Holding(multiplier=instrument.multiplier if instrument else Decimal(1))
-            self.holdings[fill.symbol] = holding
+        if self.history is not None:
+            self._history(fill.symbol).moves.append(fill)
+        self._trade(fill)
+        if fill.commission is not None:
+            self.charge(fill.commission)
+
+    def open(self, symbol: str, quantity: Decimal, average_cost: Decimal) -> None:
+        """Set what was held of a symbol before anything else was booked."""
+        instrument = self.instruments.get(symbol)
+        multiplier = instrument.multiplier if instrument else Decimal(1)
+        holding = Holding(quantity, quantity * average_cost, multiplier=multiplier)
+        known = None if self.history is None else self.history.get(symbol)
+        if known is None:
+            self.holdings[symbol] = holding
+            return
+        known.before = holding
+        self.holdings[symbol] = self._replay(symbol, known).holdings[symbol]
+
+    def revise(self, old: Fill, new: Fill) -> None:
+        """Book an execution with other figures; a new size of zero takes it back."""
+        paid = (new.commission or ZERO) - (old.commission or ZERO)
+        if paid:
+            self.charge(paid)
+        if (old.quantity, old.price) == (new.quantity, new.price):
+            return
+        symbol = old.symbol
+        known = None if self.history is None else self.history.get(symbol)
+        numbers = [n for n, move in enumerate(known.moves) if _is(move, old)] if known else []
+        if known is None or not numbers:  # it moved the book before this began: the difference is traded
+            self._trade(replace(old, side=Side.SELL if old.side is Side.BUY else Side.BUY))
+            self._trade(new)
+            return
+        was = self._replay(symbol, known)
+        known.moves[numbers[0]] = new
+        now = self._replay(symbol, known)
+        self.cash += now.cash - was.cash
+        self.holdings[symbol] = now.holdings[symbol]
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Book a corporate action, or what a person accepted."""
+        if adjustment.kind is AdjustmentKind.DIVIDEND:
+            self.receive(adjustment.cash)
+            return
+        if self.history is not None:
+            self._history(adjustment.symbol).moves.append(adjustment)
+        self._move(adjustment)
+        if self.history is not None and adjustment.new_symbol:
+            for symbol in (adjustment.symbol, adjustment.new_symbol):  # their past is one from here on
+                self.history[symbol] = History(replace(self.holdings[symbol]))
+
+    def _trade(self, fill: Fill) -> None:
+        holding = self._holding(fill.symbol)
         signed = fill.quantity * fill.side.sign
         value = fill.price * holding.multiplier
         self.cash -= signed * value
@@ -76,8 +138,6 @@ class Ledger:
         opening = abs(signed) - closing
         holding.cost += opening * fill.side.sign * value
         holding.quantity += signed
-        if fill.commission is not None:
-            self.charge(fill.commission)
 
     def charge(self, commission: Decimal) -> None:
         """Book a commission: positive is paid, negative is a rebate."""
@@ -106,3 +166,62 @@ class Ledger:
         holding.realized_pnl += value - share
         holding.cost -= share
         holding.quantity -= quantity
+
+    def _move(self, adjustment: Adjustment) -> None:
+        holding = self._holding(adjustment.symbol)
+        if adjustment.kind is AdjustmentKind.SPLIT:
+            self.cash += adjustment.cash
+            holding.quantity += adjustment.quantity + adjustment.fraction
+            if not adjustment.fraction:
+                return
+            if adjustment.price is None:
+                holding.quantity -= adjustment.fraction
+            else:
+                self.pay_out(adjustment.symbol, adjustment.fraction, adjustment.price)
+        elif adjustment.kind is AdjustmentKind.SYMBOL_CHANGE:
+            target = self._holding(adjustment.new_symbol)
+            target.quantity -= adjustment.quantity
+            target.cost += holding.cost
+            holding.quantity += adjustment.quantity
+            holding.cost = ZERO
+        else:
+            self._accept(adjustment, holding)
+
+    def _accept(self, adjustment: Adjustment, holding: Holding) -> None:
+        """Take over a position; cash moves only as it is told."""
+        cash = self.cash + adjustment.cash
+        if adjustment.quantity:
+            price = holding.average_cost if adjustment.price is None else adjustment.price
+            side = Side.BUY if adjustment.quantity > 0 else Side.SELL
+            moment = timestamp(adjustment.time)
+            self._trade(Fill("", "", adjustment.symbol, abs(adjustment.quantity), price, side, moment))
+        self.cash = cash
+
+    def _holding(self, symbol: str) -> Holding:
+        holding = self.holdings.get(symbol)
+        if holding is None:
+            instrument = self.instruments.get(symbol)
+            holding = Holding(multiplier=instrument.multiplier if instrument else Decimal(1))
+            self.holdings[symbol] = holding
+        return holding
+
+    def _history(self, symbol: str) -> History:
+        history = self.history
+        assert history is not None  # noqa: S101 - asked for only where one is kept
+        if symbol not in history:
+            history[symbol] = History(replace(self._holding(symbol)))
+        return history[symbol]
+
+    def _replay(self, symbol: str, known: History) -> Ledger:
+        again = Ledger(instruments=self.instruments)
+        again.holdings[symbol] = replace(known.before)
+        for move in known.moves:
+            if isinstance(move, Fill):
+                again._trade(move)
+            else:
+                again._move(move)
+        return again
+
+
+def _is(move: Fill | Adjustment, fill: Fill) -> bool:
+    return isinstance(move, Fill) and move.fill_id == fill.fill_id

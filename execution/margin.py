@@ -39,8 +39,11 @@ class Margins:
         desk.require_account(request)
         instrument = desk.instrument(request.symbol)
         translate.to_wire_order(request, instrument, 1)
+        desk.manager.contracts.check(request, desk.clock.now_ns())
         desk.audit.log("margin_asked", symbol=request.symbol, quantity=str(request.quantity))
         figures, warning = await desk.manager.session.what_if(
             instrument, request, least_id=desk.blotter.last_order_id + 1
         )
+        told = {name: None if figure is None else format(figure, "f") for name, figure in figures.items()}
+        desk.audit.log("margin_answered", symbol=request.symbol, figures=told, warning=warning)
         return MarginImpact(**figures, warning=warning)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
 import pandas as pd
@@ -24,13 +24,15 @@ _CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 class Side(enum.StrEnum):
     """Direction of an order or fill."""
 
+    __hash__ = str.__hash__  # an enum's own is a function of Python; name and text are one here
+
     BUY = "BUY"
     SELL = "SELL"
 
     @property
     def sign(self) -> int:
         """+1 for a buy, -1 for a sell."""
-        return 1 if self is Side.BUY else -1
+        return 1 if self == "BUY" else -1
 
 
 class OrderType(enum.StrEnum):
@@ -38,6 +40,8 @@ class OrderType(enum.StrEnum):
 
     With `TimeInForce.OPG` a market or limit order is one on the open (MOO, LOO).
     """
+
+    __hash__ = str.__hash__
 
     MARKET = "MARKET"
     LIMIT = "LIMIT"
@@ -78,6 +82,8 @@ _STOPPED = frozenset(
 class TimeInForce(enum.StrEnum):
     """How long an order stays working."""
 
+    __hash__ = str.__hash__
+
     DAY = "DAY"
     GTC = "GTC"
     GTD = "GTD"
@@ -104,6 +110,8 @@ class OrderStatus(enum.StrEnum):
     UNKNOWN: it may or may not be live and is being asked for; it keeps its reservation.
     NOT_SENT: proven never to have reached the broker. FILLED, CANCELLED, REJECTED and NOT_SENT are final.
     """
+
+    __hash__ = str.__hash__
 
     PENDING = "PENDING"
     SUBMITTED = "SUBMITTED"
@@ -267,9 +275,7 @@ class OrderRequest:
                 raise InvalidOrderError(f"{name}: a {self.order_type} order does not take it")
             if price is not None:
                 _require_positive(name, price)
-        for name, text in (("client_order_id", self.client_order_id), ("account", self.account)):
-            if text is not None and not _CLIENT_ORDER_ID.fullmatch(text):
-                raise InvalidOrderError(f"{name} {text[:70]!r}: use 1 to 64 letters, digits, _ . -")
+        _require_names(self.client_order_id, self.account)
         if self.time_in_force not in _PLAIN_LIVES or self.good_till is not None:
             self._check_life()
         if self.order_type in _ON_CLOSE and self.time_in_force is not TimeInForce.DAY:
@@ -280,6 +286,16 @@ class OrderRequest:
             raise InvalidOrderError(
                 f"oca_type: {self.oca_type!r} is not 1 (cancel), 2 (reduce, one at a time) or 3 (reduce)"
             )
+
+    def under(self, client_order_id: str, account: str | None) -> OrderRequest:
+        """Return it under an id and account; what was checked before is not checked again."""
+        _require_names(client_order_id, account)
+        same = object.__new__(OrderRequest)
+        for name in _REQUEST_FIELDS:
+            object.__setattr__(same, name, getattr(self, name))
+        object.__setattr__(same, "client_order_id", client_order_id)
+        object.__setattr__(same, "account", account)
+        return same
 
     @property
     def has_trail(self) -> bool:
@@ -337,6 +353,15 @@ class OrderRequest:
             )
         if life in _REGULAR_ONLY and self.outside_rth:
             raise InvalidOrderError(f"outside_rth: a {life} order does not take it; use DAY, GTC or GTD")
+
+
+_REQUEST_FIELDS = tuple(one.name for one in fields(OrderRequest))
+
+
+def _require_names(client_order_id: str | None, account: str | None) -> None:
+    for name, text in (("client_order_id", client_order_id), ("account", account)):
+        if text is not None and not _CLIENT_ORDER_ID.fullmatch(text):
+            raise InvalidOrderError(f"{name} {text[:70]!r}: use 1 to 64 letters, digits, _ . -")
 
 
 def _require_positive(name: str, value: Decimal, *, or_zero: bool = False) -> None:

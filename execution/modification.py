@@ -62,6 +62,7 @@ class Modifying:
             )
         instrument = desk.instrument(request.symbol)
         translate.to_wire_order(request, instrument, entry.order_id)
+        desk.manager.contracts.check(request, desk.clock.now_ns())
         desk.manager.session.require_open_lane()
         decision, held_at = self._hold(entry, request)
         change = Modification(entry.modifications + 1, request, held_at)
@@ -148,24 +149,18 @@ class Modifying:
 
     def _hold(self, entry: Entry, request: OrderRequest) -> tuple[RiskDecision, Decimal | None]:
         """Swap the reservation for that of the larger of old and new; on a refusal leave it as it was."""
-        validator, name = self._desk.validator, entry.client_order_id
-        if validator is None:
+        if self._desk.validator is None:
             return RiskDecision(approved=True), None
+        reservations = self._desk.inbox.reservations
         larger = larger_of(entry.request, request)
-        validator.release(name)
         decision = RiskDecision(approved=True)
         if not _only_shrinks(entry.request, request):
-            decision = validator.evaluate(replace(larger, quantity=larger.quantity - entry.filled))
+            decision = reservations.judge_change(entry, larger)
         if not decision.approved:
-            self._desk.inbox.reserve(entry)
             self._desk.audit.log_modify_refused(entry, request, decision)
             raise RiskCheckError(decision.reason, rule=decision.rule)
-        price = validator.reserve(larger)
-        held_at = higher_of(entry.reserved_price, price)
-        validator.release(name)
-        validator.reserve(larger, held_at)
-        for fill in entry.fills():
-            validator.on_fill(fill)
+        held_at = higher_of(entry.reserved_price, reservations.hold(entry, larger, None))
+        reservations.hold(entry, larger, held_at)
         return decision, held_at
 
     def _abandon(self, entry: Entry, change: Modification, why: str, *, durable: bool = True) -> None:
@@ -176,7 +171,7 @@ class Modifying:
         self._desk.audit.log_modified(entry.client_order_id, change.number, ChangeOutcome.NOT_SENT, why)
         self._desk.blotter.modifying(entry.client_order_id, change)
         self._desk.blotter.modified(entry.client_order_id, change.number, ChangeOutcome.NOT_SENT, why)
-        self._desk.inbox.reserve(entry)
+        self._desk.inbox.reservations.reserve(entry)
 
     def _end(self, entry: Entry, change: Modification, outcome: ChangeOutcome, why: str) -> None:
         changes = self._desk.blotter.modified(entry.client_order_id, change.number, outcome, why)

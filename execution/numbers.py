@@ -62,11 +62,11 @@ def parse_wire_decimal(text: str, *, name: str) -> Decimal | None:
     if not _WIRE.fullmatch(text):
         raise NumberFormatError(f"{name}: {text[:40]!r} is not a number")
     value = Decimal(text)
+    if -_WIRE_MAX <= value <= _WIRE_MAX:
+        return value
     if value >= _UNSET_FROM:
         return None
-    if abs(value) > _WIRE_MAX:
-        raise NumberFormatError(f"{name}: {text[:40]!r} is out of range")
-    return value
+    raise NumberFormatError(f"{name}: {text[:40]!r} is out of range")
 
 
 def format_decimal(value: Decimal) -> str:

@@ -16,6 +16,8 @@ class ConnectionChange(enum.StrEnum):
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
     CONNECT_FAILED = "connect_failed"
+    WAITING = "waiting_as_planned"
+    """The first session is to come when a planned window of the gateway's week has passed."""
     FROZEN = "frozen"
     """TWS lost the broker: nothing is submitted, though the socket stands."""
     RESTORED = "restored"
@@ -70,6 +72,8 @@ class Outage:
         Tries that failed, and those of them that count towards the limit.
     alarmed
         Whether the alarm was raised.
+    waiting_for, said_waiting
+        The window that is being waited out before the first session, and when that was last said.
     """
 
     began: float
@@ -80,6 +84,8 @@ class Outage:
     alarmed: bool = False
     incident_since: float | None = None
     refused_since: float | None = None
+    waiting_for: Downtime | None = None
+    said_waiting: float = 0.0
 
     def look(self, planned: Downtime | None, now: float) -> bool:
         """Take what the gateway's week says now; return whether a planned window has just run out."""

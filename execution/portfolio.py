@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from decimal import Decimal
 
+from execution.adjustments import Adjustment, AdjustmentKind
 from execution.clocks import timestamp
 from execution.ledger import Ledger
 from execution.models import ZERO, PortfolioSnapshot, Position
+from execution.numbers import round_money
 
 
 class Portfolio(ABC):
@@ -34,6 +36,10 @@ class Portfolio(ABC):
     def snapshot(self, now_ns: int) -> PortfolioSnapshot:
         """Value every position at its mark."""
 
+    def market_values(self, now_ns: int) -> dict[str, Decimal]:
+        """Return the value of each position that is not flat, as `snapshot` has it."""
+        return {position.symbol: position.market_value for position in self.snapshot(now_ns).positions}
+
 
 class LedgerPortfolio(Portfolio):
     """The book of one ledger, valued at the last completed bars."""
@@ -59,6 +65,20 @@ class LedgerPortfolio(Portfolio):
         """Take a bar's close as the symbol's price (already rounded to the tick)."""
         self._marks[symbol] = Decimal(repr(price))
 
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Book an adjustment; marks follow a split or a new symbol until the next bar sets them."""
+        symbol = adjustment.symbol
+        before = self.ledger.position(symbol)
+        self.ledger.adjust(adjustment)
+        mark = self._marks.get(symbol)
+        if mark is None:
+            return
+        if adjustment.kind is AdjustmentKind.SYMBOL_CHANGE:
+            self._marks.setdefault(adjustment.new_symbol, mark)
+        elif adjustment.kind is AdjustmentKind.SPLIT and before:
+            units = before + adjustment.quantity + adjustment.fraction
+            self._marks[symbol] = round_money(mark * before / units)
+
     def equity(self) -> Decimal:
         """Return cash plus the value of all positions at their marks (at cost where there is no mark yet)."""
         total = self.ledger.cash
@@ -68,6 +88,17 @@ class LedgerPortfolio(Portfolio):
                 value = holding.cost if mark is None else holding.quantity * mark * holding.multiplier
                 total += value
         return total
+
+    def market_values(self, now_ns: int) -> dict[str, Decimal]:  # noqa: ARG002  marks are those of now
+        """Return the value of each position that is not flat, at its mark, or at cost while there is none."""
+        values = {}
+        for symbol, holding in self.ledger.holdings.items():
+            if holding.quantity:
+                mark = self._marks.get(symbol)
+                values[symbol] = (
+                    holding.cost if mark is None else holding.quantity * mark * holding.multiplier
+                )
+        return values
 
     def snapshot(self, now_ns: int) -> PortfolioSnapshot:
         """Value every position at its mark; positions are sorted by symbol, flat ones left out."""

@@ -7,44 +7,50 @@
    differs, the broker is asked again over a quarantine. One that was never
    acknowledged and is found nowhere was never sent or was lost; it is released only where that is opted for,
    because only then the broker is known to have nothing in flight. Everything else is in doubt.
-4. The executions must amount to the broker's positions; a difference is a break.
+4. What is booked must amount to the broker's positions; a difference that no known corporate action explains
+   is a break. See `execution.positions`.
+5. Orders of somebody else are counted, left out or refused as the claim says. See `execution.claims`.
 
-The first reconciliation of a journal adopts the broker's positions and cash as the opening book.
+Orders may go on while it runs: only those that stood when the broker was asked are judged by its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
-
-import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import Entry
-from execution.errors import BrokerUnavailableError
-from execution.ibkr.session import BrokerPosition, IBSession
+from execution.claims import Claim, ClaimPolicy
+from execution.entry import Entry
+from execution.ibkr.session import IBSession
 from execution.inbox import Inbox
-from execution.models import ZERO, OrderStatus
+from execution.models import OrderStatus
 from execution.numbers import format_decimal
+from execution.positions import Pair, Positions
 
 _LATER_LOOKS = 3
 
 
 @dataclass(slots=True)
 class Reconciliation:
-    """Outcome: client order ids in doubt with the reason, and positions that differ (ours, broker's)."""
+    """Outcome: client order ids in doubt with the reason, and positions that differ (ours, broker's).
+
+    `refused` are the open orders of somebody else, with what they are, where none may trade here; `twins`
+    those that the broker holds beside an order of ours, under the same reference.
+    """
 
     in_doubt: dict[str, str] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
     breaks: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    twins: dict[str, str] = field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is in doubt and no position differs."""
-        return not self.in_doubt and not self.breaks
+        """Whether nothing is in doubt, no position differs, and nobody else trades where none may."""
+        return not (self.in_doubt or self.breaks or self.refused or self.twins)
 
     def describe(self) -> str:
         """Say what does not agree, in one line."""
@@ -53,6 +59,8 @@ class Reconciliation:
             f"position {symbol}: journal {ours}, broker {theirs}"
             for symbol, (ours, theirs) in self.breaks.items()
         ]
+        parts += [f"{what}, which the claim refuses" for what in self.refused.values()]
+        parts += self.twins.values()
         return "; ".join(parts) or "broker and journal agree"
 
 
@@ -65,10 +73,10 @@ class Reconciler:
         Where facts are applied and recorded.
     release_absent
         Treat an order that was never acknowledged and is found nowhere as never sent.
-    account
-        The account whose positions count; None takes every row.
-    security_types
-        Kind of contract by symbol where it is not a stock.
+    positions
+        Compares positions.
+    claim
+        What of the account is ours.
     quarantine
         Seconds over which the broker is asked again before an order is called absent or a position broken:
         what was on its way may appear meanwhile.
@@ -80,22 +88,22 @@ class Reconciler:
         self,
         inbox: Inbox,
         audit: AuditLogger,
+        positions: Positions,
+        claim: Claim,
         *,
         release_absent: bool,
-        account: str | None,
-        security_types: Mapping[str, str] | None = None,
         quarantine: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._inbox = inbox
         self._audit = audit
         self._release_absent = release_absent
-        self._account = account
-        self.opening: dict[str, Any] | None = None
-        self._security_types = dict(security_types or {})
+        self._positions = positions
+        self._claim = claim
         self._quarantine = quarantine
         self._sleep = sleep
-        self._log = structlog.get_logger("reconcile")
+        self.outcome: Reconciliation | None = None
+        """The last outcome; None while there is none."""
 
     async def run(self, session: IBSession) -> Reconciliation:
         """Reconcile over a session.
@@ -106,26 +114,51 @@ class Reconciler:
             If an answer did not come; nothing is concluded.
         """
         pauses = [self._quarantine / _LATER_LOOKS] * _LATER_LOOKS if self._quarantine else []
+        self._state_claim()
+        known_before = self._inbox.known_again
         while True:
-            seen, breaks = await self._look(session)
-            if not pauses or (not breaks and not self._missing(seen)):
+            stood, seen, breaks = await self._look(session)
+            if not pauses or not self._is_new(breaks, self._missing(stood, seen)):
                 break
             await self._sleep(pauses.pop())  # what was on its way may be there by then
         result = Reconciliation(breaks=breaks)
-        self._judge_orders(seen, result)
+        self._judge_orders(stood, seen, result)
+        externals = self._inbox.blotter.externals.open()
+        for order in externals:
+            entry = self._inbox.blotter.twinned(order)
+            if entry is not None:
+                result.twins[order.key] = (
+                    f"{order.describe()}, a second order under the reference {order.order_ref}, whose own "
+                    f"permanent id is {entry.perm_id}"
+                )
+            elif self._claim.policy is ClaimPolicy.REFUSE:
+                result.refused[order.key] = order.describe()
         self._audit.log_reconciled(
             in_doubt=result.in_doubt,
             released=result.released,
             breaks={symbol: [str(ours), str(theirs)] for symbol, (ours, theirs) in result.breaks.items()},
             open_orders=sorted(seen),
             foreign=sorted(self._inbox.foreign_references),
+            external_open=[order.key for order in externals],
+            known_executions=self._inbox.known_again - known_before,
         )
+        self.outcome = result
         return result
 
-    async def _look(self, session: IBSession) -> tuple[set[str], dict[str, tuple[Decimal, Decimal]]]:
+    def _state_claim(self) -> None:
+        """Record what of the account is ours, unless the journal says so already."""
+        blotter = self._inbox.blotter
+        if blotter.claim != self._claim:
+            self._audit.log("claims", **self._claim.to_body())
+            blotter.claim = self._claim
+
+    async def _look(self, session: IBSession) -> tuple[set[str], set[str], dict[str, Pair]]:
+        """Ask for everything; return which orders stood, which were seen, and which positions differ."""
         self._inbox.close()
+        stood = {entry.client_order_id for entry in self._inbox.blotter.open_entries()}
         self._inbox.forget_open_orders()
         await session.open_orders()
+        self._inbox.close()
         seen = set(self._inbox.open_references)
         completed = await session.completed_orders()
         await session.executions()
@@ -136,18 +169,30 @@ class Reconciler:
             else:
                 self._inbox.note_reference(fact.order_ref)
         self._inbox.close()
-        return seen, await self._differing_positions(session)
+        self._inbox.keep_listed_references()
+        self._inbox.deliver(self._inbox.blotter.externals_listed(self._inbox.open_keys), commit=False)
+        return stood, seen, await self._positions.differing(session)
 
-    def _missing(self, seen: set[str]) -> list[Entry]:
+    def _is_new(self, breaks: dict[str, Pair], missing: list[Entry]) -> bool:
+        """Return whether something differs that the last outcome does not tell of.
+
+        What stood out a quarantine before, and was called in doubt, is no nearer to its end after another.
+        """
+        before = self.outcome or Reconciliation()
+        return any(before.breaks.get(symbol) != pair for symbol, pair in breaks.items()) or any(
+            entry.client_order_id not in before.in_doubt for entry in missing
+        )
+
+    def _missing(self, stood: set[str], seen: set[str]) -> list[Entry]:
         return [
             entry
             for entry in self._inbox.blotter.open_entries()
-            if entry.client_order_id not in seen or entry.status is OrderStatus.UNKNOWN
+            if entry.client_order_id in stood
+            and (entry.client_order_id not in seen or entry.status is OrderStatus.UNKNOWN)
         ]
 
-    def _judge_orders(self, seen: set[str], result: Reconciliation) -> None:
-        result.in_doubt.update(self._inbox.blotter.corrected)
-        for entry in self._missing(seen):
+    def _judge_orders(self, stood: set[str], seen: set[str], result: Reconciliation) -> None:
+        for entry in self._missing(stood, seen):
             name = entry.client_order_id
             if not entry.acknowledged and self._release_absent:
                 self._release(entry, "in no list of the broker, and the broker has nothing in flight")
@@ -173,51 +218,3 @@ class Reconciler:
     def _release(self, entry: Entry, evidence: str) -> None:
         self._audit.log_release(entry.client_order_id, evidence)
         self._inbox.deliver(self._inbox.blotter.released(entry.client_order_id, evidence))
-
-    async def _differing_positions(self, session: IBSession) -> dict[str, tuple[Decimal, Decimal]]:
-        counted = await self.positions(session)
-        theirs: dict[str, Decimal] = {}
-        for p in counted:
-            theirs[p.symbol] = theirs.get(p.symbol, ZERO) + p.quantity
-        if self.opening is None:
-            costs = {p.symbol: format_decimal(p.average_cost) for p in counted}
-            summary = await session.account_summary(self._account)
-            if "TotalCashValue" not in summary:
-                raise BrokerUnavailableError(
-                    f"account summary: the broker gave no cash for {self._account or 'the account'}; "
-                    "check the account's name"
-                )
-            held = {
-                symbol: theirs[symbol] - self._inbox.net.get(symbol, ZERO)
-                for symbol in theirs
-                if theirs[symbol] != self._inbox.net.get(symbol, ZERO)
-            }
-            self.opening = {
-                "positions": {
-                    symbol: {"quantity": format_decimal(quantity), "average_cost": costs[symbol]}
-                    for symbol, quantity in sorted(held.items())
-                },
-                "cash": format_decimal(summary["TotalCashValue"]),
-                "trading_time": self._audit.now_ns(),
-            }
-            self._audit.log("opening", **self.opening)
-        ours = dict(self._inbox.net)
-        for symbol, held_at_start in self.opening["positions"].items():
-            ours[symbol] = ours.get(symbol, ZERO) + Decimal(held_at_start["quantity"])
-        figures = {s: (ours.get(s, ZERO), theirs.get(s, ZERO)) for s in sorted(set(ours) | set(theirs))}
-        return {symbol: pair for symbol, pair in figures.items() if pair[0] != pair[1]}
-
-    async def positions(self, session: IBSession) -> list[BrokerPosition]:
-        """Ask for the positions that count: of this account, and of the kinds of contract that are traded.
-
-        An option on a symbol is not the symbol: a position of another kind is reported, and never added up.
-        """
-        counted = []
-        for position in await session.positions():
-            if self._account not in (None, position.account):
-                continue
-            if position.security_type == self._security_types.get(position.symbol, "STK"):
-                counted.append(position)
-            else:
-                self._log.warning("position of another kind left out", position=str(position))
-        return counted

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from execution.blotter import Blotter, Change, Entry, Filled, merged
+from execution.adjustments import Adjustment
+from execution.blotter import Blotter
+from execution.changes import Adjusted, Change, Corrected, Filled, merged
+from execution.claims import Claim
+from execution.entry import Entry, Execution
 from execution.events import RiskDecision
 from execution.evidence import from_body
 from execution.journal import JournalEvent
-from execution.models import ZERO, Fill, OrderRequest
+from execution.models import ZERO, Fill, OrderRequest, OrderStatus
 from execution.request_body import request_from_body
 from execution.terms import ChangeOutcome, Modification
 
@@ -22,22 +26,43 @@ class BookedFill:
 
     fill: Fill
     late_commission: bool
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BookedCorrection:
+    """An execution told before that has other figures from then on."""
+
+    old: Fill
+    new: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class BookedAdjustment:
+    """A change of the book that was no trade."""
+
+    adjustment: Adjustment
+
+
+Booked = BookedFill | BookedCorrection | BookedAdjustment
+"""What moved the book."""
 
 
 @dataclass(slots=True)
 class Recovered:
     """What a journal knows.
 
-    `groups` holds (trading time of the barrier, executions told in it); `loose` the executions after the last
-    barrier. `opening` is the book that was adopted when the journal began.
+    `groups` holds (trading time of the barrier, what was booked in it); `loose` what was booked after the
+    last barrier. `opening` is the book that was adopted when the journal began.
     """
 
-    groups: list[tuple[int, list[BookedFill]]] = field(default_factory=list)
-    loose: list[BookedFill] = field(default_factory=list)
+    groups: list[tuple[int, list[Booked]]] = field(default_factory=list)
+    loose: list[Booked] = field(default_factory=list)
     refusals: dict[str, tuple[OrderRequest, RiskDecision]] = field(default_factory=dict)
     opening: dict[str, Any] | None = None
     started: dict[str, Any] | None = None
     kill_switch: dict[str, Any] | None = None
+    kill_switch_reset: dict[str, Any] | None = None
     session_closed: dict[str, Any] | None = None
     last_snapshot_ns: int = 0
     events: int = 0
@@ -47,9 +72,8 @@ class Recovered:
         total: dict[str, Decimal] = {}
         for _, group in [*self.groups, (0, self.loose)]:
             for booked in group:
-                if not booked.late_commission:
-                    fill = booked.fill
-                    total[fill.symbol] = total.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
+                for symbol, moved in _moves(booked):
+                    total[symbol] = total.get(symbol, ZERO) + moved
         return total
 
 
@@ -92,6 +116,30 @@ def fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
             blotter.client_id = body["details"].get("client_id", blotter.client_id)
         case "checkpoint":  # stands for the events that were pruned
             blotter.last_order_id = max(blotter.last_order_id, body["last_order_id"])
+            blotter.book_open = body["opening"] is not None
+        case _:
+            return _fold_settled(kind, body, blotter)
+    return []
+
+
+def _fold_settled(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
+    """Apply what was settled about orders, positions and the account rather than told by an order."""
+    match kind:
+        case "order_resolved":
+            return blotter.resolved(
+                body["client_order_id"],
+                OrderStatus(body["status"]),
+                body["note"],
+                [_entered(one) for one in body["entered"]],
+            )
+        case "adjustment":
+            return blotter.adjusted(Adjustment.from_body(body))
+        case "claims":
+            blotter.claim = Claim.from_body(body)
+        case "opening":
+            blotter.book_open = True
+        case "reconciled":
+            blotter.externals_listed(body.get("external_open", ()))
         case _:
             pass
     return []
@@ -110,6 +158,8 @@ def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
             recovered.started = body
         case "kill_switch":
             recovered.kill_switch = body
+        case "kill_switch_reset":
+            recovered.kill_switch, recovered.kill_switch_reset = None, body
         case "checkpoint":
             recovered.opening, recovered.kill_switch = body["opening"], body["kill_switch"]
         case "session_closed":
@@ -118,12 +168,39 @@ def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
             pass
 
 
-def _booked(changes: list[Change]) -> list[BookedFill]:
-    return [
-        BookedFill(change.fill, change.late_commission)
-        for change in merged(changes)
-        if isinstance(change, Filled)
-    ]
+def _booked(changes: list[Change]) -> list[Booked]:
+    booked: list[Booked] = []
+    for change in merged(changes):
+        if isinstance(change, Filled):
+            booked.append(BookedFill(change.fill, change.late_commission, change.external))
+        elif isinstance(change, Corrected):
+            booked.append(BookedCorrection(change.old, change.new))
+        elif isinstance(change, Adjusted):
+            booked.append(BookedAdjustment(change.adjustment))
+    return booked
+
+
+def _moves(booked: Booked) -> list[tuple[str, Decimal]]:
+    """Return how a booking moves positions."""
+    if isinstance(booked, BookedAdjustment):
+        return list(booked.adjustment.changes.items())
+    if isinstance(booked, BookedCorrection):
+        old, new = booked.old, booked.new
+        return [(new.symbol, new.side.sign * (new.quantity - old.quantity))]
+    fill = booked.fill
+    return [] if booked.late_commission else [(fill.symbol, fill.side.sign * fill.quantity)]
+
+
+def _entered(body: dict[str, Any]) -> Execution:
+    return Execution(
+        body["number"],
+        body["exec_id"],
+        0,
+        Decimal(body["quantity"]),
+        Decimal(body["price"]),
+        body["time"],
+        entered=True,
+    )
 
 
 def _entry(body: dict[str, Any]) -> Entry:

@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 
+from execution.adjustments import Adjustment
 from execution.blotter import Blotter
 from execution.clocks import timestamp
 from execution.errors import RetentionError
@@ -155,7 +156,7 @@ class _Book:
     """Cash and positions by the journal: the last snapshot, and what was booked after it."""
 
     def __init__(self) -> None:
-        self._ledger = Ledger()
+        self._ledger = Ledger(history={})
         self._kill_switch: dict[str, Any] | None = None
         self._trading_time = 0
         self._known = False
@@ -173,12 +174,18 @@ class _Book:
             case "snapshot":
                 positions = {held["symbol"]: held for held in body["positions"]}
                 self._start({**body, "positions": positions})
-            case "fill":
+            case "fill" | "external_fill":
                 self._ledger.apply(_fill(body))
-            case "commission":
+            case "fill_corrected":
+                self._ledger.revise(_fill({**body, **body["old"]}), _fill(body))
+            case "commission" | "external_commission":
                 self._ledger.charge(Decimal(body["commission"]))
+            case "adjustment":
+                self._ledger.adjust(Adjustment.from_body(body))
             case "kill_switch":
                 self._kill_switch = body
+            case "kill_switch_reset":
+                self._kill_switch = None
             case _:
                 pass
 
@@ -204,7 +211,7 @@ class _Book:
 
     def _start(self, body: dict[str, Any]) -> None:
         self._known, self._trading_time = True, body["trading_time"]
-        self._ledger = Ledger(cash=Decimal(body["cash"]))
+        self._ledger = Ledger(cash=Decimal(body["cash"]), history={})
         for symbol, held in body["positions"].items():
             quantity, cost = Decimal(held["quantity"]), Decimal(held["average_cost"])
             self._ledger.holdings[symbol] = Holding(quantity, quantity * cost)

@@ -6,15 +6,15 @@
 4. Only then are bytes written. Nothing is awaited in between, so no other order can take the same room.
 
 Of a bracket the first two are written untransmitted and the last one transmits all three. Its exits end each
-other at the broker and only ever undo the entry, so the rules are asked about the entry; the exits hold their
-reservations in full, which is more than both can trade.
+other at the broker and only ever undo the entry, so the rules are asked about the entry; the exits hold
+together what it has built and they have not undone yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from decimal import Decimal
 
 from execution.blotter import Entry
 from execution.desk import READ_ONLY, Desk
@@ -51,13 +51,13 @@ class Submission:
             return known.order()
         self._require_way(request)
         order_id = self._next_id()
-        self._check(request, order_id)
+        wire = self._check(request, order_id)
         self._desk.manager.session.require_open_lane()
         entry = self._entry(request, order_id, known)
         decision = self._evaluate(request)
-        entry.reserved_price = self._reserve(request)
+        entry.reserved_price = self._desk.inbox.reservations.hold(entry, request, None)
         self._record([entry], decision)
-        self._write([entry])
+        self._write([entry], [wire])
         return entry.order()
 
     def submit_bracket(self, requests: Sequence[OrderRequest]) -> list[Order]:
@@ -77,18 +77,21 @@ class Submission:
         for request in named:
             self._require_way(request)
         first = self._next_id()
-        entries = []
+        entries, wires = [], []
         for number, (request, before) in enumerate(zip(named, known, strict=True)):
-            self._check(request, first + number)
+            wires.append(self._check(request, first + number))
             entries.append(self._entry(request, first + number, before))
         for child in entries[1:]:
             child.parent = entries[0].client_order_id
         self._desk.manager.session.require_open_lane(messages=len(entries))
         decision = self._evaluate(named[0], named[1:])
-        for entry in entries:
-            entry.reserved_price = self._reserve(entry.request)
+        with ExitStack() as undo:
+            for entry in entries:
+                entry.reserved_price = self._desk.inbox.reservations.hold(entry, entry.request, None)
+                undo.callback(self._desk.inbox.reservations.release, entry.client_order_id)
+            undo.pop_all()
         self._record(entries, decision)
-        self._write(entries)
+        self._write(entries, wires)
         return [entry.order() for entry in entries]
 
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
@@ -103,14 +106,15 @@ class Submission:
 
     def named(self, order: OrderRequest) -> OrderRequest:
         """Return an order with its id and account, rounded where that is wanted."""
-        request = replace(
-            order,
-            client_order_id=order.client_order_id or self._desk.new_id(),
-            account=order.account or self._desk.account,
-        )
+        name = order.client_order_id or self._desk.new_id()
+        account = order.account or self._desk.account
+        request = order
+        if (name, account) != (order.client_order_id, order.account):
+            request = order.under(name, account)
         if not self._desk.round_orders:
             return request
-        return rounded(request, self._desk.instrument(request.symbol))
+        contracts = self._desk.manager.contracts
+        return rounded(request, self._desk.instrument(request.symbol), contracts.increment_at)
 
     def _stored(self, request: OrderRequest) -> Entry | None:
         name = request.client_order_id or ""
@@ -147,8 +151,11 @@ class Submission:
     def _next_id(self) -> int:
         return max(self._desk.blotter.last_order_id + 1, self._desk.manager.session.next_order_id)
 
-    def _check(self, request: OrderRequest, order_id: int) -> None:
-        translate.to_wire_order(request, self._desk.instrument(request.symbol), order_id)
+    def _check(self, request: OrderRequest, order_id: int) -> translate.WireOrder:
+        """Return the order as it will be written; what would be rejected is refused here."""
+        wire = translate.to_wire_order(request, self._desk.instrument(request.symbol), order_id)
+        self._desk.manager.contracts.check(request, self._desk.clock.now_ns())
+        return wire
 
     def _entry(self, request: OrderRequest, order_id: int, before: Entry | None) -> Entry:
         return Entry(
@@ -170,10 +177,6 @@ class Submission:
             raise RiskCheckError(decision.reason, rule=decision.rule)
         return decision
 
-    def _reserve(self, request: OrderRequest) -> Decimal | None:
-        validator = self._desk.validator
-        return None if validator is None else validator.reserve(request)
-
     def _record(self, entries: Sequence[Entry], decision: RiskDecision) -> None:
         desk = self._desk
         try:
@@ -184,13 +187,12 @@ class Submission:
                 desk.audit.log_release(entry.client_order_id, _JOURNAL_DEAD)
                 desk.blotter.submitted(entry)
                 desk.blotter.released(entry.client_order_id, _JOURNAL_DEAD)
-                if desk.validator is not None:
-                    desk.validator.release(entry.client_order_id)
+                desk.inbox.reservations.release(entry.client_order_id)
             raise
         for entry in entries:
             desk.blotter.submitted(entry)
 
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _write(self, entries: Sequence[Entry], wires: Sequence[translate.WireOrder]) -> None:
         desk = self._desk
         if desk.dry_run:
             for entry in entries:
@@ -207,6 +209,7 @@ class Submission:
                     parent_id=parent_id,
                     transmit=last,
                     following=len(entries) - number - 1,
+                    wire=wires[number],
                 )
             except NotConnectedError:
                 for written in entries[:number]:

@@ -41,7 +41,9 @@ class UnfilledLimits:
             return []
         due_ns = self._desk.clock.now_ns() - int(self._policy.after_seconds * NANOS)
         acted = []
-        for entry in self._desk.blotter.open_entries():
+        still_open = self._desk.blotter.open_entries()
+        self._cancelled &= {entry.client_order_id for entry in still_open}
+        for entry in still_open:
             if entry.submitted_ns > due_ns or not self._applies(entry):
                 continue
             try:

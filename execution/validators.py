@@ -35,10 +35,36 @@ class PreTradeValidator(Protocol):
 
 @runtime_checkable
 class BracketValidator(Protocol):
-    """What a validator may offer besides: a judgement of a bracket as a whole."""
+    """What a validator may offer besides: a bracket as a whole.
+
+    One that does not is asked about the entry, and holds every exit in full.
+    """
 
     def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
         """Judge an entry with its exits, one of which will at most undo it; change nothing."""
+
+    def evaluate_exit(self, request: OrderRequest, entry: OrderRequest | None) -> RiskDecision:
+        """Judge what is left of an exit that is changed, after what is left of its entry; change nothing.
+
+        No order of its bracket is reserved while this is asked.
+        """
+
+    def reserve_exit(
+        self,
+        request: OrderRequest,
+        price: Decimal | None = None,
+        *,
+        entry: str,
+        built: Decimal,
+        undone: Decimal,
+    ) -> Decimal | None:
+        """Hold an exit with the others of its bracket: the largest counts, up to what is built.
+
+        `entry` names the bracket; `price` is as for `PreTradeValidator.reserve`.
+        """
+
+    def on_built(self, entry: str, built: Decimal) -> None:
+        """Take what the exits of a bracket may trade by now; told before the book has it."""
 
 
 def judge_bracket(
@@ -71,6 +97,25 @@ class CallbackValidator:
             if not decision.approved:
                 return decision
         return RiskDecision(approved=True)
+
+    def evaluate_exit(self, request: OrderRequest, entry: OrderRequest | None) -> RiskDecision:  # noqa: ARG002 - the protocol has it
+        """Ask the callback."""
+        return self.evaluate(request)
+
+    def reserve_exit(
+        self,
+        request: OrderRequest,
+        price: Decimal | None = None,
+        *,
+        entry: str,  # noqa: ARG002 - the protocol has them
+        built: Decimal,  # noqa: ARG002
+        undone: Decimal,  # noqa: ARG002
+    ) -> Decimal | None:
+        """Do nothing."""
+        return self.reserve(request, price)
+
+    def on_built(self, entry: str, built: Decimal) -> None:
+        """Do nothing."""
 
     def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:  # noqa: ARG002 - the protocol has them
         """Do nothing: a bare callback has no notion of reserved exposure."""

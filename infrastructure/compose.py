@@ -17,6 +17,7 @@ from rich.console import Console
 
 from backtesting.runs import RUNNING, RunFolder
 from data.calendars import ExchangeClock
+from execution.adjustments import CorporateActionSource
 from execution.codes import CodeTable, read_codes
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
@@ -72,8 +73,16 @@ def run_backtest(settings: Settings, console: Console) -> int:
     return OK
 
 
-def run_live(settings: Settings, *, dry_run: bool, console: Console) -> int:
+def run_live(
+    settings: Settings,
+    *,
+    dry_run: bool,
+    console: Console,
+    corporate_actions: CorporateActionSource | None = None,
+) -> int:
     """Trade on a paper or live account until stopped; return the exit status.
+
+    `corporate_actions` knows of splits, dividends and new symbols; None leaves them to a person.
 
     Raises
     ------
@@ -85,12 +94,16 @@ def run_live(settings: Settings, *, dry_run: bool, console: Console) -> int:
         raise ConfigError("symbols: name what to trade, for example --symbols SPY,QQQ")
     registry.check(settings.strategy.name, settings.strategy.params)
     finish.require_database(settings)
-    return asyncio.run(_trade(settings, dry_run=dry_run, console=console))
+    return asyncio.run(
+        _trade(settings, dry_run=dry_run, console=console, corporate_actions=corporate_actions)
+    )
 
 
-async def _trade(settings: Settings, *, dry_run: bool, console: Console) -> int:
+async def _trade(
+    settings: Settings, *, dry_run: bool, console: Console, corporate_actions: CorporateActionSource | None
+) -> int:
     manager = _connection(settings)
-    await manager.connect()
+    await manager.connect(wait_planned=True)
     try:
         account = _account(settings, manager.session.accounts)
         authorise_settings(settings, os.environ, account=account)
@@ -98,7 +111,9 @@ async def _trade(settings: Settings, *, dry_run: bool, console: Console) -> int:
         spec = settings.to_run_spec(Instrument(symbol) for symbol in settings.symbols)
         manifest = manifest_of(settings, None, "", profile=settings.profile, dry_run=dry_run)
         with _new_run(settings, manifest) as run:
-            return await _trade_in(run, settings, spec, manager, account, folder, dry_run, console)
+            return await _trade_in(
+                run, settings, spec, manager, account, folder, dry_run, console, corporate_actions
+            )
     finally:
         await manager.disconnect()
 
@@ -112,6 +127,7 @@ async def _trade_in(
     folder: Path,
     dry_run: bool,
     console: Console,
+    corporate_actions: CorporateActionSource | None,
 ) -> int:
     path = folder / JOURNAL
     journal = open_journal(path, settings)
@@ -133,6 +149,10 @@ async def _trade_in(
                 poll_interval_seconds=settings.execution.poll_interval_seconds,
                 acknowledgement_timeout=settings.execution.acknowledgement_timeout_seconds,
                 unfilled=settings.execution.unfilled,
+                claim=settings.execution.claim,
+                claim_symbols=settings.execution.claim_symbols or None,
+                corporate_actions=corporate_actions,
+                reconcile_interval_seconds=settings.execution.reconcile_interval,
                 at_shutdown=OpenOrders(settings.broker.open_orders_at_shutdown),
                 started=started_event(run, settings, spec),
             ),

@@ -15,6 +15,7 @@ import socket
 import stat
 import struct
 import tempfile
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +24,12 @@ from typing import Any, Self
 import structlog
 
 from execution.errors import ExecutionError
-from execution.models import Order, OrderRequest, OrderType, Side, TimeInForce
+from execution.models import Order, OrderType
 from execution.numbers import format_decimal, parse_decimal
 from infrastructure.errors import ConfigError, TraderUnreachableError
+from infrastructure.order_fields import read_request
 from infrastructure.settings import Settings
+from infrastructure.settling import Settling
 from monitoring.counters import Counters
 from strategies.trader import Trader
 
@@ -56,6 +59,7 @@ class ControlServer:
         self._trader = trader
         self._settings = settings
         self._counters = counters
+        self._settling = Settling(trader)
         self._path = socket_path(settings)
         self._server: asyncio.Server | None = None
         self._log = structlog.get_logger("control")
@@ -95,7 +99,7 @@ class ControlServer:
         try:
             request = json.loads(line)
             command, arguments = str(request.pop("command")), dict(request)
-            method = getattr(self, f"_do_{command}", None)
+            method = getattr(self, f"_do_{command}", None) or self._settling.commands.get(command)
             if method is None:
                 return {"error": f"command {command!r} is not known", "code": "UNKNOWN_COMMAND"}
             answer: dict[str, Any] = await method(**arguments)
@@ -115,6 +119,8 @@ class ControlServer:
             "connected": trader.executor.manager.is_connected(),
             "ready": trader.executor.is_ready,
             "halted": trader.orchestrator.halted,
+            "gate": trader.executor.gate_state.value,
+            "waits_for": trader.orchestrator.waits_for,
             "last_bar": None if self._counters.last_bar is None else str(self._counters.last_bar),
             "equity": None if snapshot is None else format_decimal(snapshot.equity),
             **self._counters.as_dict(),
@@ -129,11 +135,13 @@ class ControlServer:
 
     async def _do_positions(self) -> dict[str, Any]:
         positions = await self._trader.executor.get_positions()
+        booked = self._trader.executor.booked_positions()
         return {
             "positions": [
                 {
                     "symbol": p.symbol,
                     "quantity": format_decimal(p.quantity),
+                    "journal": format_decimal(booked.get(p.symbol, Decimal(0))),
                     "average_cost": format_decimal(p.average_cost),
                     "account": p.account,
                 }
@@ -142,21 +150,20 @@ class ControlServer:
         }
 
     async def _do_place(self, **fields: Any) -> dict[str, Any]:
-        def price(name: str) -> Decimal | None:
-            text = fields.get(name)
-            return None if text is None else parse_decimal(text, name=name)
+        return _order(self._trader.executor.submit(read_request(fields)))
 
-        request = OrderRequest(
-            symbol=str(fields["symbol"]),
-            quantity=parse_decimal(fields["quantity"], name="quantity"),
-            order_type=OrderType(fields["order_type"]),
-            side=Side(fields["side"]),
-            limit_price=price("limit_price"),
-            stop_price=price("stop_price"),
-            time_in_force=TimeInForce(fields.get("time_in_force") or "DAY"),
-            client_order_id=fields.get("client_order_id"),
-        )
-        return _order(self._trader.executor.submit(request))
+    async def _do_bracket(
+        self, entry: dict[str, Any], take_profit: dict[str, Any], stop_loss: dict[str, Any]
+    ) -> dict[str, Any]:
+        legs = [read_request(fields) for fields in (entry, take_profit, stop_loss)]
+        return {"orders": [_order(order) for order in self._trader.executor.bracket(*legs)]}
+
+    async def _do_what_if(self, **fields: Any) -> dict[str, Any]:
+        impact = asdict(await self._trader.executor.what_if(read_request(fields)))
+        return {
+            name: format_decimal(figure) if isinstance(figure, Decimal) else figure
+            for name, figure in impact.items()
+        }
 
     async def _do_cancel(self, order: str) -> dict[str, Any]:
         await self._trader.executor.cancel_order(order)

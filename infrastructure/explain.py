@@ -31,13 +31,17 @@ def explain_order(journal_path: Path, order_id: str) -> dict[str, Any]:
         If the journal does not know it.
     """
     story: dict[str, Any] = {}
-    ledger = Ledger()
+    ledger = Ledger(history={})
     for event in journal.read(journal_path):
         body = event.body
         if event.kind == "fill":
             gained, paid = _book(ledger, body)
             if body["client_order_id"] == order_id:
                 _add_fill(story, body, gained, paid)
+        elif event.kind == "fill_corrected" and not body["external"]:
+            gained = _rebook(ledger, body)
+            if body.get("client_order_id") == order_id:
+                _add_correction(story, body, gained)
         elif event.kind == "commission":
             ledger.charge(Decimal(body["commission"]))
             if body["client_order_id"] == order_id:
@@ -74,6 +78,8 @@ def _add(story: dict[str, Any], event: JournalEvent) -> None:
         at = timestamp(body["trading_time"])
         why = f" ({body['reason']})" if body["reason"] else ""
         story["history"].append(f"{at}: {body['old']} -> {body['new']}, filled {body['filled']}{why}")
+    elif event.kind == "order_resolved":
+        story["history"].append(f"settled by {body['by']}: {body['status']} ({body['reason']})")
     elif event.kind == "order_released":
         story["history"].append(f"released: {body['evidence']}")
     elif event.kind == "order_cancelled":
@@ -82,20 +88,41 @@ def _add(story: dict[str, Any], event: JournalEvent) -> None:
 
 def _book(ledger: Ledger, body: dict[str, Any]) -> tuple[Decimal, Decimal]:
     before = ledger.realized_pnl
+    fill = _fill(body)
+    ledger.apply(fill)
+    return ledger.realized_pnl - before, fill.commission or Decimal(0)
+
+
+def _rebook(ledger: Ledger, body: dict[str, Any]) -> Decimal:
+    before = ledger.realized_pnl
+    ledger.revise(_fill({**body, **body["old"]}), _fill(body))
+    return ledger.realized_pnl - before
+
+
+def _fill(body: dict[str, Any]) -> Fill:
     commission = None if body["commission"] is None else Decimal(body["commission"])
-    ledger.apply(
-        Fill(
-            body["fill_id"],
-            "",
-            body["symbol"],
-            Decimal(body["quantity"]),
-            Decimal(body["price"]),
-            Side(body["side"]),
-            timestamp(body["time"]),
-            commission,
-        )
+    return Fill(
+        body["fill_id"],
+        "",
+        body["symbol"],
+        Decimal(body["quantity"]),
+        Decimal(body["price"]),
+        Side(body["side"]),
+        timestamp(body["time"]),
+        commission,
     )
-    return ledger.realized_pnl - before, commission or Decimal(0)
+
+
+def _add_correction(story: dict[str, Any], body: dict[str, Any], gained: Decimal) -> None:
+    story["history"].append(f"corrected: {body['reason']}")
+    story["fills"].append(
+        f"corrected: {body['side']} {body['quantity']} {body['symbol']} at {body['price']}, instead of "
+        f"{body['old']['quantity']} at {body['old']['price']}"
+    )
+    paid = Decimal(body["commission"] or 0) - Decimal(body["old"]["commission"] or 0)
+    result = story["profit_and_loss"]
+    result["realized"] = format_decimal(Decimal(result["realized"]) + gained)
+    result["fees"] = format_decimal(Decimal(result["fees"]) + paid)
 
 
 def _add_fill(story: dict[str, Any], body: dict[str, Any], gained: Decimal, paid: Decimal) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from execution.claims import ClaimPolicy
 from execution.codes import read_codes
 from execution.errors import NumberFormatError
 from execution.gateway_week import TIME_ZONE, USUAL_WINDOWS, GatewayWeek
@@ -199,6 +200,19 @@ class ExecutionSettings(Section):
     """Trading time after which an unfilled limit order meets `unfilled_action`; null leaves it. A backtest
     knows no such policy: there orders end by their time in force."""
     unfilled_action: UnfilledAction = UnfilledAction.CANCEL
+
+    reconcile_interval_seconds: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=86_400)] = 300.0
+    """Pause between looks at the broker's books while orders go on; 0 takes none."""
+    claim: ClaimPolicy = ClaimPolicy.ADOPT
+    """Orders and positions of others in the account: adopt counts them, ignore leaves all but
+    `claim_symbols` to them, refuse closes the way while there are any."""
+    claim_symbols: SymbolList = ()
+    """The symbols that are ours where `claim` is ignore; by default those of the run."""
+
+    @property
+    def reconcile_interval(self) -> float | None:
+        """Seconds between looks, None for none."""
+        return self.reconcile_interval_seconds or None
 
     @property
     def unfilled(self) -> UnfilledPolicy | None:

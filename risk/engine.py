@@ -5,6 +5,9 @@
 2. `reserve` holds the order's remaining quantity at its reference price until it is final.
 3. `on_fill` gives back what was executed, which by then is in the position; `release` gives back the rest.
 
+A bracket is judged as a whole (`evaluate_bracket`): its entry's exposure counts once, its exits undo it and
+are held as far as it has traded (`reserve_exit`, `on_built`).
+
 The executor calls `evaluate` and `reserve` back to back inside its lock, so two orders never pass on the same
 room. A fill is to be booked in the portfolio no later than it is told to `on_fill`: in between it counts
 twice, never not at all. The engine asks no clock but the trading clock, and decides alike for the same book.
@@ -13,19 +16,25 @@ twice, never not at all. The engine asks no clock but the trading clock, and dec
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from execution.clocks import TradingClock
 from execution.events import RiskDecision
 from execution.models import ZERO, Fill, OrderRequest
 from execution.portfolio import Portfolio
-from risk.controls import RiskView, controls_for
+from risk.after_entry import AfterEntry
+from risk.controls import Control, RiskView, controls_for
+from risk.controls.order_quantity import OrderQuantityControl
+from risk.controls.session import SessionControl
 from risk.errors import LimitsError
 from risk.kill_switch import KillSwitch
 from risk.limits import RiskLimits
 from risk.protocols import SessionSource
 from risk.reservations import Reservations
+
+_EVEN_FOR_REDUCING = (SessionControl, OrderQuantityControl)
+"""Rules that an order which only reduces is held to like any other."""
 
 
 class RiskEngine:
@@ -63,19 +72,43 @@ class RiskEngine:
         self.limits = limits
         self.reservations = Reservations()
         self._controls = controls_for(limits)
-        self._view = RiskView(
-            portfolio, self.reservations, sessions, clock, kill_switch, dict(multipliers or {})
-        )
+        self._portfolio = portfolio
+        self._sessions = sessions
+        self._clock = clock
+        self._kill_switch = kill_switch
+        self._multipliers = dict(multipliers or {})
+        self._view = self._view_of(portfolio)
 
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         """Judge an order against every rule, counting what is reserved; change nothing."""
-        asked: list[tuple[str, str, str]] = []
-        for control in self._controls:
-            check = control.check(request, self._view)
-            asked.append((check.code, check.limit, check.actual))
-            if not check.passed:
-                return RiskDecision(False, check.code, check.reason, tuple(asked))
-        return RiskDecision(True, checks=tuple(asked))
+        return _judge(request, self._controls, self._view)
+
+    def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
+        """Judge an entry with its exits, which work only once it has traded, and end each other.
+
+        The entry is judged like any order. Where it takes risk its exits reduce, and are held only to the
+        rules that reducing orders are held to. Where the entry itself reduces a position, an exit takes that
+        risk again: each is then judged by every rule, in the book as the entry leaves it.
+
+        Returns
+        -------
+        RiskDecision
+            The first refusal, or an approval; with the checks of all orders that were asked about.
+        """
+        decision = self.evaluate(entry)
+        asked = list(decision.checks)
+        if decision.approved:
+            if self._view.reduces(entry):
+                controls, view = self._controls, self._view_of(AfterEntry(self._portfolio, entry))
+            else:
+                controls = tuple(c for c in self._controls if isinstance(c, _EVEN_FOR_REDUCING))
+                view = self._view
+            for leg in exits:
+                decision = _judge(leg, controls, view)
+                asked += decision.checks
+                if not decision.approved:
+                    break
+        return dataclasses.replace(decision, checks=tuple(asked))
 
     def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
         """Hold the order's worst-case exposure under its client order id.
@@ -102,6 +135,29 @@ class RiskEngine:
         self.reservations.hold(request, held_at or ZERO)
         return held_at
 
+    def evaluate_exit(self, request: OrderRequest, entry: OrderRequest | None) -> RiskDecision:
+        """Judge an exit anew, with no order of its bracket reserved; see `BracketValidator`."""
+        view = self._view if entry is None else self._view_of(AfterEntry(self._portfolio, entry))
+        return _judge(request, self._controls, view)
+
+    def reserve_exit(
+        self,
+        request: OrderRequest,
+        price: Decimal | None = None,
+        *,
+        entry: str,
+        built: Decimal,
+        undone: Decimal,
+    ) -> Decimal | None:
+        """Hold an exit of a bracket as far as its entry has traded; see `Reservations.hold_exit`."""
+        held_at = self._view.reference_price(request) if price is None else price
+        self.reservations.hold_exit(request, held_at or ZERO, entry=entry, built=built, undone=undone)
+        return held_at
+
+    def on_built(self, entry: str, built: Decimal) -> None:
+        """Take what the exits of a bracket may trade by now."""
+        self.reservations.build(entry, built)
+
     def release(self, client_order_id: str) -> None:
         """Give back what is left of a reservation; an unknown id is ignored."""
         self.reservations.release(client_order_id)
@@ -114,6 +170,21 @@ class RiskEngine:
     def is_reserved(self, client_order_id: str | None) -> bool:
         """Return whether an order holds a reservation, that is: was approved here and can still trade."""
         return client_order_id in self.reservations
+
+    def _view_of(self, portfolio: Portfolio) -> RiskView:
+        return RiskView(
+            portfolio, self.reservations, self._sessions, self._clock, self._kill_switch, self._multipliers
+        )
+
+
+def _judge(request: OrderRequest, controls: Sequence[Control], view: RiskView) -> RiskDecision:
+    asked: list[tuple[str, str, str]] = []
+    for control in controls:
+        check = control.check(request, view)
+        asked.append((check.code, check.limit, check.actual))
+        if not check.passed:
+            return RiskDecision(False, check.code, check.reason, tuple(asked))
+    return RiskDecision(True, checks=tuple(asked))
 
 
 def _require_sound(limits: RiskLimits) -> None:

@@ -71,6 +71,7 @@ class KillSwitch:
         self._day: Hashable = None
         self._base = initial_equity
         self._last = initial_equity
+        self._pardoned_ns = -1
 
     @property
     def tripped(self) -> bool:
@@ -91,6 +92,9 @@ class KillSwitch:
             self._day = day
             self._base = snapshot.equity if self._last is None else self._last
         self._last = snapshot.equity
+        if utc_ns(snapshot.timestamp) <= self._pardoned_ns:
+            self._base = snapshot.equity
+            return None
         loss = self.daily_loss
         if self.event is not None or self.max_daily_loss is None or loss < self.max_daily_loss:
             return None
@@ -100,6 +104,10 @@ class KillSwitch:
     def restore(self, event: KillSwitchEvent) -> None:
         """Latch what was recorded earlier; from now on it is tripped, whatever the snapshots say."""
         self.event = event
+
+    def pardon(self, until_ns: int) -> None:
+        """Leave out losses up to a moment (UTC nanoseconds): it was reset then, and a replay keeps it so."""
+        self._pardoned_ns = until_ns
 
     def reset(self, reason: str) -> None:
         """Allow new risk again; the day's further loss counts from the last snapshot.

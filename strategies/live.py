@@ -13,8 +13,11 @@ Each turn of the loop:
 While there is no session, TWS has lost the broker, or the journal cannot be written, nothing is submitted and
 the turn is tried again after a pause that grows up to half a minute.
 
+An order in doubt, or a position that differs, waits for a person the same way: the trader stays up to be
+asked and told (`trade orders doubt`), and goes on when it is settled. Where it gives up, the loop ends.
+
 The loop holds no business state. It ends when it is stopped, when time runs out (`until_ns`, or a gateway
-without further bars), when the kill switch trips, or when an order in doubt has to be resolved by a person.
+without further bars), or when the kill switch trips.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from execution.errors import (
     JournalError,
     NotConnectedError,
     NotReadyError,
+    OrderInDoubtError,
     PacingError,
 )
 from execution.ledger import Ledger
@@ -114,7 +118,7 @@ class LiveOrchestrator:
     bar_grace_seconds
         How long to wait for the bars of the other symbols when the first one of a moment is complete.
     give_up
-        Raise when no session can be had; otherwise keep trying.
+        Raise when no session can be had or something is in doubt; otherwise keep trying.
     """
 
     def __init__(
@@ -158,12 +162,18 @@ class LiveOrchestrator:
         self._last_bar_end: dict[str, int] = {}
         self._stopping = False
         self._stop = asyncio.Event()
+        self.waits_for: str | None = None
+        """Why nothing goes on; None while all is well."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pause = poll_interval_seconds
 
     def stop(self) -> None:
         """Ask the loop to end after its current turn; a pause ends at once. Any thread may ask."""
         self._stopping = True
+        self.retry()
+
+    def retry(self) -> None:
+        """End a pause early: what it waits for may be settled. Any thread may ask."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 
@@ -182,7 +192,7 @@ class LiveOrchestrator:
         Raises
         ------
         OrderInDoubtError
-            If broker and journal do not agree; a person has to resolve it.
+            If broker and journal do not agree, and `give_up` is set; otherwise it waits for a person.
         NotConnectedError
             If no session could be had within the allowed tries, and `give_up` is set.
         """
@@ -202,8 +212,8 @@ class LiveOrchestrator:
                 end = await self._round()
                 if end is not None:
                     return end
-                self._pause = self.poll_interval_seconds
-            except (BrokerUnavailableError, NotConnectedError, JournalError) as error:
+                self._pause, self.waits_for = self.poll_interval_seconds, None
+            except (BrokerUnavailableError, NotConnectedError, JournalError, OrderInDoubtError) as error:
                 if not self._stopping:
                     await self._hold(error)
         return LoopEnd.STOPPED
@@ -223,8 +233,9 @@ class LiveOrchestrator:
     async def _hold(self, error: ExecutionError) -> None:
         """Say why nothing goes on, and pause, longer each time; raise the error if it is to end the loop."""
         passing = isinstance(error, (NotReadyError, PacingError))
-        if self._give_up and isinstance(error, NotConnectedError) and not passing:
+        if self._give_up and isinstance(error, NotConnectedError | OrderInDoubtError) and not passing:
             raise error
+        self.waits_for = str(error)
         pause = max(_SHORTEST_PAUSE, self._pause)
         self._pause = min(_LONGEST_PAUSE, 2 * pause)
         report = self.logger.warning if passing else self.logger.error
@@ -234,6 +245,8 @@ class LiveOrchestrator:
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):  # nobody stopped it: the pause is over
             await asyncio.wait_for(self._stop.wait(), seconds)
+        if not self._stopping:
+            self._stop.clear()
 
     @property
     def last_end_ns(self) -> int:

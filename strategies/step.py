@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from execution.adjustments import Adjustment
 from execution.broker import ExecutionEngine
 from execution.clocks import MonotonicClock, timestamp
 from execution.errors import (
@@ -233,6 +234,25 @@ class TradingStep:
         """Book a commission that came later than its fill."""
         if fill.commission is not None:
             self.portfolio.ledger.charge(fill.commission)
+
+    def on_external_fill(self, fill: Fill) -> None:
+        """Book an execution of somebody else's order in the account; the strategy did not ask for it."""
+        self.portfolio.ledger.apply(fill)
+
+    def on_fill_corrected(self, old: Fill, new: Fill) -> None:
+        """Book an execution with the broker's new figures, and tell a strategy that wants to know."""
+        self.portfolio.ledger.revise(old, new)
+        hook = getattr(self.strategy, "on_fill_corrected", None)
+        if hook is None:
+            return
+        try:
+            hook(old, new)
+        except Exception:  # noqa: BLE001 - a strategy's bug must not stop the loop
+            self._log.exception("strategy raised on a correction", symbol=new.symbol, fill=new.fill_id)
+
+    def on_adjusted(self, adjustment: Adjustment) -> None:
+        """Book what moved the book and was no trade; the mark of a split follows it."""
+        self.portfolio.adjust(adjustment)
 
     # -- the parts of a step ---------------------------------------------------------------------
 

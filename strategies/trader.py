@@ -14,7 +14,9 @@ The very first start adopts the broker's positions and cash in 4, so that all of
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,19 +25,24 @@ import structlog
 
 from data.calendars import MarketClock
 from data.ibkr import LiveBars
+from execution.adjustments import CorporateActionSource
 from execution.audit import AuditLogger
+from execution.claims import ClaimPolicy
 from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp, utc_ns
 from execution.connection import IBKRConnectionManager
-from execution.errors import JournalError
+from execution.errors import JournalError, SettlementError
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
-from execution.ledger import Holding, Ledger
+from execution.ledger import Ledger
 from execution.models import Instrument, PortfolioSnapshot
+from execution.patrol import Patrol
 from execution.portfolio import LedgerPortfolio
-from execution.recovery import Recovered
+from execution.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
+from execution.settlement import signed
 from execution.unfilled_policy import UnfilledPolicy
 from risk.engine import RiskEngine
+from risk.errors import KillSwitchResetError
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
 from strategies.base import StrategyContext
@@ -60,7 +67,9 @@ class TraderOptions:
     `warmup` is the history asked for at start, as TWS spells durations. `total` and `until_ns` are the number
     of steps and the end of the last one, if known. `started` is recorded at each start of another run.
     `give_up` ends the trader when no session can be had, by default in lockstep only; else it keeps trying.
-    `at_shutdown` says what becomes of open orders, `unfilled` of limit orders that do not fill.
+    `at_shutdown` says what becomes of open orders, `unfilled` of limit orders that do not fill, `claim` of
+    orders of somebody else in the account. `reconcile_interval_seconds` is the pause between looks at the
+    broker's books while all is well; None takes none, and lockstep never does.
     """
 
     account: str | None = None
@@ -77,6 +86,10 @@ class TraderOptions:
     give_up: bool | None = None
     at_shutdown: OpenOrders = OpenOrders.LEAVE
     unfilled: UnfilledPolicy | None = None
+    claim: ClaimPolicy = ClaimPolicy.ADOPT
+    claim_symbols: Sequence[str] | None = None
+    corporate_actions: CorporateActionSource | None = None
+    reconcile_interval_seconds: float | None = None
 
 
 class Trader:
@@ -119,7 +132,7 @@ class Trader:
         self.audit = AuditLogger(journal, self.clock)
         manager.audit = self.audit
         instruments: dict[str, Instrument] = {i.symbol: i for i in spec.instruments}
-        self.portfolio = LedgerPortfolio(Ledger(instruments=instruments))
+        self.portfolio = LedgerPortfolio(Ledger(instruments=instruments, history={}))
         self.kill_switch = KillSwitch(spec.limits.max_daily_loss, session_day_of(sessions))
         self.risk = RiskEngine(
             spec.limits,
@@ -142,6 +155,9 @@ class Trader:
             grouped=True,
             quarantine=0.0 if options.lockstep else 6.0,
             unfilled=options.unfilled,
+            claim=options.claim,
+            claim_symbols=options.claim_symbols,
+            corporate_actions=options.corporate_actions,
         )
         risk_manager = ShapingRiskManager(self.risk, instruments, on_refused=self.executor.record_refusal)
         strategy = create(
@@ -198,13 +214,24 @@ class Trader:
         if tripped is not None:
             moment, loss, limit = (tripped[name] for name in ("trading_time", "loss", "limit"))
             self.kill_switch.restore(KillSwitchEvent(timestamp(moment), Decimal(loss), Decimal(limit)))
+        if recovered.kill_switch_reset is not None:
+            self.kill_switch.pardon(recovered.kill_switch_reset["trading_time"])
         return recovered
 
     async def run(self) -> LoopEnd:
         """Start or resume, and trade until the loop ends; see `LiveOrchestrator.run` for what is raised."""
         if self._recovered is None:
             self.restore()
-        return await self.orchestrator.run(self._prepare)
+        interval = self.options.reconcile_interval_seconds
+        if interval is None or self.options.lockstep:
+            return await self.orchestrator.run(self._prepare)
+        patrol = asyncio.create_task(Patrol(self.executor, interval).run(), name="patrol")
+        try:
+            return await self.orchestrator.run(self._prepare)
+        finally:
+            patrol.cancel()
+            with suppress(asyncio.CancelledError):
+                await patrol
 
     async def close_session(self) -> None:
         """Record the broker's closing book, durably: the last thing that needs the wire.
@@ -222,6 +249,26 @@ class Trader:
         """Ask the loop to end after its current turn."""
         self.orchestrator.stop()
         self._link.wake()
+
+    def go_on(self) -> None:
+        """Look again at once: what the loop waits for may be settled."""
+        self.orchestrator.retry()
+        self._link.wake()
+
+    def reset_kill_switch(self, by: str, reason: str) -> None:
+        """Allow new risk again after the daily-loss limit, on record.
+
+        Raises
+        ------
+        SettlementError
+            If a name or a reason is missing, or it is not tripped.
+        """
+        signed(by, reason, "")
+        try:
+            self.kill_switch.reset(reason)
+        except KillSwitchResetError as error:
+            raise SettlementError(str(error)) from error
+        self.audit.log("kill_switch_reset", trading_time=self.clock.now_ns(), by=by, reason=reason)
 
     async def _prepare(self) -> None:
         """Start or resume; done again after a failure, it goes on where it failed."""
@@ -272,14 +319,17 @@ class Trader:
         ledger = self.portfolio.ledger
         ledger.cash += Decimal(opening["cash"])
         for symbol, held in opening["positions"].items():
-            quantity, cost = Decimal(held["quantity"]), Decimal(held["average_cost"])
-            instrument = ledger.instruments.get(symbol)
-            multiplier = instrument.multiplier if instrument else Decimal(1)
-            ledger.holdings[symbol] = Holding(quantity, quantity * cost, multiplier=multiplier)
+            ledger.open(symbol, Decimal(held["quantity"]), Decimal(held["average_cost"]))
 
-    def _book(self, booked: Sequence[Any]) -> None:
+    def _book(self, booked: Sequence[Booked]) -> None:
         for item in booked:
-            if item.late_commission:
+            if isinstance(item, BookedCorrection):
+                self.step.on_fill_corrected(item.old, item.new)
+            elif isinstance(item, BookedAdjustment):
+                self.step.on_adjusted(item.adjustment)
+            elif item.external and not item.late_commission:
+                self.step.on_external_fill(item.fill)
+            elif item.late_commission:
                 self.step.on_commission(item.fill)
             else:
                 self.step.on_fill(item.fill)

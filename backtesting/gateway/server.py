@@ -80,6 +80,7 @@ class GatewayServer:
         self._require_bars_ahead()
         self._idle_since: float | None = None
         self._server: asyncio.Server | None = None
+        self._reopening = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.port = config.port
@@ -127,8 +128,12 @@ class GatewayServer:
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         """Run something until the server stops; where a defect ends it, the server stops with it."""
         task = asyncio.create_task(work)
-        task.add_done_callback(lambda _task: self._stopping.set())
+        task.add_done_callback(self._ended)
         self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._stopping.set()
 
     def stop_listening(self) -> None:
         """Let whoever connects from now on be refused by the system; connections live on."""
@@ -137,11 +142,15 @@ class GatewayServer:
 
     def listen_again(self) -> None:
         """Take up connections on the same port again."""
-        if self._server is not None and not self._server.is_serving():
+        if self._server is not None and not self._server.is_serving() and not self._reopening:
+            self._reopening = True
             self._keep(self._reopen())
 
     async def _reopen(self) -> None:
-        self._server = await self._listener(self.port)
+        try:
+            self._server = await self._listener(self.port)
+        finally:
+            self._reopening = False
 
     async def _listener(self, port: int) -> asyncio.Server:
         loop, host = asyncio.get_running_loop(), self.config.host

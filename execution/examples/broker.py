@@ -64,11 +64,30 @@ async def broker(given: argparse.Namespace) -> AsyncIterator[Broker]:
         limit = parse_decimal(given.limit, name="--limit")
         yield Broker(given.host, given.port, given.client_id, Instrument(given.symbol), limit, False)
         return
-    bars = sample_bars([_SIMULATED], end=dt.date(1999, 12, 31))
+    async with simulated_broker(given.client_id) as at:
+        yield at
+
+
+@asynccontextmanager
+async def simulated_broker(
+    client_id: int, *, days_a_second: float = DAYS_A_SECOND, until: dt.date = dt.date(1999, 12, 31)
+) -> AsyncIterator[Broker]:
+    """Yield a simulated gateway in this process that lives as long as the block.
+
+    Parameters
+    ----------
+    client_id
+        Id to connect with.
+    days_a_second
+        Days of the market in a second.
+    until
+        Last day of its bars, which begin in January 1999.
+    """
+    bars = sample_bars([_SIMULATED], end=until)
     instruments = [instrument for instrument in SAMPLE_INSTRUMENTS if instrument.symbol == _SIMULATED]
-    config = GatewayConfig(speed=str(DAYS_A_SECOND * 86_400))
+    config = GatewayConfig(speed=str(days_a_second * 86_400))
     async with simulated_gateway(bars, config=config, instruments=instruments, sessions=bars.clock) as server:
-        yield Broker("127.0.0.1", server.port, given.client_id, instruments[0], Decimal("500.00"), True)
+        yield Broker("127.0.0.1", server.port, client_id, instruments[0], Decimal("500.00"), True)
 
 
 def require_paper_account(manager: IBKRConnectionManager) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import ib_insync
@@ -25,7 +27,8 @@ from execution.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.models import ZERO, Instrument, OrderRequest, OrderType
+from execution.ibkr.contract_book import ContractBook, WireContract, wire_terms
+from execution.models import ZERO, Instrument, OrderRequest, OrderType, TimeInForce
 from execution.numbers import format_decimal, parse_integer, parse_wire_decimal, to_lots, to_ticks
 
 _ORDER_TYPES = {
@@ -40,23 +43,34 @@ _ORDER_TYPES = {
     OrderType.TRAIL: "TRAIL",
     OrderType.TRAIL_LIMIT: "TRAIL LIMIT",
 }
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 _DERIVATIVES = ("OPT", "FUT", "FOP")
 _KINDS = {name: kind.value for kind, name in _ORDER_TYPES.items()}
 _SIDES = {"BUY": "BUY", "SELL": "SELL", "BOT": "BUY", "SLD": "SELL", "SSHORT": "SELL"}
+
+_PRICES = ("limit_price", "stop_price", "trail_amount", "trail_stop", "limit_offset")
+_prices_of = attrgetter(*_PRICES)
+
+WireOrder = ib_insync.Order
+"""An order as the client library takes it."""
+
+_BLANK = vars(ib_insync.Order())
+"""What a plain order says; what can be changed in it (lists, the soft dollar tier) is never touched."""
 
 
 # -- out ---------------------------------------------------------------------------------------------
 
 
-def to_contract(instrument: Instrument) -> ib_insync.Contract:
-    """Return the TWS contract of an instrument."""
+def to_contract(instrument: Instrument, con_id: int = 0) -> ib_insync.Contract:
+    """Return the TWS contract of an instrument, under the contract id if it is known for sure."""
+    terms = wire_terms(instrument)
     contract = ib_insync.Contract(
         secType=instrument.security_type,
-        conId=instrument.con_id,
-        symbol=instrument.underlying or instrument.symbol,
-        exchange=instrument.exchange,
+        conId=instrument.con_id or con_id,
+        symbol=terms.symbol,
+        exchange=terms.exchange,
         primaryExchange=instrument.primary_exchange,
-        currency=instrument.currency,
+        currency=terms.currency,
     )
     if instrument.security_type in _DERIVATIVES:
         contract.lastTradeDateOrContractMonth = instrument.expiry
@@ -92,23 +106,17 @@ def to_wire_order(
     Raises
     ------
     InvalidOrderError
-        If a size is not whole lots, a price is not a whole number of ticks, or a number has no plain
-        spelling on the wire.
+        If a size is not whole lots, a price is not a whole number of ticks, a number has no plain spelling
+        on the wire, or TWS does not take the time in force with the order type.
     """
-    try:
-        to_lots(request.quantity, instrument.lot, name=f"{request.symbol} quantity")
-        for name, price in (
-            ("limit price", request.limit_price),
-            ("stop price", request.stop_price),
-            ("trail amount", request.trail_amount),
-            ("trail stop", request.trail_stop),
-            ("limit offset", request.limit_offset),
-        ):
-            if price is not None:
-                to_ticks(price, instrument.tick, name=f"{request.symbol} {name}")
-    except NumberFormatError as error:
-        raise InvalidOrderError(str(error)) from error
-    order = ib_insync.Order(
+    life = request.time_in_force
+    if life in _AT_ONCE and request.order_type not in (OrderType.MARKET, OrderType.LIMIT):
+        raise InvalidOrderError(
+            f"time_in_force: TWS takes {life} with MARKET and LIMIT orders only, not {request.order_type}; "
+            "use DAY. Nothing was sent"
+        )
+    _require_multiples(request, instrument)
+    order = _order(
         orderId=order_id,
         action=request.side.value,
         totalQuantity=_plain(request.quantity, "quantity"),
@@ -134,6 +142,24 @@ def to_wire_order(
     return order
 
 
+def _require_multiples(request: OrderRequest, instrument: Instrument) -> None:
+    try:
+        if request.quantity % instrument.lot:
+            to_lots(request.quantity, instrument.lot, name=f"{request.symbol} quantity")
+        for name, price in zip(_PRICES, _prices_of(request), strict=True):
+            if price is not None and price % instrument.tick:
+                to_ticks(price, instrument.tick, name=f"{request.symbol} {name.replace('_', ' ')}")
+    except NumberFormatError as error:
+        raise InvalidOrderError(str(error)) from error
+
+
+def _order(**terms: Any) -> ib_insync.Order:
+    """Return an order with these terms; the library's own constructor sets each of its 130 fields in turn."""
+    order = ib_insync.Order.__new__(ib_insync.Order)
+    vars(order).update(_BLANK, **terms)
+    return order
+
+
 def _trail(order: ib_insync.Order, request: OrderRequest) -> None:
     if request.trail_amount is not None:
         order.auxPrice = _plain(request.trail_amount, "trail amount")
@@ -155,35 +181,49 @@ def _plain(value: Decimal, name: str) -> float:
 # -- in ----------------------------------------------------------------------------------------------
 
 
-def to_evidence(fields: list[str], time_zone: str) -> Evidence | None:
+def to_evidence(fields: list[str], time_zone: str, contracts: ContractBook | None = None) -> Evidence | None:
     """Return the fact in a TWS message, or None if it does not concern orders.
+
+    Parameters
+    ----------
+    fields
+        The message.
+    time_zone
+        Zone of times without one.
+    contracts
+        Gives contracts our symbols.
 
     Raises
     ------
     NumberFormatError
         If a number or time in it cannot be read.
     """
+    if fields[0] == "5":
+        return _open_order(fields, contracts or ContractBook())
+    if fields[0] == "11":
+        return _execution(fields, time_zone, contracts or ContractBook())
     reader = _READERS.get(fields[0])
-    return reader(fields, time_zone) if reader else None
+    return reader(fields) if reader else None
 
 
-def _open_order(f: list[str], _zone: str) -> Evidence:
+def _open_order(f: list[str], contracts: ContractBook) -> Evidence:
     return OpenOrderSeen(
         order_id=_integer(f[1], "order id"),
         perm_id=_integer(f[25], "permanent id"),
         client_id=_integer(f[24], "client id"),
         order_ref=f[23],
         account=f[20],
-        symbol=f[3],
+        symbol=contracts.symbol_in(f, 2),
         side=f[13],
         quantity=_decimal(f[14], "quantity"),
         order_type=_KINDS.get(f[15], ""),
         limit_price=parse_wire_decimal(f[16], name="limit price"),
         aux_price=parse_wire_decimal(f[17], name="auxiliary price"),
+        security_type=f[4],
     )
 
 
-def _order_status(f: list[str], _zone: str) -> Evidence:
+def _order_status(f: list[str]) -> Evidence:
     return OrderStatusSeen(
         order_id=_integer(f[1], "order id"),
         status=f[2],
@@ -195,7 +235,7 @@ def _order_status(f: list[str], _zone: str) -> Evidence:
     )
 
 
-def _execution(f: list[str], zone: str) -> Evidence:
+def _execution(f: list[str], zone: str, contracts: ContractBook) -> Evidence:
     if f[18] not in _SIDES:
         raise NumberFormatError(f"side of execution {f[14]!r}: {f[18]!r} is neither BOT nor SLD")
     return ExecutionSeen(
@@ -205,37 +245,63 @@ def _execution(f: list[str], zone: str) -> Evidence:
         perm_id=_integer(f[21], "permanent id"),
         order_ref=f[26],
         account=f[16],
-        symbol=f[4],
+        symbol=contracts.symbol_in(f, 3),
         side=_SIDES[f[18]],
         quantity=_decimal(f[19], "shares"),
         price=_decimal(f[20], "price"),
         time=parse_time(f[15], zone),
+        security_type=f[5],
     )
 
 
-def _commission(f: list[str], _zone: str) -> Evidence | None:
+def _commission(f: list[str]) -> Evidence | None:
     commission = parse_wire_decimal(f[3], name="commission")
     if commission is None:
         return None
     return CommissionSeen(exec_id=f[2], commission=commission, currency=f[4])
 
 
-def _error(f: list[str], _zone: str) -> Evidence:
+def _error(f: list[str]) -> Evidence:
     return ErrorSeen(_integer(f[2], "request id"), _integer(f[3], "code"), f[4][:500])
 
 
-_READERS = {"5": _open_order, "3": _order_status, "11": _execution, "59": _commission, "4": _error}
+_READERS = {"3": _order_status, "59": _commission, "4": _error}
 
 
-def to_completed(trade: ib_insync.Trade) -> CompletedOrderSeen:
+def to_completed(
+    contract: ib_insync.Contract,
+    order: ib_insync.Order,
+    state: ib_insync.OrderState,
+    contracts: ContractBook | None = None,
+) -> CompletedOrderSeen:
     """Return the fact in a completed order, as ib_insync decoded it."""
-    order = trade.order
     return CompletedOrderSeen(
         perm_id=int(order.permId),
         order_ref=order.orderRef,
-        status=trade.orderStatus.status,
+        status=state.status,
         filled=_filled(order),
-        detail=getattr(trade.orderStatus, "completedStatus", "") or "",
+        detail=state.completedStatus or "",
+        symbol=(contracts or ContractBook()).symbol_of(_as_wire(contract)),
+    )
+
+
+def _as_wire(contract: ib_insync.Contract) -> WireContract:
+    strike = "" if not contract.strike else str(contract.strike)
+    return WireContract.read(
+        [
+            str(contract.conId),
+            contract.symbol,
+            contract.secType,
+            contract.lastTradeDateOrContractMonth,
+            strike,
+            contract.right,
+            contract.multiplier,
+            contract.exchange,
+            contract.currency,
+            contract.localSymbol,
+            contract.tradingClass,
+        ],
+        0,
     )
 
 

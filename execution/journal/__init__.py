@@ -6,6 +6,7 @@ It is the source of truth for orders; databases are projections of it. One write
 from execution.journal.anchor import Anchor, AnchorFile, AnchorSchedule
 from execution.journal.chain import GENESIS, ChainReport, chain_hash, verify_events
 from execution.journal.event import JournalEvent
+from execution.journal.readable import readable
 from execution.journal.reader import read
 from execution.journal.segments import segments_of
 from execution.journal.store import Journal, MemoryJournal, Rotation, SqliteJournal
@@ -24,6 +25,7 @@ __all__ = [
     "SqliteJournal",
     "chain_hash",
     "read",
+    "readable",
     "segments_of",
     "verify",
     "verify_events",

@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from json import encoder as json_encoder
+from typing import Any, NoReturn
 
 from execution.journal.event import JournalEvent
 
@@ -18,12 +19,25 @@ GENESIS = "0" * 64
 """The hash before the first event."""
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+_plain = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_make = getattr(json_encoder, "c_make_encoder", None)
+_pieces = (
+    None
+    if _make is None  # an interpreter without the compiled encoder
+    else _make(None, _refuse, json_encoder.encode_basestring_ascii, None, ":", ",", True, False, False)
+)
+"""The encoder that `_plain` makes anew for each body."""
 
 
 def canonical(body: dict[str, Any]) -> str:
     """Return the one JSON spelling of a body: sorted keys, no spaces, ASCII."""
-    return _encode(body)
+    return _plain(body) if _pieces is None else "".join(_pieces(body, 0))
 
 
 def chain_hash(prev_hash: str, seq: int, time_ns: int, kind: str, text: str) -> str:

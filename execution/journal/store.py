@@ -27,6 +27,7 @@ from execution.journal.segments import Segment, create_segment, folder_of, path_
 
 __all__ = ["Journal", "JournalEvent", "MemoryJournal", "Rotation", "SqliteJournal"]
 
+_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _DAY_NS = 86_400_000_000_000
 _ROW_BYTES = 320
 """What an event takes beside its body: two hashes, kind, numbers, the tree of the file."""
@@ -184,9 +185,12 @@ class SqliteJournal(MemoryJournal):
             return
         rows = [(e.seq, e.time_ns, e.kind, text, e.prev_hash, e.hash) for e, text in self._pending]
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._db.execute("COMMIT")
+            if len(rows) == 1:  # an order's intent, most often: a statement alone is a transaction
+                self._db.execute(_INSERT, rows[0])
+            else:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(_INSERT, rows)
+                self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(
                 sqlite3.Error

@@ -97,9 +97,10 @@ def show(
     runs_dir: o.RunsDir = None,
     as_json: o.Json = False,
 ) -> None:
-    """Print events of a journal; with --json one object a line.
+    """Print events of a journal, one a line: number, time (UTC), kind and facts; with --json all of it.
 
     trade audit show --kind fill
+    trade audit show --kind api_request
     trade audit show 3f2a --order ma-SPY-20200102-1 --json
     """
     import json
@@ -109,12 +110,11 @@ def show(
 
     events = journal.read(find_journal(where, config, runs_dir), after)
     for event in islice(filter(_chooser(kind, order, after), events), limit):
-        body = json.dumps(event.body, sort_keys=True)
         if as_json:
             line = {"seq": event.seq, "time_ns": event.time_ns, "kind": event.kind, "body": event.body}
             typer.echo(json.dumps({**line, "hash": event.hash}, sort_keys=True))
         else:
-            typer.echo(f"{event.seq:>8} {event.kind:<16} {body}")
+            typer.echo(journal.readable(event))
 
 
 def export(

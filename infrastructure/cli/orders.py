@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infrastructure.cli import options as o
+from infrastructure.cli import order_entry, settling
 
 if TYPE_CHECKING:
     from infrastructure.settings import Settings
@@ -15,66 +16,16 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="Place, cancel and list orders of the running trader.", no_args_is_help=True)
-    o.add(group, place, "place")
+    o.add(group, order_entry.place, "place")
+    o.add(group, order_entry.bracket, "bracket")
+    o.add(group, order_entry.what_if, "what-if")
     o.add(group, modify, "modify")
     o.add(group, cancel, "cancel")
     o.add(group, cancel_all, "cancel-all")
     o.add(group, list_orders, "list")
+    settling.add_to(group)
     app.add_typer(group, name="orders")
     o.add(app, positions)
-
-
-def place(
-    symbol: Annotated[str, typer.Argument(help="Symbol, e.g. SPY.")],
-    side: Annotated[str, typer.Argument(metavar="BUY|SELL")],
-    quantity: Annotated[str, typer.Argument(help="Number of shares.")],
-    limit: Annotated[str | None, typer.Option(metavar="PRICE", help="Limit price.")] = None,
-    stop_price: Annotated[str | None, typer.Option("--stop", metavar="PRICE", help="Stop price.")] = None,
-    time_in_force: Annotated[
-        str, typer.Option("--tif", metavar="DAY|GTC", help="How long it works.")
-    ] = "DAY",
-    client_order_id: Annotated[
-        str | None, typer.Option("--id", help="Your own id: the same id is never sent twice.")
-    ] = None,
-    config: o.Config = None,
-    profile: o.Profile = None,
-    sets: o.Set = None,
-    as_json: o.Json = False,
-) -> None:
-    """Place one order through the trader's risk rules and journal.
-
-    Without a price it is a market order.
-      trade orders place SPY BUY 10 --limit 420.50 --id my-first
-    """
-    from execution.errors import InvalidOrderError
-    from execution.models import OrderType, Side, TimeInForce
-    from execution.numbers import parse_decimal
-
-    for name, value, kinds in (("side", side, Side), ("--tif", time_in_force, TimeInForce)):
-        if value.upper() not in list(kinds):
-            raise InvalidOrderError(f"{name} {value!r}: use one of {', '.join(kinds)}")
-    for name, text in (("quantity", quantity), ("--limit", limit), ("--stop", stop_price)):
-        if text is not None:
-            parse_decimal(text, name=name)
-    kind = {
-        (False, False): OrderType.MARKET,
-        (True, False): OrderType.LIMIT,
-        (False, True): OrderType.STOP,
-        (True, True): OrderType.STOP_LIMIT,
-    }[limit is not None, stop_price is not None]
-    o.show_answer(
-        "place",
-        o.load(config, profile, sets),
-        as_json=as_json,
-        symbol=symbol,
-        side=side.upper(),
-        quantity=quantity,
-        order_type=kind.value,
-        limit_price=limit,
-        stop_price=stop_price,
-        time_in_force=time_in_force.upper(),
-        client_order_id=client_order_id,
-    )
 
 
 def cancel(
@@ -134,19 +85,35 @@ def cancel_all(
 
 
 def list_orders(
-    config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Also the open orders of others in the account.")
+    ] = False,
+    config: o.Config = None,
+    profile: o.Profile = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
 ) -> None:
     """List the trader's orders, open and in doubt ones first.
 
-    trade orders list --json
+    With --all also those of others that count in exposure: placed by hand, or by another client.
+      trade orders list --all --json
     """
-    _table("orders", o.load(config, profile, sets), as_json=as_json)
+    settings = o.load(config, profile, sets)
+    answer = o.ask(settings, "orders")
+    if everyone:
+        answer |= o.ask(settings, "externals")
+    if as_json:
+        o.print_json(answer)
+        return
+    o.print_table("orders", list(answer["orders"]))
+    if everyone:
+        o.print_table("orders of others", list(answer["externals"]))
 
 
 def positions(
     config: o.Config = None, profile: o.Profile = None, sets: o.Set = None, as_json: o.Json = False
 ) -> None:
-    """Show the trader's positions from its own ledger.
+    """Show the broker's positions, beside each what the journal amounts to in the symbol.
 
     trade positions --profile paper
     """

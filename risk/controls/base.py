@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from execution.clocks import TradingClock
 from execution.models import ZERO, OrderRequest, Side
@@ -31,8 +30,7 @@ from risk.reservations import Reservations
 ONE = Decimal(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """Outcome of one rule for one order; `limit` and `actual` are figures as text, for the record."""
 
     code: str
@@ -105,8 +103,11 @@ class RiskView:
         mark = self.mark(order.symbol)
         if order.side is Side.SELL:
             return mark or order.limit_price or order.stop_price
-        known = [price for price in (mark, order.limit_price, order.stop_price) if price is not None]
-        return max(known, default=None)
+        highest = mark
+        for price in (order.limit_price, order.stop_price):
+            if price is not None and (highest is None or price > highest):
+                highest = price
+        return highest
 
     def notional(self, order: OrderRequest) -> Decimal:
         """Return the order's value at its reference price, zero if it has none."""
@@ -133,20 +134,27 @@ class RiskView:
 
         Positions without a mark count at cost.
         """
-        snapshot = self.portfolio.snapshot(self._clock.now_ns())
-        held = {position.symbol: position.market_value for position in snapshot.positions}
+        held = self.portfolio.market_values(self._clock.now_ns())
         total = ZERO
         for symbol in sorted({order.symbol, *held, *self.reservations.symbols}):
             value = held.get(symbol, ZERO)
-            added = {order.side: self.notional(order)} if symbol == order.symbol else {}
-            total += max(self._end(symbol, side, value, added.get(side, ZERO)) for side in Side)
+            bought = sold = ZERO
+            if symbol == order.symbol:
+                added = self.notional(order)
+                bought, sold = (added, ZERO) if order.side is Side.BUY else (ZERO, added)
+            total += max(
+                self._end(symbol, Side.BUY, value, bought), self._end(symbol, Side.SELL, value, sold)
+            )
         return total
 
     def _end(self, symbol: str, side: Side, held_value: Decimal, added: Decimal) -> Decimal:
-        return abs(held_value + side.sign * (self._open_value(symbol, side) + added))
+        moved = self._open_value(symbol, side) + added
+        return abs(held_value + moved if side is Side.BUY else held_value - moved)
 
     def _open_value(self, symbol: str, side: Side) -> Decimal:
         waiting = self.reservations.side(symbol, side)
+        if not waiting.orders:
+            return ZERO
         mark = self.mark(symbol)
         value = waiting.value
         if mark is not None:

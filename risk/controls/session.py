@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 from execution.clocks import timestamp
@@ -26,4 +27,9 @@ class SessionControl(Control):
             return self.refuses(
                 limit, "no session", "the calendar knows no further session: extend the calendar's range"
             )
-        return self.passes(limit, f"session from {timestamp(session.open_ns):%Y-%m-%dT%H:%M:%SZ}")
+        return self.passes(limit, _told(session.open_ns))
+
+
+@lru_cache(maxsize=64)  # the session is the same for all of a day's orders
+def _told(open_ns: int) -> str:
+    return f"session from {timestamp(open_ns):%Y-%m-%dT%H:%M:%SZ}"

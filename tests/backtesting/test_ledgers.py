@@ -417,3 +417,16 @@ def test_engine_and_journal_give_the_same_bytes(made: tuple[list[Order], list[Fi
     records += [status(order.client_order_id, order.status) for order in orders]
     records += [snapshotted(snapshot) for snapshot in snapshots]
     assert LedgerTables.from_journal(numbered(records)).hashes() == engine.hashes()
+
+
+def test_a_busted_fill_keeps_its_row_at_nothing_and_its_order_stays_filled() -> None:
+    order = an_order("a", OrderStatus.FILLED)
+    fill = a_fill("a")
+    bust = {**filled(fill)[1], "quantity": "0", "commission": "0"}
+    records = [submitted(order), filled(fill), status("a", OrderStatus.FILLED), ("fill_corrected", bust)]
+    elsewhere = ("fill_corrected", {**bust, "fill_id": "other-1"})
+    tables = LedgerTables.from_journal(numbered([*records, elsewhere]))
+    (row,) = tables.fills.to_pylist()
+    assert (row["quantity"], row["commission"]) == (0, 0)
+    (found,) = tables.orders.to_pylist()
+    assert (found["status"], found["filled_quantity"]) == ("FILLED", 0)

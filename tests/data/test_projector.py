@@ -218,3 +218,25 @@ def test_any_batching_equals_a_rebuild(events: list[Recorded], cuts: list[int]) 
         piecewise = tables(database)
         projector.rebuild(events)
         assert tables(database) == piecewise
+
+
+def test_a_corrected_fill_has_its_new_figures_and_so_has_its_order(database: Database) -> None:
+    change = {"client_order_id": "a", "exec_id": "e.02", "external": False, "old": {}, "reason": "told so"}
+    corrected = (
+        "fill_corrected",
+        {**fill("a", commission="0.5")[1], **change, "quantity": "7", "price": "1.2"},
+    )
+    corrected[1].update(filled="7", average_price="1.2")
+    strange = ("fill_corrected", {**corrected[1], "fill_id": "nobody-1"})
+    events = numbered([started(), submitted("a"), fill("a"), status("a", "FILLED"), corrected, strange])
+    Projector(database, "j", "r").project(events)
+    read = Repository(database)
+    row, order = read.fills("r").iloc[0], read.orders("r").iloc[0]
+    assert len(read.fills("r")) == 1
+    assert (row.quantity, row.price, row.commission, row.exec_id) == (
+        Decimal(7),
+        Decimal("1.2"),
+        Decimal("0.5"),
+        "e.02",
+    )
+    assert (order.filled_quantity, order.average_fill_price) == (Decimal(7), Decimal("1.2"))

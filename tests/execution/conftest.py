@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.market.contract_entry import ContractEntry
+from backtesting.gateway.market.contracts import Listing
 from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import simulated_gateway
 from backtesting.gateway.wire.codec import message, split
@@ -23,6 +25,7 @@ from execution.clocks import SteppedClock
 from execution.connection import IBKRConnectionManager
 from execution.executor import IBKROrderExecutor
 from execution.journal import SqliteJournal
+from execution.models import Instrument
 from execution.testing import START, RecordingHandler
 from execution.timeframes import Timeframe
 
@@ -195,7 +198,9 @@ class Rig:
         self.journal = SqliteJournal(path, self.clock.now_ns)
         self.handler = RecordingHandler()
         manager_options: dict[str, Any] = {
-            name: options.pop(name) for name in ("readonly", "timeout", "handlers") if name in options
+            name: options.pop(name)
+            for name in ("readonly", "timeout", "handlers", "heartbeat")
+            if name in options
         }
         audit = AuditLogger(self.journal, self.clock)
         self.manager = IBKRConnectionManager(
@@ -277,6 +282,7 @@ class Floor:
             throttled=False,
             audit=audit,
             reconnect_max_attempts=1,
+            contract_details=options.pop("contract_details", None),
         )
         defaults: dict[str, Any] = {
             "audit": audit,
@@ -304,6 +310,21 @@ class Floor:
         self.journal.close()
 
 
+def as_listed(instrument: Instrument, bands: str = "") -> Listing:
+    """Return an instrument as the broker lists it: with a class, a local symbol and an exchange."""
+    names = ("symbol", "underlying", "expiry", "right", "primary_exchange")
+    row = {name: getattr(instrument, name) for name in names if getattr(instrument, name)}
+    row |= {"sec_type": instrument.security_type}
+    row |= {"bands": bands} if bands else {"tick": format(instrument.tick, "f")}
+    if instrument.multiplier != 1:
+        row["multiplier"] = str(instrument.multiplier)
+    if instrument.strike is not None:
+        row["strike"] = str(instrument.strike)
+    if instrument.exchange != "SMART":
+        row["exchange"] = instrument.exchange
+    return ContractEntry.model_validate(row).listing()
+
+
 MakeFloor = Callable[..., AbstractAsyncContextManager[Floor]]
 
 
@@ -315,7 +336,10 @@ def calendar() -> ExchangeClock:
 
 @pytest.fixture
 def floor(calendar: ExchangeClock, tmp_path: Path) -> MakeFloor:
-    """Open a floor: AAA and BBB open at 100, 101, …, by the minute (five a day, two days) or by the day."""
+    """Open a floor: AAA and BBB open at 100, 101, …, by the minute (five a day, two days) or by the day.
+
+    `contracts` are offered beside them, at the same prices, and given to the executor.
+    """
 
     def series(symbol: str, daily: bool) -> BarSeries:
         starts = [calendar.opens_ns[day] + i * MINUTE_NS for day in (0, 1) for i in range(5)]
@@ -332,10 +356,17 @@ def floor(calendar: ExchangeClock, tmp_path: Path) -> MakeFloor:
         config: GatewayConfig | None = None,
         faults: Any = None,
         ready: bool = True,
+        contracts: Sequence[Instrument] = (),
+        bands: str = "",
         **options: Any,
     ) -> AsyncIterator[Floor]:
-        bars = {symbol: series(symbol, daily) for symbol in ("AAA", "BBB")}
-        async with simulated_gateway(bars, sessions=calendar, config=config, faults=faults) as server:
+        offered = [*(as_listed(one, bands) for one in contracts), Instrument("AAA"), Instrument("BBB")]
+        bars = {one.symbol: series(one.symbol, daily) for one in offered}
+        if contracts:
+            options = {"instruments": contracts, **options}
+        async with simulated_gateway(
+            bars, sessions=calendar, config=config, faults=faults, instruments=offered
+        ) as server:
             made = Floor(server, tmp_path / "floor.db", **options)
             try:
                 if ready:

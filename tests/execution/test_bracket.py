@@ -187,7 +187,7 @@ async def test_all_three_must_find_room_in_the_second(rig: MakeRig, broker: Scri
     r = rig()
     await r.executor.ensure_ready()
     client: Any = r.manager.session._ib.client
-    client.MaxRequests = len(client._timeQ) + 7  # five are kept for cancels: two orders would go
+    client.MaxRequests = len(client._timeQ) + 5  # three are kept for cancels: two orders would go
     with pytest.raises(PacingError):
         await r.executor.submit_bracket(*bracket())
     assert (broker.placed, r.executor.orders()) == ([], [])

@@ -711,7 +711,7 @@ async def test_numbers_of_a_new_session_begin_above_those_of_earlier_orders(
     assert r.manager.session.next_order_id > used
 
 
-async def test_a_corrected_execution_stops_submissions_until_a_person_settles_it(
+async def test_a_corrected_execution_is_booked_and_submissions_wait_until_the_positions_agree(
     rig: MakeRig, broker: ScriptedBroker
 ) -> None:
     r = rig()
@@ -721,8 +721,12 @@ async def test_a_corrected_execution_stops_submissions_until_a_person_settles_it
     broker.say(broker.execution(order_id, "e.02", "7", ref="o-1"))
     await broker.until(lambda: not r.executor.is_ready)
     broker.positions = [("AAA", "10", "100.5")]
-    with pytest.raises(OrderInDoubtError, match=r"corrected from 10 at 100\.5 to 7"):
+    with pytest.raises(OrderInDoubtError, match="position AAA: journal 7, broker 10"):
         await r.executor.ensure_ready()
+    broker.positions = [("AAA", "7", "100.5")]
+    await r.executor.ensure_ready()
+    assert r.executor.is_ready
+    assert r.executor.inbox.net == {"AAA": Decimal(7)}
 
 
 async def test_a_position_in_another_kind_of_contract_is_not_added_up(
@@ -767,3 +771,85 @@ async def test_a_reservation_is_restored_at_the_price_it_was_made_at(rig: MakeRi
     rig(validator=again)
     assert again.held == {"o-1": Decimal(10)}
     assert again.prices == [Decimal("99.5")]
+
+
+async def test_a_grouped_executor_finds_the_answer_that_waits_in_its_own_inbox(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig(grouped=True, acknowledgement_timeout=1.0)
+    assert (await r.executor.submit_order(buy("o-1"))).status is OrderStatus.SUBMITTED
+    exits = (
+        OrderRequest("AAA", Decimal(10), OrderType.LIMIT, Side.SELL, limit_price=Decimal(200)),
+        OrderRequest("AAA", Decimal(10), OrderType.STOP, Side.SELL, stop_price=Decimal(50)),
+    )
+    legs = await r.executor.submit_bracket(buy("o-2"), *exits)
+    assert {leg.status for leg in legs} == {OrderStatus.SUBMITTED}
+
+
+async def test_an_order_that_is_sent_is_never_said_to_be_unsent_by_a_journal_that_dies_then(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig(acknowledgement_timeout=0.4)
+    await r.executor.ensure_ready()
+    place, commit = r.manager.session.place, r.journal.commit
+
+    def dead() -> None:
+        raise JournalError("no space")
+
+    def place_and_die(*args: Any, **options: Any) -> None:
+        place(*args, **options)
+        monkeypatch.setattr(r.journal, "commit", dead)
+
+    monkeypatch.setattr(r.manager.session, "place", place_and_die)
+    broker.on_place = lambda order_id, ref: []
+    with pytest.raises(AcknowledgementTimeoutError) as raised:
+        await r.executor.submit_order(buy("o-1"))
+    assert raised.value.order.status is OrderStatus.UNKNOWN
+    assert not r.executor.is_ready
+    monkeypatch.setattr(r.journal, "commit", commit)
+    r.executor.inbox.close()
+    assert r.handler.names() == ["status"]
+
+
+async def test_an_opening_that_could_not_be_committed_at_once_opens_the_book_all_the_same(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig()
+    log = r.executor.audit.log
+
+    def fails_after(kind: str, **body: Any) -> None:
+        r.executor.audit.note(kind, **body)
+        if kind == "opening":
+            raise JournalError("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(r.executor.audit, "log", fails_after)
+        with pytest.raises(JournalError):
+            await r.executor.ensure_ready()
+    assert r.executor.audit.log == log
+    await r.executor.ensure_ready()
+    assert r.executor.blotter.book_open
+    assert r.kinds().count("opening") == 1
+
+
+async def test_an_error_is_weighed_for_the_order_it_concerns_whatever_others_are_called(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.ensure_ready()
+    broker.on_place = lambda order_id, ref: [
+        broker.open_order(order_id, "2"),
+        broker.execution(order_id, "a.01", ref="2"),
+    ]
+    await r.executor.submit_order(buy("2"))
+    broker.on_place = lambda order_id, ref: [
+        broker.open_order(order_id, ref),
+        broker.status(order_id, "Submitted"),
+    ]
+    working = await r.executor.submit_order(buy("o-9"))
+    number = r.executor.blotter.entries["o-9"].order_id
+    r.executor.blotter.entries[str(number)] = r.executor.blotter.entries["2"]
+    assert working.status is OrderStatus.SUBMITTED
+    broker.say(broker.error(number, 9999))
+    await broker.until(lambda: r.executor.blotter.entries["o-9"].status is OrderStatus.UNKNOWN)
+    assert not r.executor.is_ready

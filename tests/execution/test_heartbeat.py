@@ -98,7 +98,23 @@ def test_bytes_without_any_answer_are_a_gateway_that_no_longer_listens() -> None
     heartbeat = Heartbeat(line, TERMS, line)
     took = dead_after(line, heartbeat, 300, line.byte)
     assert took is not None
-    assert TERMS.deaf_after * 2 <= took <= TERMS.deaf_after * 2 + 1
+    assert TERMS.interval + TERMS.deaf_after <= took <= TERMS.longest_deafness < 15
+
+
+def test_a_gateway_that_tells_much_and_answers_late_but_in_time_is_left_alone() -> None:
+    line = Line()
+    heartbeat = Heartbeat(line, TERMS, line)
+    answered = 0
+
+    def chatter() -> None:
+        nonlocal answered
+        line.byte()
+        if len(line.asked) > answered and line.now - line.asked[-1] >= TERMS.deaf_after - 1:
+            answered += 1
+            line.answer()
+
+    assert dead_after(line, heartbeat, 300, chatter) is None
+    assert answered > 20
 
 
 def test_time_in_which_this_process_stood_still_does_not_count() -> None:
@@ -110,6 +126,11 @@ def test_time_in_which_this_process_stood_still_does_not_count() -> None:
     line.answer()  # what lay in the socket is read
     assert dead_after(line, heartbeat, 2.5) is None
     assert dead_after(line, heartbeat, 60) is not None
+
+
+def test_a_long_deadline_gives_a_deaf_gateway_longer_too() -> None:
+    assert HeartbeatTerms(3, 5).deaf_after == 10
+    assert HeartbeatTerms(3, 20).deaf_after == 40
 
 
 @pytest.mark.parametrize("terms", [(0, 5, 30), (3, 0, 30), (3, 5, 4)])

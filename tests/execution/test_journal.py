@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from execution.errors import JournalCorruptError, JournalError, JournalLockedError
 from execution.journal import GENESIS, MemoryJournal, SqliteJournal, read, verify, verify_events
+from execution.journal.chain import canonical
 
 
 @pytest.fixture
@@ -201,3 +203,40 @@ def test_a_journal_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     SqliteJournal(path, lambda: 1).close()
     assert list(read(path)) == []
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), PLAIN))
+def test_a_body_is_spelt_as_the_standard_encoder_spells_it(body: dict[str, object]) -> None:
+    expected = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    assert canonical(body) == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1}])
+def test_a_body_that_has_no_plain_spelling_is_refused(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        canonical({"value": value})
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_commit_that_fails_keeps_everything_and_the_next_one_writes_it(path: Path, count: int) -> None:
+    journal = SqliteJournal(path, lambda: 7)
+    for number in range(count):
+        journal.append("fill", {"n": number})
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk'); END")
+        with pytest.raises(JournalError, match="no order is sent"):
+            journal.commit()
+        assert list(journal.events()) == []
+        other.execute("DROP TRIGGER full")
+    other.close()
+    journal.commit()
+    assert [event.body["n"] for event in journal.events()] == list(range(count))
+    assert verify_events(journal.events()).ok
+    journal.close()

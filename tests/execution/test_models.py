@@ -224,3 +224,30 @@ def test_a_complete_request_is_taken(fields: dict[str, Any]) -> None:
 def test_what_does_not_go_together_is_refused_and_named(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidOrderError, match=named):
         request(**fields)
+
+
+def test_a_request_under_another_id_and_account_is_the_same_in_all_else() -> None:
+    made = request(
+        order_type=OrderType.TRAIL_LIMIT,
+        trail_percent=Decimal("2.5"),
+        limit_offset=Decimal("0.10"),
+        time_in_force=TimeInForce.GTD,
+        good_till=END,
+        strategy="s",
+        oca_group="g",
+        oca_type=3,
+        outside_rth=True,
+    )
+    assert made.under("an-id", "DU1") == replace(made, client_order_id="an-id", account="DU1")
+    assert made.client_order_id is None
+
+
+@pytest.mark.parametrize(("name", "account"), [("an id", "DU1"), ("an-id", "DU 1"), ("", None)])
+def test_a_request_is_not_put_under_a_name_that_the_wire_cannot_carry(name: str, account: str | None) -> None:
+    with pytest.raises(InvalidOrderError, match="letters, digits"):
+        request().under(name, account)
+
+
+@pytest.mark.parametrize("kind", [Side, OrderType, TimeInForce, OrderStatus])
+def test_the_text_of_a_term_finds_it(kind: Any) -> None:
+    assert all({member: member.value}[member.name] == str(member) for member in kind)

@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import ib_insync
 import pytest
 
 from backtesting.gateway.faults.engine import FaultEngine
@@ -39,6 +38,7 @@ from execution.errors import (
 from execution.executor import IBKROrderExecutor
 from execution.gateway_week import GatewayWeek
 from execution.heartbeat import HeartbeatTerms
+from execution.ibkr.lane import Lane
 from execution.journal import SqliteJournal
 from execution.models import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from execution.outage import ConnectionEvent
@@ -167,13 +167,13 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
             engine = FaultEngine(server, rules)
             engine.attach()
             scene = Scene(server, engine, tmp_path / "journal.db")
-            place = ib_insync.client.Client.placeOrder
+            place = Lane.place
 
-            def counted(client: Any, order_id: int, contract: Any, order: Any) -> None:
+            def counted(lane: Lane, order_id: int, contract: Any, order: Any) -> None:
                 scene.sent[order.orderRef] += 1
-                place(client, order_id, contract, order)
+                place(lane, order_id, contract, order)
 
-            monkeypatch.setattr(ib_insync.client.Client, "placeOrder", counted)
+            monkeypatch.setattr(Lane, "place", counted)
             scene.start(**options)
             try:
                 yield scene
@@ -518,6 +518,40 @@ async def test_planned_downtime_is_no_incident_and_counts_no_tries(play: Play) -
             if event.kind == "connection" and event.body["event"] == "disconnected"
         ]
         assert planned == ["saturday-maintenance"]
+
+
+async def test_a_first_session_waits_out_a_planned_window_and_says_until_when(play: Play) -> None:
+    wall = FixedClock()
+    wall.ns = SATURDAY.ns
+    async with play(week=GatewayWeek(), wall=wall, reconnect_max_attempts=1, timeout=0.2) as scene:
+        scene.play({"refuse": "close"})
+        with pytest.raises(PlannedDowntimeError, match="saturday-maintenance"):
+            await scene.manager.start(wait_planned=False)
+        starting = asyncio.create_task(scene.manager.start())
+        await scene.until(lambda: len(scene.pauses) >= 3)
+        assert not starting.done()
+        scene.play("accept")
+        await asyncio.wait_for(starting, 5)
+        assert scene.manager.is_connected()
+        assert scene.watcher.incidents() == []
+        assert scene.events().count("waiting_as_planned") == 1
+        (waiting,) = [e for e in scene.watcher.changes if e.change == "waiting_as_planned"]
+        assert waiting.planned == "saturday-maintenance"
+        assert waiting.details["until"] == "Sat 08:00 UTC"
+        assert waiting.details["minutes_left"] == 60
+
+
+async def test_a_first_session_that_is_not_back_when_its_window_ends_fails(play: Play) -> None:
+    wall = FixedClock()
+    wall.ns = SATURDAY.ns
+    async with play(week=GatewayWeek(), wall=wall, reconnect_max_attempts=2, timeout=0.2) as scene:
+        scene.play({"refuse": "close"})
+        starting = asyncio.create_task(scene.manager.start())
+        await scene.until(lambda: len(scene.pauses) >= 2)
+        wall.advance(2 * 3600)
+        with pytest.raises(NotConnectedError) as raised:
+            await asyncio.wait_for(starting, 5)
+        assert not isinstance(raised.value, PlannedDowntimeError)
 
 
 async def test_the_same_loss_on_another_day_is_an_incident(play: Play) -> None:

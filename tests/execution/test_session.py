@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +14,10 @@ from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
 from execution.connection import IBKRConnectionManager
 from execution.errors import BrokerUnavailableError
-from execution.models import Bar, Instrument
+from execution.models import Bar, Instrument, OrderRequest, OrderStatus, OrderType, Side
 
 if TYPE_CHECKING:
-    from .conftest import MakeRig, ScriptedBroker
+    from .conftest import MakeFloor, MakeRig, ScriptedBroker
 
 FOLDER = sample_bars(["SPXSIM"], end=dt.date(1999, 1, 20))
 
@@ -77,3 +78,54 @@ async def test_a_warning_does_not_fail_a_request(rig: MakeRig, broker: ScriptedB
     broker.executions = [broker.error(request + 1, 162, "no data")]
     with pytest.raises(BrokerUnavailableError, match="162"):
         await r.manager.session.executions()
+
+
+async def test_the_client_librarys_own_book_of_orders_and_fills_stays_empty(floor: MakeFloor) -> None:
+    async with floor() as f:
+        await f.step()
+        for number in range(40):
+            kind = OrderType.MARKET if number % 2 else OrderType.LIMIT
+            f.executor.submit(
+                OrderRequest(
+                    "AAA",
+                    Decimal(1),
+                    kind,
+                    Side.BUY,
+                    None if number % 2 else Decimal(50),
+                    client_order_id=f"o-{number}",
+                )
+            )
+        await f.step(2)
+        await f.executor.cancel_all()
+        await f.executor.reconcile()
+        states = {order.status for order in f.executor.orders()}
+        assert states == {OrderStatus.FILLED, OrderStatus.CANCELLED}
+        library = f.executor.manager.session._ib
+        held = {
+            name: len(value) for name, value in vars(library.wrapper).items() if hasattr(value, "__len__")
+        }
+        del held["accounts"]  # the login's
+        assert {name for name, size in held.items() if size} == set()
+        assert len(library.client._msgQ) == 0
+
+
+async def test_an_order_id_that_any_client_uses_is_not_given_out_again(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.manager.connect()
+    broker.open_orders = [broker.open_order(500, "", client=9)]
+    await r.manager.session.open_orders()
+    assert r.manager.session.next_order_id > 500
+
+
+async def test_heartbeats_do_not_pile_up_in_the_count_of_messages(rig: MakeRig) -> None:
+    r = rig(heartbeat=None)
+    await r.manager.connect()
+    client: Any = r.manager.session._ib.client
+    client.RequestsInterval = 0.001
+    for _ in range(50):
+        r.manager.session.ask()
+        await asyncio.sleep(0.002)
+    assert len(client._timeQ) <= 2
+    assert r.manager.session.tally()["heartbeats"] == 50

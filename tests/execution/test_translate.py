@@ -171,8 +171,16 @@ def test_an_execution_with_an_unknown_side_is_an_error() -> None:
 
 @pytest.mark.parametrize(("sent", "read"), [(10.0, 10), (0.5, Decimal("0.5")), (1.7976931348623157e308, 0)])
 def test_a_completed_order_tells_its_filled_size_unset_is_none(sent: float, read: Decimal) -> None:
-    trade = ib_insync.Trade(
-        order=ib_insync.Order(permId=5, orderRef="o-1", filledQuantity=sent),
-        orderStatus=ib_insync.OrderStatus(status="Cancelled"),
+    order = ib_insync.Order(permId=5, orderRef="o-1", filledQuantity=sent)
+    state = ib_insync.OrderState(status="Cancelled", completedStatus="Cancelled by Trader")
+    seen = to_completed(ib_insync.Stock("AAA", "SMART", "USD"), order, state)
+    assert (seen.filled, seen.symbol, seen.detail) == (read, "AAA", "Cancelled by Trader")
+
+
+@pytest.mark.parametrize("life", [TimeInForce.IOC, TimeInForce.FOK])
+def test_a_stop_that_lives_at_once_is_refused_as_tws_would(life: TimeInForce) -> None:
+    stop = OrderRequest(
+        "AAA", Decimal(1), OrderType.STOP, Side.BUY, stop_price=Decimal(5), time_in_force=life
     )
-    assert to_completed(trade).filled == read
+    with pytest.raises(InvalidOrderError, match=f"takes {life} with MARKET and LIMIT"):
+        to_wire_order(stop, Instrument("AAA"), 1)

@@ -182,7 +182,13 @@ def test_commands_to_a_trader_that_is_not_there_leave_with_3(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("BYE", "1"), "side"), (("BUY", "1e3"), "quantity"), (("BUY", "1", "--limit", "x"), "--limit")],
+    [
+        (("BYE", "1"), "side"),
+        (("BUY", "1e3"), "quantity"),
+        (("BUY", "1", "--limit", "x"), "--limit"),
+        (("BUY", "1", "--tif", "GTD"), "good_till"),
+        (("BUY", "1", "--type", "FEELING"), "--type"),
+    ],
 )
 def test_a_malformed_order_is_refused_before_anything_is_sent(trade: Any, arguments: Any, said: Any) -> None:
     status, _, err = trade("orders", "place", "SPY", *arguments)

@@ -21,6 +21,8 @@ from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
 from execution.journal import SqliteJournal
 from execution.models import Instrument
+from infrastructure.cli import app
+from infrastructure.cli.boundary import guard
 from infrastructure.control import ControlClient, ControlServer, _same_user, socket_path
 from infrastructure.errors import TraderUnreachableError
 from infrastructure.settings import Settings, load_settings
@@ -111,6 +113,70 @@ async def test_an_order_is_placed_listed_and_cancelled(ask: Any, trader: Trader)
             break
         await asyncio.sleep(0.01)
     assert order["status"] == "CANCELLED"
+
+
+BRACKET: dict[str, Any] = {
+    "entry": LIMIT,
+    "take_profit": {**LIMIT, "side": "SELL", "limit_price": "900", "client_order_id": None},
+    "stop_loss": {**MARKET, "side": "SELL", "order_type": "STOP", "stop_price": "1"},
+}
+
+
+async def test_a_bracket_is_placed_as_a_whole_and_refused_as_a_whole(ask: Any, trader: Trader) -> None:
+    placed = (await ask("bracket", **BRACKET))["orders"]
+    assert [order["client_order_id"] for order in placed] == ["mine", "mine-tp", "mine-sl"]
+    assert [order["order_type"] for order in placed] == ["LIMIT", "LIMIT", "STOP"]
+    await trader.executor.manager.session.open_orders()
+    trader.executor.close_inbox()
+    assert {o["status"] for o in (await ask("orders"))["orders"]} == {"SUBMITTED"}
+    large = {name: {**leg, "quantity": "101", "client_order_id": None} for name, leg in BRACKET.items()}
+    with pytest.raises(ExecutionError) as caught:
+        await ask("bracket", **large)
+    assert caught.value.code == "RISK_REFUSED"
+    assert len((await ask("orders"))["orders"]) == 3
+
+
+async def test_the_terms_of_an_order_reach_the_broker(ask: Any, trader: Trader) -> None:
+    terms = {"time_in_force": "GTD", "good_till": "1999-12-30T16:00:00-05:00", "oca_group": "pair"}
+    await ask("place", **LIMIT, **terms, oca_type="2", account="DU0000001", all_or_none=True)
+    request = trader.executor.blotter.entries["mine"].request
+    assert (request.oca_group, request.oca_type, request.all_or_none) == ("pair", 2, True)
+    assert str(request.good_till) == "1999-12-30 21:00:00+00:00"
+    await trader.executor.manager.session.open_orders()
+    trader.executor.close_inbox()
+    assert [o["status"] for o in (await ask("orders"))["orders"]] == ["SUBMITTED"]
+
+
+async def test_margins_are_asked_for_and_nothing_is_placed(ask: Any) -> None:
+    impact = await ask("what_if", **LIMIT)
+    assert impact["initial_change"] is not None
+    assert (await ask("orders"))["orders"] == []
+
+
+async def test_the_command_line_places_brackets_and_asks_for_margins(
+    ask: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def trade(*arguments: str) -> tuple[int, str]:
+        given = ["orders", *arguments, "--profile", "demo", "--set", f"runs_dir={settings.runs_dir}"]
+        status = await asyncio.to_thread(guard, app, given)
+        return status, capsys.readouterr().out
+
+    exits = ("--take-profit", "900", "--stop-loss", "1")
+    status, out = await trade(
+        "bracket", "SPXSIM", "buy", "5", "--limit", "1.50", *exits, "--id", "b", "--json"
+    )
+    assert (status, [o["client_order_id"] for o in json.loads(out)["orders"]]) == (0, ["b", "b-tp", "b-sl"])
+    status, out = await trade("bracket", "SPXSIM", "BUY", "5", *exits)
+    assert (status, out.count("PENDING")) == (0, 3)
+    status, out = await trade("what-if", "SPXSIM", "BUY", "5")
+    assert (status, "maintenance" in out, "commission: " in out) == (0, True, True)
+    assert json.loads((await trade("what-if", "SPXSIM", "BUY", "5", "--json"))[1])["equity_after"]
+    status, out = await trade("place", "SPXSIM", "BUY", "5", "--type", "loc", "--limit", "1.50", "--id", "c")
+    assert (status, "order_type: LIMIT_ON_CLOSE" in out) == (0, True)
+    trail = ("--trail-percent", "2.5", "--limit-offset", "0.05", "--trail-stop", "900", "--tif", "GTC")
+    status, out = await trade("place", "SPXSIM", "BUY", "1", *trail, "--json")
+    assert (status, json.loads(out)["order_type"]) == (0, "TRAIL_LIMIT")
+    assert len((await ask("orders"))["orders"]) == 8
 
 
 async def test_an_order_is_changed_and_all_are_cancelled(ask: Any, trader: Trader) -> None:

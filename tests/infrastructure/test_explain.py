@@ -84,3 +84,21 @@ def test_a_refused_and_a_dry_order_were_not_sent(path: Path) -> None:
 def test_an_order_that_the_journal_does_not_know_is_an_error(path: Path) -> None:
     with pytest.raises(UnknownOrderError, match="trade audit show"):
         explain_order(path, "none")
+
+
+def test_corrections_and_settlements_are_part_of_the_story(path: Path) -> None:
+    journal = SqliteJournal(path, lambda: 7)
+    old = {"quantity": "5", "price": "10", "commission": "1"}
+    more = {"old": old, "reason": "execution e.02 corrected to 5 at 11", "external": False}
+    journal.append("fill_corrected", {**fill("in", "BUY", "11", "1.25"), **more})
+    settled = {"client_order_id": "in", "by": "A. Smith", "status": "FILLED", "reason": "the statement"}
+    journal.append("order_resolved", settled)
+    journal.commit()
+    journal.close()
+    story = explain_order(path, "in")
+    assert story["history"][-2:] == [
+        "corrected: execution e.02 corrected to 5 at 11",
+        "settled by A. Smith: FILLED (the statement)",
+    ]
+    assert story["fills"][-1] == "corrected: BUY 5 SPY at 11, instead of 5 at 10"
+    assert story["profit_and_loss"] == {"realized": "-5", "fees": "1.25"}

@@ -120,3 +120,21 @@ def test_what_was_recorded_before_keeps_it_tripped_whatever_the_snapshots_say() 
     assert kill.event == event
     kill.reset("checked")
     assert kill.event is None
+
+
+def test_a_replay_does_not_trip_again_on_what_was_reset() -> None:
+    """A reset after the second snapshot: replaying the day must come to what the live switch came to."""
+    rows = [(1, 10_000, 10), (1, 8_500, 11), (1, 8_000, 12), (1, 7_400, 13)]
+    live = switch()
+    outcomes = [live.on_snapshot(snapshot(day, equity, hour)) for day, equity, hour in rows[:2]]
+    assert outcomes[1] is not None
+    live.reset("checked")
+    again = switch()
+    again.pardon(1 * DAY + 11 * 3600 * NANOS)
+    for day, equity, hour in rows[:2]:
+        assert again.on_snapshot(snapshot(day, equity, hour)) is None
+    for row in rows[2:]:
+        moment = snapshot(row[0], row[1], row[2])
+        assert again.on_snapshot(moment) == live.on_snapshot(moment)
+    assert again.tripped
+    assert again.daily_loss == live.daily_loss == 1_100

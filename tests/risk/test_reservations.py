@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .conftest import MakeDesk
 
 SYMBOLS = ("AAA", "BBB")
+EXACT = Context(prec=120)
+"""The model must not round where the book does not: parts of parts of an order have many digits."""
+
 quantities = st.decimals("0.0001", "1000000", places=4)
 prices = st.decimals("0.0001", "100000", places=4)
 
@@ -65,7 +68,7 @@ class Promises(RuleBasedStateMachine):
         if quantity >= left:
             del self.model[key]
             return multiple()
-        self.model[key] = (symbol, side, left - quantity, price)
+        self.model[key] = (symbol, side, EXACT.subtract(left, quantity), price)
         return key
 
     @rule(key=consumes(orders))
@@ -79,11 +82,13 @@ class Promises(RuleBasedStateMachine):
         for symbol in SYMBOLS:
             for side in Side:
                 mine = [row for row in self.model.values() if row[:2] == (symbol, side)]
-                assert self.book.side(symbol, side) == OpenSide(
-                    sum((row[2] for row in mine), Decimal(0)),
-                    sum((row[2] * row[3] for row in mine), Decimal(0)),
-                    len(mine),
-                )
+                with localcontext(EXACT):
+                    expected = OpenSide(
+                        sum((row[2] for row in mine), Decimal(0)),
+                        sum((row[2] * row[3] for row in mine), Decimal(0)),
+                        len(mine),
+                    )
+                assert self.book.side(symbol, side) == expected
         assert self.book.symbols == {row[0] for row in self.model.values()}
 
     def teardown(self) -> None:

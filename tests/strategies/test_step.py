@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from execution.adjustments import Adjustment, AdjustmentKind
 from execution.clocks import timestamp
 from execution.errors import JournalError, NotConnectedError, OrderInDoubtError, OrderRejectedError
 from execution.events import KillSwitchEvent, StepProgress
@@ -264,3 +265,32 @@ def test_a_bar_of_an_earlier_step_is_marked_and_shown_and_never_traded() -> None
     assert desk.strategy.seen == ["AAA", "BBB"]
     assert desk.portfolio.mark("BBB") == Decimal("50.0")
     assert (len(snapshots), len(desk.engine.orders)) == (1, 1)
+
+
+def executed(quantity: int, price: str, name: str = "f-1", symbol: str = "AAA") -> Fill:
+    return Fill(name, "", symbol, Decimal(quantity), Decimal(price), Side.BUY, timestamp(1))
+
+
+def test_corrections_external_fills_and_adjustments_move_the_book() -> None:
+    desk = Desk()
+    old, new = executed(10, "5"), executed(8, "5")
+    desk.step.on_fill(old)
+    desk.step.on_external_fill(executed(3, "5", "x-1"))
+    desk.step.on_fill_corrected(old, new)
+    desk.step.on_adjusted(Adjustment(AdjustmentKind.SPLIT, "AAA", 2, Decimal(11)))
+    assert (desk.portfolio.position("AAA"), desk.portfolio.cash) == (Decimal(22), Decimal(945))
+    assert desk.strategy.fills == [old]  # the strategy did not ask for what others traded
+
+
+def test_a_strategy_that_wants_to_know_of_corrections_is_told_and_may_raise() -> None:
+    desk, told = Desk(), []
+
+    def hook(old: Fill, new: Fill) -> None:
+        told.append((old, new))
+        raise RuntimeError("a bug")
+
+    desk.strategy.on_fill_corrected = hook  # type: ignore[attr-defined]
+    desk.step.on_fill(old := executed(10, "5"))
+    desk.step.on_fill_corrected(old, new := executed(0, "5"))
+    assert told == [(old, new)]
+    assert desk.portfolio.position("AAA") == 0

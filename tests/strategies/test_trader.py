@@ -12,9 +12,10 @@ import pytest
 
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
+from execution.clocks import timestamp
 from execution.connection import IBKRConnectionManager
-from execution.errors import JournalError, JournalLockedError
-from execution.events import StepProgress
+from execution.errors import JournalError, JournalLockedError, SettlementError
+from execution.events import KillSwitchEvent, StepProgress
 from execution.journal import SqliteJournal, read, verify
 from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
 from risk.limits import RiskLimits
@@ -209,6 +210,39 @@ async def test_the_kill_switch_halts_the_trader_and_is_recorded_once(tmp_path: P
         assert await run.trade() is LoopEnd.HALTED
         assert await run.trade() is LoopEnd.HALTED
         assert [e.kind for e in read(run.path)].count("kill_switch") == 1
+
+
+async def test_a_kill_switch_that_was_reset_stays_reset_over_a_restart(tmp_path: Path) -> None:
+    limits = RiskLimits(max_daily_loss=Decimal("0.01"))
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "reset.db", spec=spec(limits=limits))
+        assert await run.trade() is LoopEnd.HALTED
+        journal = SqliteJournal(run.path, lambda: 7)
+        (tripped,) = [e.body for e in journal.events() if e.kind == "kill_switch"]
+        body = {"trading_time": tripped["trading_time"], "by": "A. Smith", "reason": "understood"}
+        journal.append("kill_switch_reset", body)
+        journal.commit()
+        journal.close()
+        end = await run.trade()
+        later = [e.body["trading_time"] for e in read(run.path) if e.kind == "kill_switch"]
+        assert end is LoopEnd.COMPLETED or later[-1] > tripped["trading_time"]
+        assert later.count(tripped["trading_time"]) == 1
+
+
+async def test_resetting_needs_a_name_and_a_switch_that_is_tripped(tmp_path: Path) -> None:
+    limits = RiskLimits(max_daily_loss=Decimal(1))
+    journal = SqliteJournal(tmp_path / "reset.db", lambda: 7)
+    manager = IBKRConnectionManager("127.0.0.1", 1, 1)
+    trader = Trader(spec(limits=limits), manager, journal, FOLDER.clock, TraderOptions(lockstep=True))
+    with pytest.raises(SettlementError, match="not tripped"):
+        trader.reset_kill_switch("A. Smith", "why not")
+    trader.kill_switch.restore(KillSwitchEvent(timestamp(5), Decimal(2), Decimal(1)))
+    with pytest.raises(SettlementError, match="by, reason"):
+        trader.reset_kill_switch("", "why not")
+    trader.reset_kill_switch("A. Smith", "understood")
+    assert not trader.kill_switch.tripped
+    journal.close()
+    assert [e.kind for e in read(tmp_path / "reset.db")] == ["kill_switch_reset"]
 
 
 async def test_the_loop_ends_at_the_given_moment(tmp_path: Path) -> None:

@@ -45,6 +45,19 @@ async def test_a_port_in_use_is_one_clear_error(
     await second.stop()
 
 
+async def test_listening_again_may_be_asked_for_twice(gateway: GatewayServer) -> None:
+    gateway.stop_listening()
+    with pytest.raises(ConnectionRefusedError):
+        await WireClient.connect(gateway.port)
+    gateway.listen_again()
+    gateway.listen_again()
+    await asyncio.sleep(0.05)
+    gateway.listen_again()
+    client = await WireClient.connect(gateway.port)
+    assert not gateway._stopping.is_set()
+    await client.close()
+
+
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.host.invalid", 0)])
 async def test_an_address_that_is_none_is_one_clear_error(
     bars: Bars, sessions: ExchangeClock, host: str, port: int

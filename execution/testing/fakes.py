@@ -1,7 +1,4 @@
-"""Fakes for authors of strategies and handlers: an execution engine that records, a clock that stands, bars.
-
-They honour the contracts of the real parts (one identity, one order; refusals raise), without any wire.
-"""
+"""An execution engine that records, a clock that stands, a handler that remembers, bars made of closes."""
 
 from __future__ import annotations
 

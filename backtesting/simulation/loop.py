@@ -1,0 +1,168 @@
+"""An event loop whose time is virtual: where others wait, it moves the clock.
+
+Everything runs in one thread and nothing is waited for, so that half an hour takes milliseconds and the same
+work is always done in the same order. Sockets are those of a `network.Network`. What would need a thread, a
+file descriptor or the machine's clock raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import heapq
+from asyncio import base_events
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from backtesting.simulation.network import Network
+
+_PRUNE_AT: Final = 256
+_MOST_TURNS: Final = 100
+_NUDGE: Final = 1e-9
+
+
+class DeadlockError(RuntimeError):
+    """Nothing can happen any more, and the work is not done.
+
+    Somebody awaits what nobody will ever give. Replay the seed with its trace: the last line is what happened
+    before everything stood.
+    """
+
+
+class Process:
+    """A process of the simulation: what it starts belongs to it, and ends with it.
+
+    Membership is a context variable, so that tasks and timers inherit it from whoever makes them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def enlist(self, task: asyncio.Task[Any]) -> None:
+        """Take note of a task."""
+        if len(self._tasks) >= _PRUNE_AT:
+            self._tasks = [known for known in self._tasks if not known.done()]
+        self._tasks.append(task)
+
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Return the tasks that run, oldest first."""
+        return [task for task in self._tasks if not task.done()]
+
+    def end(self) -> None:
+        """Cancel everything; what cleans up after itself can do no more harm by then."""
+        self.alive = False
+        for task in self.tasks():
+            task.cancel()
+
+
+PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+"""The simulated process that the running code belongs to; None is the world itself."""
+
+
+class VirtualLoop(base_events.BaseEventLoop):
+    """A loop over virtual seconds that start at zero.
+
+    Parameters
+    ----------
+    network
+        Where connections are made.
+
+    Attributes
+    ----------
+    on_turn
+        Called after each turn of the loop.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._made = 0
+        self._turns = 0
+        self._network = network
+        self.on_turn: Callable[[], None] | None = None
+        network.attach(self)
+
+    def time(self) -> float:
+        """Return virtual seconds."""
+        return self._now
+
+    def stall(self, seconds: float) -> None:
+        """Let time pass inside the running callback, as a process that is stopped or waits for its disk."""
+        self._now += seconds
+
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
+        """Make a task; it belongs to the process that makes it."""
+        task = super().create_task(coro, name=name, context=context)
+        process = PROCESS.get()
+        if process is not None:
+            process.enlist(task)
+            if not process.alive:
+                task.cancel()
+        return task
+
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any
+    ) -> Any:
+        """Connect in memory."""
+        return await self._network.connect(protocol_factory, str(host), int(port))
+
+    async def create_server(
+        self,
+        protocol_factory: Any,
+        host: Any = None,  # noqa: ARG002  there is one machine
+        port: Any = None,
+        **_: Any,
+    ) -> Any:
+        """Listen in memory."""
+        return self._network.listen(protocol_factory, int(port or 0))
+
+    def call_at(  # type: ignore[override]  # the arguments of a callback are the caller's concern
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Call something at a moment; what is due at the same one is called in order of making."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._made += 1
+        heapq.heappush(self._timers, (when, self._made, handle))
+        return handle
+
+    def _run_once(self) -> None:
+        """Take one turn: move to the next timer where nothing is ready, and call what is."""
+        ready: collections.deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                raise DeadlockError(f"nothing is left to happen at {self._now:.6f} s")
+            due = timers[0][0]
+            self._turns = self._turns + 1 if due <= self._now else 0
+            # Who sets a timer to now, again and again, waits for a moment to be over: here it never would be.
+            self._now = max(due, self._now + _NUDGE if self._turns > _MOST_TURNS else self._now)
+        while timers and timers[0][0] <= self._now:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+        if self.on_turn is not None:
+            self.on_turn()
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """Take nothing: there are no descriptors."""
+
+    def _write_to_self(self) -> None:
+        """Wake nobody: nobody sleeps."""
+
+    def run_in_executor(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+        """Refuse: a thread would make the order of events depend on the machine."""
+        raise NotImplementedError("a simulation has no threads")
+
+    def close(self) -> None:
+        """Let go."""
+        self._timers.clear()
+        super().close()

@@ -1,0 +1,106 @@
+"""Which faults a seed has, and how often: a random subset at random rates, so that seeds differ in kind.
+
+Seeds in which everything goes wrong at once show less than seeds in which a few things do: rare combinations
+come about only where the rest leaves them room. So each fault is in about a fifth of the seeds, and one seed
+in ten has none.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+PER_OPPORTUNITY: Final[Mapping[str, tuple[float, ...]]] = {
+    "N1": (0.03, 0.15),
+    "N2": (0.03, 0.15),
+    "N3": (0.03, 0.1),
+    "N3 other": (0.003, 0.01),
+    "N4": (0.1, 0.4),
+    "N5": (0.05, 0.3),
+    "N6": (0.1, 0.6),
+    "N7": (0.003, 0.02),
+    "N8": (0.01, 0.05),
+    "G7": (0.005, 0.03),
+    "G8": (0.005, 0.03),
+    "B2": (0.1, 0.4),
+    "B5": (0.2, 0.6),
+    "D1": (0.01, 0.03),
+    "D2": (0.02, 0.1),
+    "D3": (0.02, 0.1),
+    "D4": (0.02, 0.1),
+    "D5": (0.005, 0.02),
+    "D6": (0.02, 0.1),
+    "P1": (0.01, 0.04),
+    "P1 reading": (0.003, 0.01),
+    "P2": (0.05, 0.2),
+    "P7": (0.1, 0.4),
+}
+"""How probable a fault is each time it could come: at a write of an order, a commit, a message."""
+
+PER_MINUTE: Final[Mapping[str, tuple[float, ...]]] = {
+    "N9": (0.1, 0.2),
+    "N10": (0.1, 0.2),
+    "G1": (0.07, 0.2),
+    "G2": (0.07, 0.15),
+    "G3": (0.07, 0.15),
+    "G4": (0.07, 0.3),
+    "G5": (0.05, 0.1),
+    "B1": (0.05, 0.15),
+    "B3": (0.1, 0.5),
+    "B4": (0.05, 0.15),
+    "B6": (0.1, 0.5),
+    "B7": (0.1, 0.5),
+    "B8": (0.1, 0.5),
+    "B9": (0.05, 0.1),
+    "B10": (0.05, 0.1),
+    "B11": (0.05, 0.15),
+    "P3": (0.05, 0.1),
+    "P5": (0.05, 0.15),
+    "C1": (0.07, 0.2),
+}
+"""How many times a minute a fault comes that comes by the clock."""
+
+_CALM_SHARE: Final = 0.1
+_SHARE: Final = 0.18
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a seed is run.
+
+    `rates` holds the faults of the seed: see `PER_OPPORTUNITY` and `PER_MINUTE`.
+    """
+
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    safety_seconds: float = 1800.0
+    heal_seconds: float = 130.0
+    quantum: float = 20.0
+    """Seconds between two moves of the market, on average."""
+    latency: float = 0.01
+    """Seconds that a packet takes on average, one way."""
+
+    @classmethod
+    def draw(cls, seed: int) -> Options:
+        """Return the options of a seed."""
+        rng = random.Random(f"{seed}/options")  # noqa: S311  # nosec B311  a seed is to be repeatable
+        rates: dict[str, float] = {}
+        if rng.random() >= _CALM_SHARE:
+            for table in (PER_OPPORTUNITY, PER_MINUTE):
+                for fault, choice in table.items():
+                    if rng.random() < _SHARE:
+                        rates[fault] = rng.choice(choice)
+        return cls(rates=rates, latency=rng.choice((0.001, 0.01, 0.05)))
+
+    @classmethod
+    def calm(cls) -> Options:
+        """Return options without any fault."""
+        return cls()
+
+    @classmethod
+    def only(cls, *faults: str) -> Options:
+        """Return options with these faults, each at its highest rate."""
+        known = {**PER_OPPORTUNITY, **PER_MINUTE}
+        return cls(rates={fault: max(known[fault]) for fault in faults})

@@ -1,0 +1,61 @@
+"""Positions and account figures as TWS tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from execution.ibkr.contract_book import ContractBook
+from execution.models import ZERO
+from execution.numbers import parse_wire_decimal, round_money
+
+SUMMARY_TAGS = "NetLiquidation,TotalCashValue"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    """A position as the broker reports it, under our symbol (see `ContractBook.symbol_of`).
+
+    `average_cost` is what was paid for one contract, so of a future or option it includes the multiplier.
+    `is_ours` is false for a contract that no instrument was given for, other than a US stock.
+    """
+
+    account: str
+    symbol: str
+    quantity: Decimal
+    average_cost: Decimal
+    security_type: str = "STK"
+    multiplier: Decimal = Decimal(1)
+    is_ours: bool = True
+
+    @property
+    def average_price(self) -> Decimal:
+        """Average cost in price terms, as orders and fills have it."""
+        return round_money(self.average_cost / self.multiplier)
+
+
+def read_positions(rows: Sequence[list[str]], contracts: ContractBook) -> list[BrokerPosition]:
+    """Read the rows of a list of positions (message 61); rows of zero are left out.
+
+    Raises
+    ------
+    NumberFormatError
+        If a number in one cannot be read.
+    """
+    found = []
+    for row in rows:
+        quantity = parse_wire_decimal(row[14], name="position")
+        if quantity:
+            cost = parse_wire_decimal(row[15], name="average cost") or ZERO
+            multiplier = parse_wire_decimal(row[9], name="multiplier") or Decimal(1)
+            symbol = contracts.symbol_in(row, 3)
+            ours = symbol == row[4] or symbol in contracts.instruments
+            found.append(BrokerPosition(row[2], symbol, quantity, cost, row[5], multiplier, ours))
+    return found
+
+
+def read_summary(rows: Sequence[list[str]], account: str | None) -> dict[str, Decimal]:
+    """Read the rows of an account summary (message 63), of one account or of the only one."""
+    values = {row[4]: parse_wire_decimal(row[5], name=row[4]) for row in rows if account in (None, row[3])}
+    return {tag: value for tag, value in values.items() if value is not None}

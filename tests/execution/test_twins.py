@@ -1,0 +1,69 @@
+"""A change that TWS takes for a new order: two orders live under one reference, on the simulated gateway."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backtesting.gateway.control import GatewayControl
+from execution.blotter import Blotter
+from execution.claims import Claim
+from execution.entry import Entry
+from execution.errors import ExecutionError, OrderInDoubtError
+from execution.evidence import ExecutionSeen, OpenOrderSeen
+from execution.models import OrderRequest, OrderType, Side
+
+if TYPE_CHECKING:
+    from .conftest import Floor, MakeFloor
+
+CLIENT = 1
+
+
+async def twinned(f: Floor) -> None:
+    """Send an order far from the market, and a change of it that the gateway takes for another order."""
+    request = OrderRequest(
+        "AAA", Decimal(10), OrderType.LIMIT, Side.BUY, limit_price=Decimal(50), client_order_id="o"
+    )
+    await f.executor.submit_order(request)
+    (ticket,) = f.book.open_tickets()
+    f.book.drop_id(ticket)
+    f.book.last_id[ticket.client_id] = ticket.order_id - 1
+    with pytest.raises(ExecutionError):
+        await f.executor.modify_order("o", limit_price=Decimal(51))
+    assert len(f.book.open_tickets()) == 2
+
+
+async def test_a_second_order_under_our_reference_closes_the_way_until_it_is_gone(floor: MakeFloor) -> None:
+    async with floor(acknowledgement_timeout=0.3) as f:
+        await twinned(f)
+        first, second = f.book.open_tickets()
+        with pytest.raises(OrderInDoubtError, match=f"{second.perm_id}.*second order.*{first.perm_id}"):
+            await f.executor.ensure_ready()
+        doubt = next(one for one in f.executor.doubts() if str(second.perm_id) in one.reason)
+        assert str(first.perm_id) in doubt.reason
+        assert "Cancel both" in doubt.next_step
+        entry = f.executor.blotter.entries["o"]
+        assert entry.perm_id == first.perm_id
+        GatewayControl(f.server).cancel(second.perm_id)
+        await f.executor.ensure_ready()
+        assert not entry.status.is_final
+        assert f.executor.is_ready
+
+
+def test_what_a_second_order_fills_is_booked_and_is_no_fill_of_the_first() -> None:
+
+    blotter = Blotter(client_id=CLIENT)
+    blotter.claim, blotter.book_open = Claim(), True
+    request = OrderRequest("AAA", Decimal(10), OrderType.MARKET, Side.BUY, client_order_id="o")
+    blotter.submitted(Entry(request, order_id=5, submitted_ns=0))
+    blotter.apply(OpenOrderSeen(5, CLIENT, 105, "o", "DU1", "AAA", "BUY", Decimal(10)))
+    blotter.apply(OpenOrderSeen(5, CLIENT, 106, "o", "DU1", "AAA", "BUY", Decimal(10)))
+    filled = ExecutionSeen("e.1.01", 5, CLIENT, 106, "o", "DU1", "AAA", "BUY", Decimal(10), Decimal(100), 1)
+    blotter.apply(filled)
+    assert blotter.entries["o"].filled == 0
+    (twin,) = blotter.externals
+    assert (twin.perm_id, twin.filled) == (106, Decimal(10))
+    assert blotter.twinned(twin) is blotter.entries["o"]
+    assert blotter.knows(filled)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.bars import RawBars
+from data.bars import FloatArray, Int64Array, RawBars
 from data.calendars import ExchangeClock
 from data.corporate_actions import ActionKind, CorporateAction
 from data.quality import Finding, Kind, Rows, Severity, Thresholds, check
@@ -22,14 +22,15 @@ CLOCK = ExchangeClock("XNYS", dt.date(2018, 1, 1), dt.date(2018, 12, 31))
 MINUTE = Timeframe.MINUTE.nanos
 
 
-def walk(count: int, seed: int = 1) -> np.ndarray:
+def walk(count: int, seed: int = 1) -> FloatArray:
     moves = np.random.default_rng(seed).normal(0, 0.01, count)
-    return np.round(100 * np.exp(np.cumsum(moves)), 2)
+    closes: FloatArray = np.round(100 * np.exp(np.cumsum(moves)), 2)
+    return closes
 
 
-def rows_of(ends: np.ndarray, timeframe: Timeframe) -> Rows:
+def rows_of(ends: Int64Array, timeframe: Timeframe) -> Rows:
     close = walk(len(ends))
-    volume = 1000.0 + np.arange(len(ends))
+    volume = np.arange(1000, 1000 + len(ends), dtype=np.float64)
     return Rows("AAA", timeframe, ends, close, close + 0.5, close - 0.5, close, volume)
 
 

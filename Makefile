@@ -8,7 +8,7 @@ SECOND_CLIENT := .venv-ib_async/.ready
 PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=
 
-.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal kill-journal lock docs
+.PHONY: help setup run test servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal bench-bars bench-database bench-projector kill-database kill-journal lock docs
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,18 @@ bench-gateway: $(READY) ## Measure the gateway against bare asyncio: order laten
 
 bench-journal: $(READY) ## Measure the journal: durable events a second in groups, verification
 	$(BIN)/python infrastructure/deploy/bench_journal.py $(ARGS)
+
+bench-bars: $(READY) ## Measure the stores of bars against bare COPY, ADBC and Parquet (ARGS="--rows 200000" is quick)
+	$(BIN)/python infrastructure/deploy/bench_bars.py $(ARGS)
+
+bench-database: $(READY) ## Measure daily bars of a year of minutes against numpy and raw minutes (ARGS="--symbols 10" is quick)
+	$(BIN)/python infrastructure/deploy/bench_database.py $(ARGS)
+
+bench-projector: $(READY) ## Measure the projector into TimescaleDB against bare COPY; rebuild 1,000,000 events and compare
+	$(BIN)/python infrastructure/deploy/bench_projector.py $(ARGS)
+
+kill-database: $(READY) ## Crash the database 200 times while it is written; no row may be lost or doubled
+	$(BIN)/python infrastructure/deploy/bench_projector.py --stops 200 $(ARGS)
 
 kill-journal: $(READY) ## Write 1,000,000 events while the writer is killed 40 times; nothing acknowledged may be lost
 	$(BIN)/python infrastructure/deploy/bench_journal.py --kills 40 $(ARGS)

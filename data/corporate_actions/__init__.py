@@ -8,12 +8,14 @@ from data.corporate_actions.action import ActionKind, CorporateAction
 from data.corporate_actions.adjusting import adjusted, continuous, total_return
 from data.corporate_actions.file_source import FileActionSource
 from data.corporate_actions.source import CorporateActionSource
+from data.corporate_actions.yahoo_source import YahooActionSource
 
 __all__ = [
     "ActionKind",
     "CorporateAction",
     "CorporateActionSource",
     "FileActionSource",
+    "YahooActionSource",
     "adjusted",
     "continuous",
     "total_return",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,13 +74,21 @@ def check(
         if check_rows or findings:
             kept = kept.select(keep)
     if len(kept):
-        found += gaps(kept, clock, thresholds.gap_bars)
+        found += gaps(kept, clock, thresholds.gap_bars, actions)
         explained = splits(kept, clock, actions, thresholds.split_tolerance)
         found += explained
         found += spikes(kept, thresholds.spike)
         found += stale_runs(kept, thresholds.stale_bars)
         found += zero_volume(kept)
-    return sorted(found, key=lambda one: (_ORDER[one.severity], one.first, one.kind))
+    return by_gravity(found)
+
+
+def by_gravity(found: Iterable[Finding]) -> list[Finding]:
+    """Sort findings: the gravest first, then by time; those without a time before the others."""
+    return sorted(
+        found,
+        key=lambda one: (_ORDER[one.severity], 0 if one.first is None else one.first.value, one.kind),
+    )
 
 
 def _unsound(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolArray]:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import pandas as pd
 
+from data.corporate_actions import CorporateAction
+
 
 class Severity(StrEnum):
     """How much it matters to a backtest or a trade."""
@@ -22,6 +24,8 @@ class Severity(StrEnum):
 class Kind(StrEnum):
     """What is the matter."""
 
+    UNREADABLE = "unreadable"
+    """Rows of a file that are no bars: a field is missing, or is no number or time."""
     UNSOUND = "unsound"
     """A price or volume that cannot be: not finite, not positive, high below low, close outside."""
     DUPLICATE = "duplicate"
@@ -46,6 +50,8 @@ class Kind(StrEnum):
     """A jump that a known split explains."""
     SPLIT_WITHOUT_JUMP = "split-without-jump"
     """A known split at which the price does not jump: these bars may be adjusted already."""
+    ACTIONS_UNKNOWN = "actions-unknown"
+    """The source of corporate actions does not cover the symbol: no jump can be explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,15 @@ class Finding:
     severity: Severity
     kind: Kind
     symbol: str
-    first: pd.Timestamp
-    last: pd.Timestamp
+    first: pd.Timestamp | None
+    last: pd.Timestamp | None
+    """None, both, where it concerns no bar with a readable time."""
     count: int
     """Bars, rows or sessions concerned; `what` says which."""
     what: str
     proposal: str
     """What a person may do about it; empty where nothing is due."""
+    action: CorporateAction | None = None
+    """The corporate action that would explain it, if there was one; a guess until somebody confirms it."""
+    pull: str = ""
+    """The ticker whose bars from `first` to `last` would fill it; empty where none would."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from data.bars import BoolArray, Int64Array
 from data.calendars import ExchangeClock
+from data.corporate_actions import ActionKind, CorporateAction
 from data.quality.finding import Finding, Kind, Severity
 from data.quality.rows import Rows
 from execution.clocks import timestamp
@@ -17,7 +18,9 @@ _LONG_GAP = 20
 """Sessions; a stock that is away for so long has more often changed its ticker than not traded."""
 
 
-def gaps(rows: Rows, clock: ExchangeClock, gap_bars: int) -> list[Finding]:
+def gaps(
+    rows: Rows, clock: ExchangeClock, gap_bars: int, actions: Sequence[CorporateAction] = ()
+) -> list[Finding]:
     """Find sessions without a bar, and long stretches of a session without one.
 
     Parameters
@@ -28,6 +31,8 @@ def gaps(rows: Rows, clock: ExchangeClock, gap_bars: int) -> list[Finding]:
         The exchange.
     gap_bars
         Bars in a row from which a stretch within a session is a gap.
+    actions
+        Known corporate actions of the symbol: a change of ticker explains the gap that begins with it.
 
     Returns
     -------
@@ -36,30 +41,41 @@ def gaps(rows: Rows, clock: ExchangeClock, gap_bars: int) -> list[Finding]:
         What comes before the first bar and after the last is not known to be missing.
     """
     session = np.searchsorted(clock.closes_ns, rows.end_ns, side="left")
-    found = list(_missing_sessions(rows, clock, session))
+    found = list(_missing_sessions(rows, clock, session, actions))
     if rows.timeframe is not Timeframe.DAY:
         found += _within_sessions(rows, clock, gap_bars)
     return found
 
 
-def _missing_sessions(rows: Rows, clock: ExchangeClock, session: Int64Array) -> Iterator[Finding]:
+def _missing_sessions(
+    rows: Rows, clock: ExchangeClock, session: Int64Array, actions: Sequence[CorporateAction]
+) -> Iterator[Finding]:
+    renamed = {action.ex_date: action for action in actions if action.kind is ActionKind.RENAME}
     present = np.unique(session)
     for i in np.flatnonzero(np.diff(present) > 1):
         first, last = int(present[i]) + 1, int(present[i + 1]) - 1
         count = last - first + 1
         days = f"{clock.dates[first]}" if count == 1 else f"{clock.dates[first]} to {clock.dates[last]}"
+        what = f"{count} session{'s' if count > 1 else ''} without a bar: {days}"
         remedy = "pull these days from a source that has them"
-        if count >= _LONG_GAP:
+        severity, ticker = Severity.ERROR, rows.symbol
+        change = renamed.get(clock.dates[first])
+        if change is not None and change.new_symbol:
+            severity, ticker = Severity.WARNING, change.new_symbol
+            what += f"; it traded as {ticker}"
+            remedy = f"take the bars of {ticker} for these days, and read both tickers as one series"
+        elif count >= _LONG_GAP:
             remedy += "; a gap this long is often a change of ticker: look for the bars under the other name"
         yield Finding(
-            Severity.ERROR,
+            severity,
             Kind.GAP,
             rows.symbol,
             timestamp(int(clock.opens_ns[first])),
             timestamp(int(clock.closes_ns[last])),
             count,
-            f"{count} session{'s' if count > 1 else ''} without a bar: {days}",
+            what,
             remedy,
+            pull=ticker,
         )
 
 
@@ -82,6 +98,7 @@ def _within_sessions(rows: Rows, clock: ExchangeClock, gap_bars: int) -> Iterato
                 count,
                 f"{count} bars in a row are missing within a session",
                 "pull them again; where the stock was halted nothing is missing",
+                pull=rows.symbol,
             )
     single = missing & ~long
     if single.any():

@@ -75,6 +75,7 @@ def stale_runs(rows: Rows, least: int) -> Iterator[Finding]:
                 count,
                 f"{count} bars in a row are equal, prices and volume",
                 "a feed that stood still looks like this: pull them again",
+                pull=rows.symbol,
             )
 
 
@@ -157,6 +158,7 @@ def _unknown_split(rows: Rows, clock: ExchangeClock, position: int, ratio: float
         1,
         f"price falls to 1/{ratio:.3g}" if ratio > 1 else f"price rises {1 / ratio:.3g} times",
         f"if this was a split {_name(near)}, add to the corporate actions: {date},{rows.symbol},split,{near}",
+        CorporateAction(rows.symbol, date, ActionKind.SPLIT, near, where="trade data check"),
     )
 
 

@@ -43,6 +43,12 @@ def test_one_file_holds_the_actions_of_many_symbols(tmp_path: Path) -> None:
     assert source.symbols == ["AAPL", "ODD", "QQQQ"]
 
 
+def test_a_line_that_begins_with_a_hash_is_a_comment(tmp_path: Path) -> None:
+    text = 'date,symbol,kind,value\n# to be confirmed, "perhaps"\n2014-06-09,AAPL,split,7\n#\n'
+    source = FileActionSource(write(tmp_path / "actions.csv", text))
+    assert [action.where for action in source.in_file_order] == [f"{tmp_path / 'actions.csv'}, line 3"]
+
+
 def test_the_ex_date_is_the_session_after_the_last_cum_date(tmp_path: Path) -> None:
     text = "last_cum_date,kind,value,cum_close\n2014-06-06,split,7,645.57\n1985-12-31,dividend,0.1,9\n"
     (tmp_path / "AAPL.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -65,14 +71,14 @@ def test_a_symbol_without_a_file_is_not_covered_rather_than_without_actions(tmp_
         ("date,symbol,kind,value\n2018-02-30,A,split,2\n", "line 2: date '2018-02-30'"),
         ("date,symbol,kind,value\n20180228,A,split,2\n", "line 2: date '20180228'"),
         ("date,symbol,kind,value\n2018-02-28,a,split,2\n", "symbol 'a': write it in capital letters"),
-        ("date,symbol,kind,value\n2018-02-28,A,spinoff,2\n", "kind 'spinoff' is none of"),
+        ("date,symbol,kind,value\n2018-02-28,A,spinoff,2\n", "kind 'spinoff': use split, dividend or rename"),
         ("date,symbol,kind,value\n2018-02-28,A,split,1\n", "changes nothing"),
         ("date,symbol,kind,value\n2018-02-28,A,split,-2\n", "line 2"),
         ("date,symbol,kind,value\n2018-02-28,A,split,1e3\n", "line 2"),
-        ("date,symbol,kind,value\n2018-02-28,A,dividend,0\n", "give a positive value"),
+        ("date,symbol,kind,value\n2018-02-28,A,dividend,0\n", "dividend: 0 must be more than zero"),
         ("date,symbol,kind,value\n2018-02-28,A,rename,A\n", "give the new symbol, another one"),
-        ("date,symbol,kind,value\n2018-02-28,A,split\n", "line 2: 4 fields are due"),
-        ("date,kind,value\n2018-02-28,split,2\n", "write date,symbol,kind,value"),
+        ("date,symbol,kind,value\n2018-02-28,A,split\n", "line 2: 3 fields, the header has 4"),
+        ("date,kind,value\n2018-02-28,split,2\n", "it needs date,symbol,kind,value"),
         (
             "date,symbol,kind,value\n2018-02-28,A,split,2\n2018-02-28,A,split,3\n",
             "already; put them into one",
@@ -95,3 +101,14 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "AAPL.csv.gz").unlink()
     with pytest.raises(CorporateActionDataError, match=r"holds no SYMBOL\.csv"):
         FileActionSource(tmp_path)
+
+
+def test_comments_are_skipped_and_lines_are_still_counted(tmp_path: Path) -> None:
+    path = tmp_path / "actions.csv"
+    lines = ["date,symbol,kind,value", "# a comment, with commas", "2014-06-09,AAPL,split,7", "#"]
+    path.write_text("\n".join([*lines, "2020-08-31,AAPL,split,x"]))
+    with pytest.raises(CorporateActionDataError, match="line 5"):
+        FileActionSource(path)
+    path.write_text("\n".join([*lines, "2020-08-31,AAPL,split,4"]))
+    found = FileActionSource(path).actions("AAPL", dt.date(2000, 1, 1), dt.date(2024, 1, 1))
+    assert [str(action.value) for action in found] == ["7", "4"]

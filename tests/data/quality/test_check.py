@@ -73,6 +73,8 @@ def test_missing_sessions_are_one_gap_with_its_dates() -> None:
     gap = only(check(without(daily(), 10, 11, 12), CLOCK))
     assert (gap.kind, gap.severity, gap.count) == (Kind.GAP, Severity.ERROR, 3)
     assert f"{CLOCK.dates[10]} to {CLOCK.dates[12]}" in gap.what
+    assert gap.first is not None
+    assert gap.last is not None
     assert (gap.first.value, gap.last.value) == (CLOCK.opens_ns[10], CLOCK.closes_ns[12])
 
 
@@ -92,6 +94,8 @@ def test_a_long_gap_suggests_a_change_of_ticker() -> None:
 def test_a_stretch_within_a_session_is_a_gap_and_single_bars_are_summed_up() -> None:
     gap, sparse = check(without(minutes(), *range(100, 107), 500, 600), CLOCK)
     assert (gap.kind, gap.count, gap.severity) == (Kind.GAP, 7, Severity.WARNING)
+    assert gap.first is not None
+    assert gap.last is not None
     assert gap.last.value - gap.first.value == 7 * MINUTE
     assert (sparse.kind, sparse.count, sparse.severity) == (Kind.SPARSE, 2, Severity.NOTE)
 
@@ -140,6 +144,7 @@ def test_rows_outside_sessions_are_noted_and_left_out() -> None:
 def test_a_spike_is_found_and_a_move_that_stays_is_none() -> None:
     spike = only(check(scaled(daily(), 2.4, 100, 101), CLOCK))
     assert spike.kind is Kind.SPIKE
+    assert spike.first is not None
     assert spike.first.value == CLOCK.closes_ns[100]
     assert check(scaled(daily(), 1.25, 100), CLOCK) == []
 

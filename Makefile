@@ -9,10 +9,12 @@ PACKAGES := execution risk data strategies backtesting monitoring research infra
 ARGS ?=
 KILLS ?= 1000
 
-.PHONY: help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz bench bench-gateway bench-journal kill-journal bench-orders kill-orders lock docs simulate simulate-twice mutants
+.PHONY: help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz simulate \
+	simulate-twice mutants bench bench-gateway bench-journal bench-orders bench-bars bench-database bench-projector \
+	kill-journal kill-orders kill-database lock docs
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 $(READY): requirements-dev.txt pyproject.toml
 	@PYTHON="$(PYTHON)" infrastructure/deploy/setup.sh
@@ -83,6 +85,18 @@ bench-gateway: $(READY) ## Measure the gateway against bare asyncio: order laten
 
 bench-journal: $(READY) ## Measure the journal: durable events a second in groups, verification
 	$(BIN)/python infrastructure/deploy/bench_journal.py $(ARGS)
+
+bench-bars: $(READY) ## Measure the stores of bars against bare COPY, ADBC and Parquet (ARGS="--rows 200000" is quick)
+	$(BIN)/python infrastructure/deploy/bench_bars.py $(ARGS)
+
+bench-database: $(READY) ## Measure daily bars of a year of minutes against numpy and raw minutes (ARGS="--symbols 10" is quick)
+	$(BIN)/python infrastructure/deploy/bench_database.py $(ARGS)
+
+bench-projector: $(READY) ## Measure the projector into TimescaleDB against bare COPY; rebuild 1,000,000 events and compare
+	$(BIN)/python infrastructure/deploy/bench_projector.py $(ARGS)
+
+kill-database: $(READY) ## Crash the database 200 times while it is written; no row may be lost or doubled
+	$(BIN)/python infrastructure/deploy/bench_projector.py --stops 200 $(ARGS)
 
 kill-journal: $(READY) ## Write 1,000,000 events while the writer is killed 40 times; nothing acknowledged may be lost
 	$(BIN)/python infrastructure/deploy/bench_journal.py --kills 40 $(ARGS)

@@ -90,6 +90,7 @@ def assemble(
         on_snapshot=on_snapshot,
         progress=progress,
         total=total,
+        sessions=clock,
     )
     execution.add_handler(step)
     return BacktestEngine(steps(chosen), broker, execution, step, trading_clock, total=total)

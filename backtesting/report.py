@@ -36,7 +36,9 @@ MAX_POINTS = 8_000
 MAX_ROWS = 1_000
 """Most rows a table carries; the rest is in the Parquet files beside the report."""
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
+"""Where the page, its style and its script lie."""
+
 _NONE = "\N{EN DASH}"
 _MILLIS = 1_000_000
 Floats = npt.NDArray[np.float64]
@@ -109,20 +111,20 @@ class ReportData:
 def render(data: ReportData) -> str:
     """Return the report as one HTML page."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"money": money, "number": number, "moment": moment}
-    plotly, script = get_plotlyjs(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    plotly, script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         view=view(data),
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         plotly=plotly,
         script=script,
-        hashes=[_csp_hash(plotly), _csp_hash(script)],
+        hashes=[csp_hash(plotly), csp_hash(script)],
     )
 
 
@@ -148,7 +150,7 @@ def view(data: ReportData) -> dict[str, Any]:
         "period": [moment(int(times[index]))[:10] for index in (0, -1)] if len(times) else [],
         "steps": len(times),
         "figures": _figures(data, last),
-        "chart": _json(_chart(data, times, equity)),
+        "chart": embedded_json(_chart(data, times, equity)),
         "thinned": len(times) > MAX_POINTS,
         "months": _months(times, equity, float(data.initial_cash)),
         "fills": _latest(tables.fills.to_pylist()),
@@ -343,10 +345,12 @@ def _final_positions(tables: LedgerTables) -> list[dict[str, Any]]:
     return [row for row in held if row["time"] == end]
 
 
-def _json(value: Any) -> str:
+def embedded_json(value: Any) -> str:
+    """Write a value as JSON that may stand in a script element of a page."""
     # Inside a <script> element "<" is the only way out; escaped, any text is safe there.
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _csp_hash(script: str) -> str:
+def csp_hash(script: str) -> str:
+    """Return what a content security policy calls an inlined script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

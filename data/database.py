@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from data.errors import DatabaseUnavailableError
+from data.errors import DatabaseUnavailableError, SchemaError
+from data.schema import features
+from data.schema.edition import Edition, ask
 
 DRIVERS = ("sqlite", "postgresql+psycopg")
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x616C70686563  # "alphec": one migration at a time on a server
+_STATES = {
+    "42P01": "migrate it first: trade db upgrade",
+    "42703": "migrate it first: trade db upgrade",
+    "53100": "the server's disk is full: free it and run the same command again; nothing was half written",
+    "57014": "the server cancelled it: raise this user's statement_timeout, then run the same command again",
+    "25006": "the server or this user is read-only: use the primary server and a user that may write",
+    "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
+}
+"""Answers of PostgreSQL that a person can do something about."""
 
 
 class Database:
@@ -54,7 +68,10 @@ class Database:
         return f"Database({str(self)!r})"
 
     def upgrade(self, revision: str = "head") -> None:
-        """Create or migrate the tables; doing it again changes nothing.
+        """Create or migrate the tables and give the server what it can do; again changes nothing.
+
+        A migration is one transaction: interrupted, it leaves the tables as they were, and the same call
+        does it again. A user that does not own the tables passes, if there is nothing to migrate.
 
         Raises
         ------
@@ -62,11 +79,56 @@ class Database:
             If the database cannot be opened, or was migrated by a newer version of this program.
         """
         self._make_folder()
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        with self._explained(), self.engine.begin() as connection:
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, revision)
+        with self.explained():
+            before = self.revision()
+            if before == newest_revision() and not self._owned():
+                return
+            self._migrate(alembic.command.upgrade, revision)
+            if self.revision() == newest_revision():
+                features.install(self.engine)
+
+    def downgrade(self, revision: str) -> None:
+        """Take migrations back, down to a revision or ``base``; what it removes is gone.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            As `upgrade`.
+        SchemaError
+            If there is no such revision below the present one.
+        """
+        with self.explained():
+            at = self.revision()
+            known = known_revisions()
+            if at is not None and at in known and revision not in ("base", *known[: known.index(at) + 1]):
+                below = ", ".join(("base", *known[: known.index(at)]))
+                raise SchemaError(f"database {self}: {revision!r} is not below {at}; choose one of {below}")
+            features.withdraw(self.engine)
+            self._migrate(alembic.command.downgrade, revision)
+
+    def revision(self) -> str | None:
+        """Return the revision of the tables, or None if there are none.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database cannot be opened.
+        """
+        if self._is_missing():
+            return None
+        with self.explained(), self.engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def edition(self) -> Edition:
+        """Ask the server what it is.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database cannot be opened.
+        """
+        with self.explained(), self.engine.connect() as connection:
+            return ask(connection)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -77,26 +139,82 @@ class Database:
         DatabaseUnavailableError
             If the database cannot be reached, or its tables are missing.
         """
-        with self._explained(), self._sessions.begin() as session:
+        self._require_file()
+        with self.explained(), self._sessions.begin() as session:
             yield session
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
 
-    def _make_folder(self) -> None:
+    @contextmanager
+    def connection(self, *, isolation: str | None = None) -> Iterator[Connection]:
+        """Open a connection in one transaction, for statements beside the models.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            As `session`.
+        """
+        self._require_file()
+        with self.explained(), self.engine.connect() as connection:
+            if isolation is not None and self.url.drivername != "sqlite":
+                connection.execution_options(isolation_level=isolation)
+            with connection.begin():
+                yield connection
+
+    def _owned(self) -> bool:
+        if self.url.drivername == "sqlite":
+            return True
+        query = text(
+            "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class "
+            "WHERE oid = to_regclass('runs')"
+        )
+        with self.engine.connect() as connection:
+            return connection.scalar(query) is not False
+
+    def _migrate(self, command: Callable[[Config, str], None], revision: str) -> None:
+        """Run migrations in one transaction, one program at a time."""
+        config = _config()
+        with self.engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                # The driver begins no transaction before DDL; without one a crash leaves half a migration.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            config.attributes["connection"] = connection
+            command(config, revision)
+
+    def _file(self) -> Path | None:
         path = self.url.database
-        if self.url.drivername != "sqlite" or path in (None, "", ":memory:"):
+        in_memory = self.url.drivername != "sqlite" or path in (None, "", ":memory:")
+        return None if in_memory else Path(str(path))
+
+    def _is_missing(self) -> bool:
+        file = self._file()
+        return file is not None and not file.exists()
+
+    def _require_file(self) -> None:
+        """Refuse a file that is not there: SQLite would make an empty one that seems to hold nothing."""
+        if self._is_missing():
+            raise DatabaseUnavailableError(
+                f"database {self}: no such file; check its name, or migrate it first: trade db upgrade"
+            )
+
+    def _make_folder(self) -> None:
+        path = self._file()
+        if path is None:
             return
         try:
-            Path(str(path)).parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseUnavailableError(
                 f"database {self}: its folder cannot be made: {error.strerror}; name a folder you may write"
             ) from error
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
+        """Turn what the driver raises within the block into errors that name the remedy."""
         try:
             yield
         except CommandError as error:
@@ -104,10 +222,32 @@ class Database:
                 f"database {self}: {error}; it was made by another version of this program"
             ) from error
         except DBAPIError as error:
-            if not isinstance(error, OperationalError) and "not a database" not in str(error.orig):
+            state = str(getattr(error.orig, "sqlstate", None))
+            explained = state in _STATES
+            damaged = "not a database" in str(error.orig)
+            if not (explained or damaged or isinstance(error, OperationalError)):
                 raise
             reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
-            raise DatabaseUnavailableError(f"database {self}: {reason}; {_remedy(reason)}") from error
+            raise DatabaseUnavailableError(
+                f"database {self}: {reason}; {_STATES.get(state) or _remedy(reason)}"
+            ) from error
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def known_revisions() -> list[str]:
+    """Return the revisions that this program knows, oldest first."""
+    scripts = ScriptDirectory.from_config(_config())
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def newest_revision() -> str:
+    """Return the revision whose tables this program uses."""
+    return known_revisions()[-1]
 
 
 def _parse(url: str) -> URL:
@@ -130,7 +270,11 @@ def _remedy(reason: str) -> str:
     if "not a database" in reason or "malformed" in reason:
         return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
     if "no such table" in reason or "no such column" in reason:
-        return "migrate it first: trade live does so when it starts"
+        return "migrate it first: trade db upgrade"
+    if "disk is full" in reason:
+        return "free the disk and run the same command again; nothing was half written"
+    if "readonly database" in reason:
+        return "the file or its folder is read-only: give yourself the right to write"
     if "locked" in reason:
         return "another program holds it: stop that one and try again"
     return "check the URL, the folder and its permissions, or whether the server runs"

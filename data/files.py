@@ -132,7 +132,7 @@ def load_bars(
     CalendarError
         If the calendar is unknown.
     """
-    paths = _find(Path(folder), symbols)
+    paths = bar_files(Path(folder), symbols)
     raw: dict[str, RawBars] = {}
     hashes: dict[str, str] = {}
     for symbol, path in paths.items():
@@ -156,7 +156,8 @@ def load_bars(
     return BarFolder(series, size, clock, tick, dropped, hashes, str(folder))
 
 
-def _find(folder: Path, symbols: Sequence[str] | None) -> dict[str, Path]:
+def bar_files(folder: Path, symbols: Sequence[str] | None = None) -> dict[str, Path]:
+    """Return the files of bars in a folder by symbol, or those of some symbols; raise `BarFileError`."""
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise BarFileError(

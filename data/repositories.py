@@ -5,11 +5,21 @@ Amounts stay `Decimal` (columns of dtype object) and moments are UTC; a caller t
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from sqlalchemy import Select, func, select
 
 from data.database import Database
-from data.orm import Base, EquityRow, FillRow, OrderRow, PositionRow, RunRow
+from data.schema import (
+    AccountSnapshotRow,
+    CommissionRow,
+    FillRow,
+    OrderRow,
+    PositionHistoryRow,
+    PositionRow,
+    RunRow,
+)
 
 
 class Repository:
@@ -24,38 +34,57 @@ class Repository:
 
     def runs(self) -> pd.DataFrame:
         """Return every run, oldest first."""
-        return self._frame(RunRow, select(RunRow.__table__).order_by(RunRow.started_at, RunRow.run_id))
+        return self._frame(select(RunRow.__table__).order_by(RunRow.started_at, RunRow.run_id))
 
     def orders(self, run_id: str) -> pd.DataFrame:
         """Return the orders of a run in the order of their submission, refused ones included."""
         query = select(OrderRow.__table__).where(OrderRow.run_id == run_id)
-        return self._frame(OrderRow, query.order_by(OrderRow.submitted_at, OrderRow.client_order_id))
+        return self._frame(query.order_by(OrderRow.submitted_at, OrderRow.client_order_id))
 
     def fills(self, run_id: str) -> pd.DataFrame:
-        """Return the executions of a run by time."""
-        query = select(FillRow.__table__).where(FillRow.run_id == run_id)
-        return self._frame(FillRow, query.order_by(FillRow.timestamp, FillRow.fill_id))
+        """Return the executions of a run by time as last corrected, with their last commission or None."""
+        last = (
+            select(CommissionRow.fill_id, func.max(CommissionRow.seq).label("seq"))
+            .where(CommissionRow.run_id == run_id)
+            .group_by(CommissionRow.fill_id)
+            .subquery()
+        )
+        paid = (
+            select(CommissionRow.fill_id, CommissionRow.commission)
+            .join(last, (last.c.fill_id == CommissionRow.fill_id) & (last.c.seq == CommissionRow.seq))
+            .where(CommissionRow.run_id == run_id)
+            .subquery()
+        )
+        newest = (
+            select(FillRow.fill_id, func.max(FillRow.seq).label("seq"))
+            .where(FillRow.run_id == run_id)
+            .group_by(FillRow.fill_id)
+            .subquery()
+        )
+        query = (
+            select(FillRow.__table__, paid.c.commission)
+            .join(newest, (newest.c.fill_id == FillRow.fill_id) & (newest.c.seq == FillRow.seq))
+            .outerjoin(paid, paid.c.fill_id == FillRow.fill_id)
+        )
+        return self._frame(query.where(FillRow.run_id == run_id).order_by(FillRow.timestamp, FillRow.fill_id))
 
     def positions(self, run_id: str) -> pd.DataFrame:
         """Return the positions of a run at every snapshot, by time and symbol."""
-        query = select(PositionRow.__table__).where(PositionRow.run_id == run_id)
-        return self._frame(PositionRow, query.order_by(PositionRow.timestamp, PositionRow.symbol))
+        query = select(PositionHistoryRow.__table__).where(PositionHistoryRow.run_id == run_id)
+        return self._frame(query.order_by(PositionHistoryRow.timestamp, PositionHistoryRow.symbol))
 
     def latest_positions(self, run_id: str) -> pd.DataFrame:
         """Return the positions at the last snapshot; an empty frame means flat (or no snapshot yet)."""
-        newest = select(func.max(EquityRow.timestamp)).where(EquityRow.run_id == run_id).scalar_subquery()
-        query = select(PositionRow.__table__).where(
-            PositionRow.run_id == run_id, PositionRow.timestamp == newest
-        )
-        return self._frame(PositionRow, query.order_by(PositionRow.symbol))
+        query = select(PositionRow.__table__).where(PositionRow.run_id == run_id)
+        return self._frame(query.order_by(PositionRow.symbol))
 
     def equity(self, run_id: str) -> pd.DataFrame:
         """Return cash, equity, profit and fees of a run at every snapshot, by time."""
-        query = select(EquityRow.__table__).where(EquityRow.run_id == run_id)
-        return self._frame(EquityRow, query.order_by(EquityRow.timestamp))
+        query = select(AccountSnapshotRow.__table__).where(AccountSnapshotRow.run_id == run_id)
+        return self._frame(query.order_by(AccountSnapshotRow.timestamp))
 
-    def _frame(self, model: type[Base], query: Select[tuple[object, ...]]) -> pd.DataFrame:
+    def _frame(self, query: Select[Any]) -> pd.DataFrame:
         with self.database.session() as session:
-            rows = session.execute(query).all()
-        names = [column.name for column in model.__table__.columns]
-        return pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
+            result = session.execute(query)
+            names = list(result.keys())
+            return pd.DataFrame.from_records([tuple(row) for row in result.all()], columns=names)

@@ -26,6 +26,7 @@ from execution.heartbeat import HeartbeatTerms
 from execution.models import Instrument
 from infrastructure import finish
 from infrastructure.audit_trail import open_journal
+from infrastructure.data_sources import require_market_data
 from infrastructure.demo import (
     DATABASE,
     HALT_NOTICE,
@@ -109,6 +110,7 @@ async def _trade(
         authorise_settings(settings, os.environ, account=account)
         folder = settings.var_dir / settings.profile / account
         spec = settings.to_run_spec(Instrument(symbol) for symbol in settings.symbols)
+        await require_market_data(settings, spec.instruments)
         manifest = manifest_of(settings, None, "", profile=settings.profile, dry_run=dry_run)
         with _new_run(settings, manifest) as run:
             return await _trade_in(

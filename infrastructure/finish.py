@@ -24,7 +24,7 @@ from backtesting.parity import ParityReport, compare
 from backtesting.runs import RunFolder
 from data.database import Database
 from data.errors import DatabaseUnavailableError
-from data.projector import Projector
+from data.projection.following import JournalFollower
 from execution import journal
 from execution.blotter import Blotter
 from execution.clocks import timestamp
@@ -166,15 +166,15 @@ def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path)
     DatabaseUnavailableError
         If it cannot be opened or written; the journal is not affected.
     """
-    database = _database(settings, fallback)
-    try:
-        database.upgrade()
-        projector = Projector(database, str(journal_path.resolve()), run_id)
-        # Closed here, in the thread that opened it, also when the database fails half-way.
-        with closing(journal.read(journal_path, projector.cursor())) as events:
-            projector.project(events)
-    finally:
-        database.close()
+    with closing(follower(journal_path, run_id, settings, fallback)) as following:
+        following.advance()
+
+
+def follower(
+    journal_path: Path, run_id: str, settings: Settings, fallback: Path, **options: Any
+) -> JournalFollower:
+    """Return what brings the configured database, or else a file, up to the journal; it opens nothing yet."""
+    return JournalFollower(_database(settings, fallback), journal_path, run_id, **options)
 
 
 def require_database(settings: Settings) -> None:

@@ -149,6 +149,10 @@ class DataSettings(Section):
     start: dt.date | None = None
     end: dt.date | None = None
     calendar: str = "XNYS"
+    allow_delayed: bool = False
+    """Trade on quotes that the broker delays; without it a trader does not start on them."""
+    corporate_actions: str | None = None
+    """Who explains splits, dividends and new symbols: a file or folder of them, or ``yahoo``; null nobody."""
     ib: IBSettings = IBSettings()
 
 

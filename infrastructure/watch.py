@@ -10,19 +10,16 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from data.errors import DataError
+from data.projection.following import JournalFollower, ProjectionState
 from execution.clocks import SystemClock
-from execution.errors import JournalError
 from execution.journal import Journal
 from infrastructure.control import ControlServer
-from infrastructure.finish import project
+from infrastructure.finish import follower
 from infrastructure.settings import Settings
 from monitoring.counters import Counters
 from monitoring.heartbeat import Heartbeat
 from monitoring.live_table import LiveTable
 from strategies.trader import Trader
-
-PROJECTION_SECONDS = 2.0
 
 
 class Watch:
@@ -32,6 +29,7 @@ class Watch:
         clock = SystemClock()
         self.counters = Counters()
         self.table = LiveTable(console, clock, title=title)
+        self.projection = ProjectionState()
         self._settings = settings
         self._log = structlog.get_logger("watch")
 
@@ -48,13 +46,14 @@ class Watch:
             logger=structlog.get_logger("heartbeat"),
             interval=self._settings.monitoring.heartbeat_seconds,
         )
+        following = follower(journal_path, run_id, self._settings, database, observe=self._on_projection)
         trader.executor.manager.add_handler(self.table)
         async with AsyncExitStack() as stack:
             stack.enter_context(self.table)
             await stack.enter_async_context(ControlServer(trader, self._settings, self.counters))
             tasks = [
                 asyncio.create_task(self._beat(heartbeat, trader.journal)),
-                asyncio.create_task(self._project(journal_path, run_id, database)),
+                asyncio.create_task(following.run()),
             ]
             try:
                 yield
@@ -64,6 +63,7 @@ class Watch:
                 for ended in await asyncio.gather(*tasks, return_exceptions=True):
                     if isinstance(ended, Exception):
                         self._log.error("a watcher failed; trading went on", why=repr(ended))
+                await asyncio.to_thread(self._catch_up, following)
 
     async def _beat(self, heartbeat: Heartbeat, journal: Journal) -> None:
         while True:
@@ -71,14 +71,16 @@ class Watch:
             journal.maintain()
             await asyncio.sleep(min(1.0, self._settings.monitoring.heartbeat_seconds))
 
-    async def _project(self, journal_path: Path, run_id: str, database: Path) -> None:
-        down = False
-        while True:
-            await asyncio.sleep(PROJECTION_SECONDS)
-            try:
-                await asyncio.to_thread(project, journal_path, run_id, self._settings, database)
-                down = False
-            except (DataError, JournalError) as error:
-                if not down:
-                    self._log.error("database behind the journal; trading goes on", why=str(error))
-                down = True
+    def _catch_up(self, following: JournalFollower) -> None:
+        """Project the end of the session, a batch at most: what else is behind follows at the next start."""
+        if not self.projection.problem:
+            self._on_projection(following.attempt())
+        following.close()
+
+    def _on_projection(self, state: ProjectionState) -> None:
+        before, self.projection = self.projection, state
+        behind = {"events": state.lag.events, "seconds": state.lag.seconds} if state.lag else {}
+        if state.problem and not before.problem:
+            self._log.error("database behind the journal; trading goes on", why=state.problem, **behind)
+        elif before.problem and not state.problem:
+            self._log.info("the database is back and has caught up", **behind)

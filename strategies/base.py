@@ -36,6 +36,18 @@ class StrategyContext:
     orders: OrderFactory
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Whole sessions of the calendar in which a symbol has no bar, although it has bars before and after."""
+
+    symbol: str
+    after_ns: int
+    """End of the last bar before it, UTC nanoseconds."""
+    until_ns: int
+    """Start of the first bar after it, UTC nanoseconds."""
+    sessions: int
+
+
 class Strategy(ABC):
     """Base class of every strategy.
 
@@ -57,6 +69,13 @@ class Strategy(ABC):
     @abstractmethod
     def on_bar(self, bar: Bar) -> Proposal:
         """Take a completed bar; return the orders to place, which fill no earlier than the next bar."""
+
+    def on_gap(self, gap: Gap) -> None:  # noqa: B027 - optional to implement
+        """Learn that sessions are missing before the next bar of a symbol; `on_bar` follows with that bar.
+
+        Averages and returns that run over a gap compare prices that have nothing to do with each other, so
+        drop what you keep of the symbol, as the examples do. The default does nothing.
+        """
 
     def on_fill(self, fill: Fill) -> None:  # noqa: B027 - optional to implement
         """Take an execution of one of this strategy's orders; the default does nothing."""

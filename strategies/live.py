@@ -153,6 +153,7 @@ class LiveOrchestrator:
             risk_manager=risk_manager,
             execution=execution_engine,
             clock=SystemClock(),
+            sessions=market_clock,
         )
         self._link = link or PollingLink(poll_interval_seconds)
         self._clock = trading_clock or SystemClock()

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from execution.models import Bar
-from strategies.base import Proposal, Strategy, StrategyContext, StrategyParams
+from strategies.base import Gap, Proposal, Strategy, StrategyContext, StrategyParams
 from strategies.indicators import SMA
 from strategies.registry import strategy
 
@@ -40,7 +40,7 @@ class MACrossover(Strategy):
 
     An example of the contract, with no claim of alpha. An entry is proposed once, at the crossing: if it is
     refused or lapses unfilled, the next crossing is awaited. An exit is proposed on every bar until nothing
-    is held. State depends on the last slow + 1 bars alone.
+    is held. State depends on the last slow + 1 bars alone, and on none before a gap.
     """
 
     Params = MACrossoverParams
@@ -49,6 +49,10 @@ class MACrossover(Strategy):
         super().__init__(params, context)
         self._windows = params
         self._states: dict[str, _State] = {}
+
+    def on_gap(self, gap: Gap) -> None:
+        """Begin the averages of the symbol anew."""
+        self._states.pop(gap.symbol, None)
 
     def on_bar(self, bar: Bar) -> Proposal:
         """Take a completed bar; return an entry, an exit or nothing."""

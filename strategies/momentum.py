@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from execution.models import Bar
-from strategies.base import Proposal, Strategy, StrategyContext, StrategyParams
+from strategies.base import Gap, Proposal, Strategy, StrategyContext, StrategyParams
 from strategies.indicators import RateOfChange
 from strategies.registry import strategy
 
@@ -32,7 +32,8 @@ class Momentum(Strategy):
     An example of the contract, with no claim of alpha; see Moskowitz, Ooi and Pedersen, "Time series
     momentum", Journal of Financial Economics 104 (2012), for the idea. An entry is proposed once, when the
     threshold is passed: if it is refused or lapses unfilled, the next passing is awaited. An exit is proposed
-    on every bar until nothing is held. State depends on the last lookback + 2 bars alone.
+    on every bar until nothing is held. State depends on the last lookback + 2 bars alone,
+    and on none before a gap.
     """
 
     Params = MomentumParams
@@ -41,6 +42,10 @@ class Momentum(Strategy):
         super().__init__(params, context)
         self._settings = params
         self._states: dict[str, _State] = {}
+
+    def on_gap(self, gap: Gap) -> None:
+        """Begin the return of the symbol anew."""
+        self._states.pop(gap.symbol, None)
 
     def on_bar(self, bar: Bar) -> Proposal:
         """Take a completed bar; return an entry, an exit or nothing."""

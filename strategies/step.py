@@ -6,7 +6,8 @@ One step is all bars with the same end. By the time it runs, every fill before t
 2. The book is marked at the closes and a snapshot is taken; the kill switch looks at it.
    Steps before the book began only mark and show: there is no snapshot of theirs to record.
 3. The strategy sees each bar; what it proposes is collected. A strategy that raises loses its proposals for
-   that bar, is reported, and the step goes on.
+   that bar, is reported, and the step goes on. Where the calendar has sessions between a bar and the one
+   before it of its symbol, the strategy is told of the gap first.
 4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
    manager, and is submitted. A refusal is final. While there is no session, an order is in doubt, or the
    journal cannot be written, the remaining proposals are kept: the step is not done, and running it again
@@ -41,9 +42,28 @@ from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
 from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
 from execution.portfolio import LedgerPortfolio
 from risk.manager import RiskManager
-from strategies.base import Strategy
+from strategies.base import Gap, Strategy
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
+
+
+class Session(Protocol):
+    """One trading session, UTC nanoseconds."""
+
+    @property
+    def open_ns(self) -> int:
+        """When it opens."""
+
+    @property
+    def close_ns(self) -> int:
+        """When it closes."""
+
+
+class Sessions(Protocol):
+    """What the step needs of a market calendar; a ``data.calendars.MarketClock`` is one."""
+
+    def session_closing_after(self, ns: int) -> Session | None:
+        """Return the first session that closes after `ns`: the running one or the next; else None."""
 
 
 class LossLimit(Protocol):
@@ -80,6 +100,16 @@ def symbol_in_ids(symbol: str) -> str:
     return _NOT_IN_IDS.sub("-", symbol)[:12]
 
 
+def missing_sessions(sessions: Sessions, after_ns: int, until_ns: int) -> int:
+    """Count the sessions that lie wholly between two moments: the end of a bar and the start of the next."""
+    count = 0
+    session = sessions.session_closing_after(after_ns)
+    while session is not None and session.close_ns <= until_ns:
+        count += session.open_ns >= after_ns
+        session = sessions.session_closing_after(session.close_ns)
+    return count
+
+
 def order_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
     """Return the client order id of a strategy's `count`-th order on the bar that ends at `end_ns`.
 
@@ -113,6 +143,8 @@ class TradingStep:
         Receivers of each step's progress.
     total
         Number of steps to expect, if known.
+    sessions
+        The market calendar, which knows where bars are missing; None finds no gaps.
 
     Attributes
     ----------
@@ -136,6 +168,7 @@ class TradingStep:
         progress: Sequence[ProgressHandler] = (),
         logger: Any = None,
         total: int | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self.strategy = strategy
         self.portfolio = portfolio
@@ -150,6 +183,8 @@ class TradingStep:
         self._progress = tuple(progress)
         self._log = logger or structlog.get_logger("step")
         self._total = total
+        self._sessions = sessions
+        self._last_end: dict[str, int] = {}
         self._index = 0
         self._fills = 0
         self._pending: list[OrderRequest] = []
@@ -297,6 +332,7 @@ class TradingStep:
     ) -> list[OrderRequest]:
         proposals: list[OrderRequest] = []
         for bar in bars:
+            self._tell_of_gap(bar)
             try:
                 proposals += [
                     self._named(wish, end_ns, counts) for wish in _as_list(self.strategy.on_bar(bar))
@@ -306,6 +342,26 @@ class TradingStep:
                 tally.failed += 1
         tally.proposed += len(proposals)
         return proposals
+
+    def _tell_of_gap(self, bar: Bar) -> None:
+        after_ns = self._last_end.get(bar.symbol, bar.start_ns)
+        self._last_end[bar.symbol] = max(after_ns, bar.end_ns)
+        if self._sessions is None or bar.start_ns <= after_ns:
+            return
+        missing = missing_sessions(self._sessions, after_ns, bar.start_ns)
+        if not missing:
+            return
+        self._log.warning(
+            "sessions without a bar",
+            symbol=bar.symbol,
+            sessions=missing,
+            after=str(timestamp(after_ns)),
+            until=str(timestamp(bar.start_ns)),
+        )
+        try:
+            self.strategy.on_gap(Gap(bar.symbol, after_ns, bar.start_ns, missing))
+        except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
+            self._log.exception("strategy raised on a gap", symbol=bar.symbol, bar_end=str(bar.end))
 
     def _named(self, wish: OrderRequest, end_ns: int, counts: Counter[str]) -> OrderRequest:
         counts[symbol_in_ids(wish.symbol)] += 1

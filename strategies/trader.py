@@ -177,6 +177,7 @@ class Trader:
             on_kill_switch=self._record_kill_switch,
             progress=progress,
             total=options.total,
+            sessions=sessions,
         )
         grace = 0.0 if options.lockstep else _GRACE_SECONDS
         self.bars = LiveBars(self.clock, spec.timeframe, instruments, grace_ns=int(grace * NANOS))

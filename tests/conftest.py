@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from data.testing import LocalServer, find_programs, local_server
 
 # A busy machine is no failure: no example has a deadline.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -70,3 +74,48 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of bars beside the checkout")
     return folder
+
+
+def _server(*, timescale: bool) -> Iterator[LocalServer]:
+    if find_programs(timescale=timescale) is None:
+        name = "PostgreSQL with TimescaleDB" if timescale else "PostgreSQL"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"needs {name}, which is not installed; run {INSTALLER} as root", pytrace=False)
+        pytest.skip(f"needs {name}, which is not installed")
+    with local_server(timescale=timescale) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[LocalServer]:
+    """A PostgreSQL server without TimescaleDB; started by the first test that asks for it."""
+    yield from _server(timescale=False)
+
+
+@pytest.fixture(scope="session")
+def timescale_server() -> Iterator[LocalServer]:
+    """A PostgreSQL server with TimescaleDB loaded; started by the first test that asks for it."""
+    yield from _server(timescale=True)
+
+
+@pytest.fixture(scope="session")
+def database_names() -> Callable[[], str]:
+    """Return names of databases that no other test of this process uses."""
+    numbers = count(1)
+    return lambda: f"test_{next(numbers)}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: LocalServer, database_names: Callable[[], str]) -> Iterator[str]:
+    """URL of an empty database of plain PostgreSQL."""
+    name = database_names()
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def timescale_url(timescale_server: LocalServer, database_names: Callable[[], str]) -> Iterator[str]:
+    """URL of an empty database with the extension TimescaleDB."""
+    name = database_names()
+    yield timescale_server.create_database(name)
+    timescale_server.drop_database(name)

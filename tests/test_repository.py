@@ -139,7 +139,9 @@ def test_every_command_of_the_documents_exists(root: Path) -> None:
 
     command: Any = get_command(app)
     for page in ("docs/cli.md", "docs/runbook.md", "docs/configuration.md"):
-        for words in re.findall(r"`trade ([a-z]+)(?: ([a-z][a-z-]*))?", (root / page).read_text(encoding="utf-8")):
+        for words in re.findall(
+            r"`trade ([a-z]+)(?: ([a-z][a-z-]*))?", (root / page).read_text(encoding="utf-8")
+        ):
             found = command.commands[words[0]]
             if hasattr(found, "commands") and (words[1] or not found.invoke_without_command):
                 assert words[1] in found.commands, words

@@ -2,13 +2,14 @@
 
 from alembic import context
 
-from data.orm import Base
+from data.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     compare_type=True,
     render_as_batch=True,
+    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from data.orm import Money, UtcTime
+from data.migrations.columns import Document, Money, UtcTime
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from infrastructure.cli import audit, gateway, machine, orders, runs, settling, simulate, trading
+from infrastructure.cli import audit, data, db, gateway, machine, orders, runs, settling, simulate, trading
 from infrastructure.cli.boundary import guard
 from infrastructure.cli.options import with_examples
 
@@ -44,7 +44,7 @@ def common(
     """Take options that stand before the command; `main` reads ``--debug`` itself."""
 
 
-for group in (trading, gateway, simulate, machine, orders, audit, runs, settling):
+for group in (trading, gateway, simulate, machine, orders, audit, runs, data, db, settling):
     group.register(app)
 
 

@@ -95,6 +95,13 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
+def error_console() -> Console:
+    """Return the console of progress that must not mix with what a command prints."""
+    from rich.console import Console
+
+    return Console(highlight=False, stderr=True)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout; Decimals and times become text."""
     import json

@@ -69,8 +69,12 @@ def live(
 
         raise typer.Exit(run_demo(settings, dry_run=dry_run, console=o.console()))
     from infrastructure.compose import run_live
+    from infrastructure.data_sources import trading_actions
 
-    raise typer.Exit(run_live(settings, dry_run=dry_run, console=o.console()))
+    corporate_actions = trading_actions(settings)
+    raise typer.Exit(
+        run_live(settings, dry_run=dry_run, console=o.console(), corporate_actions=corporate_actions)
+    )
 
 
 def stop(

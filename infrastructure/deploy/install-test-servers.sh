@@ -3,9 +3,16 @@
 # Elsewhere it says what is missing; the tests then skip (or fail, with CI=true).
 set -euo pipefail
 
+here=$(dirname "${BASH_SOURCE[0]}")
 missing=()
 found() { local name; for name in "$@"; do command -v "$name" >/dev/null 2>&1 && return 0; done; return 1; }
 found chromium chromium-browser google-chrome google-chrome-stable || missing+=(chromium)
+found initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+
+# TimescaleDB comes in a folder of its own: the host's release may not have it (Debian 12 does not).
+if ! "$here/install-timescaledb.sh"; then
+    printf '\n  MISSING TEST SERVER: PostgreSQL with TimescaleDB; its tests are skipped until then.\n\n' >&2
+fi
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && found apt-get; then

@@ -105,3 +105,47 @@ def test_an_unknown_strategy_is_refused(bars: dict[str, BarSeries]) -> None:
 def test_a_run_of_no_symbols_has_no_steps() -> None:
     result = assemble(replace(SPEC, instruments=()), {}, CLOCK).run()
     assert (result.steps, result.status) == (0, "completed")
+
+
+def holed(bars: dict[str, BarSeries], first: int, last: int) -> dict[str, BarSeries]:
+    """Return the bars of SPY without positions `first` to `last` - 1."""
+    keep = np.r_[0:first, last : len(CLOCK)]
+    names = ("start_ns", "end_ns", "open", "high", "low", "close", "volume")
+    return {"SPY": BarSeries("SPY", Timeframe.DAY, *(getattr(bars["SPY"], name)[keep] for name in names))}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "params", "warmup"),
+    [("ma_crossover", {"fast": 3, "slow": 8}, 8), ("momentum", {"lookback": 8}, 9)],
+)
+def test_no_indicator_runs_over_a_hole(
+    strategy: str, params: dict[str, int], warmup: int, bars: dict[str, BarSeries]
+) -> None:
+    spec = replace(SPEC, instruments=(Instrument("SPY"),), strategy=strategy, params=params)
+    after = {"SPY": bars["SPY"].slice(150, len(CLOCK))}
+    alone = assemble(spec, after, CLOCK).run()
+    for first in (0, 2, 5, 7):  # too few bars before the hole to fill a window
+        whole = assemble(spec, holed(bars, first, 150), CLOCK).run()
+        assert [fill.timestamp for fill in whole.fills] == [fill.timestamp for fill in alone.fills]
+    long_before = assemble(spec, holed(bars, 100, 150), CLOCK).run()
+    decided = [order.submitted_at for order in long_before.orders]
+    assert decided
+    start, ready = int(CLOCK.opens_ns[150]), int(CLOCK.closes_ns[150 + warmup - 1])
+    assert not [moment for moment in decided if moment is not None and start <= moment.value < ready]
+
+
+def test_an_order_does_not_fill_in_a_hole_nor_the_order_for_a_day_after_it(
+    bars: dict[str, BarSeries],
+) -> None:
+    spec = replace(SPEC, instruments=(Instrument("SPY"),))
+    whole = assemble(spec, {"SPY": bars["SPY"]}, CLOCK).run()
+    entry = next(fill for fill in whole.fills)
+    at = int(np.searchsorted(CLOCK.opens_ns, entry.timestamp.value))  # it filled at this session's open
+    result = assemble(spec, holed(bars, at, at + 40), CLOCK).run()
+    first = result.orders[0]
+    assert first.client_order_id == whole.orders[0].client_order_id
+    assert first.status is OrderStatus.CANCELLED
+    inside = [
+        f for f in result.fills if CLOCK.closes_ns[at - 1] < f.timestamp.value < CLOCK.opens_ns[at + 40]
+    ]
+    assert inside == []

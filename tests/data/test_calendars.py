@@ -111,3 +111,47 @@ def test_lookups_agree_with_a_plain_search(moment: int) -> None:
     every = CLOCK.sessions(dt.date(2012, 1, 1), dt.date(2013, 1, 1))
     assert CLOCK.session_at(moment) == next((s for s in every if s.open_ns <= moment < s.close_ns), None)
     assert CLOCK.session_closing_after(moment) == next((s for s in every if s.close_ns > moment), None)
+
+
+def test_daylight_saving_moves_the_session_in_utc_and_not_at_the_exchange() -> None:
+    clock = ExchangeClock("XNYS", dt.date(2024, 3, 1), dt.date(2024, 11, 30))
+    for friday, monday, before, after in (
+        (dt.date(2024, 3, 8), dt.date(2024, 3, 11), "14:30", "13:30"),
+        (dt.date(2024, 11, 1), dt.date(2024, 11, 4), "13:30", "14:30"),
+    ):
+        winter, summer = clock.session_on(friday), clock.session_on(monday)
+        assert winter is not None
+        assert summer is not None
+        assert winter.open_ns == ns(f"{friday} {before}")
+        assert summer.open_ns == ns(f"{monday} {after}")
+        assert summer.close_ns - summer.open_ns == winter.close_ns - winter.open_ns
+        at_the_exchange = pd.Timestamp(f"{monday} 09:30", tz="America/New_York")
+        assert clock.next_session_open(pd.Timestamp(f"{friday} 23:00", tz="UTC")) == at_the_exchange
+        assert clock.is_session_open(at_the_exchange)
+        assert not clock.is_session_open(at_the_exchange - pd.Timedelta(nanoseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "opens", "closes"),
+    [
+        ("XNYS", "2024-07-03", "13:30", "17:00"),  # the day before Independence Day
+        ("XNYS", "2024-11-29", "14:30", "18:00"),  # the day after Thanksgiving
+        ("XNYS", "2024-12-24", "14:30", "18:00"),
+        ("XLON", "2024-12-24", "08:00", "12:30"),
+        ("XLON", "2024-07-03", "07:00", "15:30"),  # no holiday there
+    ],
+)
+def test_half_days_close_early_and_nothing_is_open_after(
+    name: str, date: str, opens: str, closes: str
+) -> None:
+    day = dt.date.fromisoformat(date)
+    clock = ExchangeClock(name, day, day + dt.timedelta(days=7))
+    session = clock.session_on(day)
+    assert session is not None
+    assert (session.open_ns, session.close_ns) == (ns(f"{date} {opens}"), ns(f"{date} {closes}"))
+    close = pd.Timestamp(f"{date} {closes}", tz="UTC")
+    assert clock.is_session_open(close - pd.Timedelta(minutes=1))
+    assert not clock.is_session_open(close)
+    minute = 60 * 10**9
+    assert clock.is_bar_in_session(session.close_ns - minute, session.close_ns)
+    assert not clock.is_bar_in_session(session.close_ns, session.close_ns + minute)

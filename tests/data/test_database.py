@@ -7,34 +7,27 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from data.database import Database
 from data.errors import DatabaseUnavailableError
-from data.orm import Base, EquityRow, Money
 from data.repositories import Repository
+from data.schema import AccountSnapshotRow, Money
 
 
-def test_migrations_and_models_agree(database: Database) -> None:
-    with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-
-
-def test_upgrading_again_changes_nothing_and_the_journal_mode_is_wal(database: Database) -> None:
-    database.upgrade()
-    with database.session() as session:
+def test_upgrading_again_changes_nothing_and_the_journal_mode_is_wal(file_database: Database) -> None:
+    file_database.upgrade()
+    with file_database.session() as session:
         assert session.scalar(text("PRAGMA journal_mode")) == "wal"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=10, min_value=-(10**15), max_value=10**15))
 def test_money_and_time_round_trip_exactly(database: Database, amount: Decimal) -> None:
-    moment = pd.Timestamp("2020-01-02 21:00:00.000000001", tz="UTC")
-    row = EquityRow(
+    moment = pd.Timestamp("2020-01-02 21:00:00.000001", tz="UTC")
+    row = AccountSnapshotRow(
         run_id="r",
         timestamp=moment,
         cash=amount,
@@ -47,7 +40,7 @@ def test_money_and_time_round_trip_exactly(database: Database, amount: Decimal) 
     with database.session() as session:
         session.merge(row)
     with database.session() as session:
-        stored = session.get(EquityRow, ("r", moment))
+        stored = session.get(AccountSnapshotRow, ("r", moment))
         assert stored is not None
         assert stored.cash == amount
         assert stored.timestamp == moment
@@ -62,7 +55,7 @@ def test_money_takes_finite_decimals_only(database: Database, value: object) -> 
 def test_a_block_that_raises_is_rolled_back(database: Database) -> None:
     def fail() -> None:
         with database.session() as session:
-            session.execute(text("INSERT INTO projection_cursor VALUES ('j', 'r', 1, 1)"))
+            session.execute(text("INSERT INTO projection_cursor VALUES ('j', 'r', 1, true)"))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
@@ -115,3 +108,20 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(DatabaseUnavailableError, match="whether the server runs") as caught:
         database.upgrade()
     assert "hunter2" not in str(caught.value) + repr(database)
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement", "remedy"),
+    [("statement_timeout = 50", "SELECT pg_sleep(5)", "statement_timeout"),
+     ("default_transaction_read_only = on", "CREATE TABLE t (n INTEGER)", "read-only")],
+)  # fmt: skip
+def test_a_server_that_cancels_or_only_reads_is_named_with_what_to_do(
+    postgres_url: str, setting: str, statement: str, remedy: str
+) -> None:
+    database = Database(postgres_url)
+    with database.connection() as connection:
+        connection.execute(text(f"ALTER ROLE CURRENT_USER IN DATABASE {database.url.database} SET {setting}"))
+    database.close()
+    with pytest.raises(DatabaseUnavailableError, match=remedy), database.connection() as connection:
+        connection.execute(text(statement))
+    database.close()

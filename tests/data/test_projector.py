@@ -28,10 +28,12 @@ class Recorded:
     time_ns: int
     kind: str
     body: dict[str, Any]
+    prev_hash: str = ""
+    hash: str = ""
 
 
 def numbered(pairs: list[tuple[str, dict[str, Any]]]) -> list[Recorded]:
-    return [Recorded(i, 1000 + i, kind, body) for i, (kind, body) in enumerate(pairs, start=1)]
+    return [Recorded(i, 1_000 * (1000 + i), kind, body) for i, (kind, body) in enumerate(pairs, start=1)]
 
 
 def started(run: str = "r") -> tuple[str, dict[str, Any]]:
@@ -42,7 +44,7 @@ def wish(key: str | None, at: int) -> dict[str, Any]:
     return {
         "client_order_id": key, "symbol": "SPY", "side": "BUY", "quantity": "10", "order_type": "MARKET",
         "limit_price": None, "stop_price": None, "time_in_force": "DAY", "outside_rth": False,
-        "account": None, "strategy": "ma", "trading_time": at,
+        "account": None, "strategy": "ma", "trading_time": 1_000 * at,
         "decision": {"approved": True, "rule": "", "reason": "", "checks": []},
     }  # fmt: skip
 
@@ -60,14 +62,14 @@ def refused(key: str | None, at: int = 5) -> tuple[str, dict[str, Any]]:
 def status(key: str, new: str, at: int = 6) -> tuple[str, dict[str, Any]]:
     return "order_status", {
         "client_order_id": key, "order_id": "900", "old": "PENDING", "new": new, "filled": "10",
-        "average_price": "1.10", "reason": None, "trading_time": at,
+        "average_price": "1.10", "reason": None, "trading_time": 1_000 * at,
     }  # fmt: skip
 
 
 def fill(key: str, n: int = 1, at: int = 6, commission: str | None = None) -> tuple[str, dict[str, Any]]:
     return "fill", {
         "client_order_id": key, "fill_id": f"{key}-{n}", "exec_id": "e", "symbol": "SPY", "side": "BUY",
-        "quantity": "10", "price": "1.10", "time": at, "commission": commission, "account": None,
+        "quantity": "10", "price": "1.10", "time": 1_000 * at, "commission": commission, "account": None,
     }  # fmt: skip
 
 
@@ -79,7 +81,8 @@ def snapshot(at: int, *symbols: str) -> tuple[str, dict[str, Any]]:
     amounts = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
     held = ("quantity", "average_cost", "market_value", "unrealized_pnl")
     positions = [{"symbol": symbol} | dict.fromkeys(held, "1.5") for symbol in symbols]
-    return "snapshot", {"trading_time": at, "positions": positions} | dict.fromkeys(amounts, f"{at}.25")
+    body = {"trading_time": 1_000 * at, "positions": positions}
+    return "snapshot", body | dict.fromkeys(amounts, f"{at}.25")
 
 
 @contextmanager
@@ -106,12 +109,12 @@ def test_an_order_ends_in_its_last_state_with_its_fill_and_late_commission(datab
     order = read.orders("r").iloc[0]
     assert (order.status, order.order_id, order.filled_quantity) == ("FILLED", "900", Decimal(10))
     assert order.average_fill_price == Decimal("1.10")
-    assert order.updated_at == pd.Timestamp(6, tz="UTC")
+    assert order.updated_at == pd.Timestamp(6_000, tz="UTC")
     assert read.fills("r").iloc[0].commission == Decimal("0.35")
     assert read.latest_positions("r").iloc[0].quantity == Decimal("1.5")
     assert read.equity("r").iloc[0].equity == Decimal("9.25")
     run = read.runs().iloc[0]
-    assert (run.status, run.symbols, run.started_at) == ("FINISHED", "SPY", pd.Timestamp(1001, tz="UTC"))
+    assert (run.status, run.symbols, run.started_at) == ("FINISHED", "SPY", pd.Timestamp(1_001_000, tz="UTC"))
 
 
 def test_events_are_applied_once(database: Database) -> None:
@@ -188,7 +191,7 @@ def test_event_by_event_equals_all_at_once_and_a_moment_seen_again_replaces_its_
         assert tables(one) == tables(other)
         assert Repository(one).positions("r")["symbol"].tolist() == ["IWM"]
         assert Repository(one).fills("r")["commission"].tolist() == [Decimal("0.35")]
-        assert Repository(one).runs()["started_at"].tolist() == [pd.Timestamp(1001, tz="UTC")]
+        assert Repository(one).runs()["started_at"].tolist() == [pd.Timestamp(1_001_000, tz="UTC")]
 
 
 KEYS = st.sampled_from(["a", "b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from data.calendars import ExchangeClock
 from execution.adjustments import Adjustment, AdjustmentKind
 from execution.clocks import timestamp
 from execution.errors import JournalError, NotConnectedError, OrderInDoubtError, OrderRejectedError
@@ -18,8 +20,8 @@ from execution.ledger import Ledger
 from execution.models import Bar, Fill, OrderRequest, OrderType, Side
 from execution.portfolio import LedgerPortfolio
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
-from strategies.base import StrategyParams
-from strategies.step import TradingStep, order_identity
+from strategies.base import Gap, StrategyParams
+from strategies.step import TradingStep, missing_sessions, order_identity
 
 
 def buy(symbol: str = "AAA", quantity: int = 1, **more: Any) -> OrderRequest:
@@ -36,6 +38,13 @@ class Scripted:
         self.answer = answer
         self.seen: list[str] = []
         self.fills: list[Fill] = []
+        self.gaps: list[Gap] = []
+
+    def on_gap(self, gap: Gap) -> None:
+        self.seen.append(f"gap before {gap.symbol}")
+        self.gaps.append(gap)
+        if gap.symbol == "BAD":
+            raise RuntimeError("a bug")
 
     def on_bar(self, bar: Bar) -> Any:
         self.seen.append(bar.symbol)
@@ -294,3 +303,77 @@ def test_a_strategy_that_wants_to_know_of_corrections_is_told_and_may_raise() ->
     desk.step.on_fill_corrected(old, new := executed(0, "5"))
     assert told == [(old, new)]
     assert desk.portfolio.position("AAA") == 0
+
+
+CLOCK = ExchangeClock("XNYS", dt.date(2018, 11, 1), dt.date(2018, 12, 31))
+MINUTE = 60 * 10**9
+
+
+def session_bar(number: int, symbol: str = "AAA", close: float = 100.0) -> Bar:
+    return Bar(symbol, CLOCK.opens_ns[number], CLOCK.closes_ns[number], close, close, close, close, 1e6)
+
+
+def test_a_strategy_is_told_of_missing_sessions_before_the_bar_after_them() -> None:
+    desk = Desk(lambda bar: None, sessions=CLOCK)
+    for number in (0, 1, 5, 6):
+        desk.run(session_bar(number), session_bar(number, "BBB"))
+    assert desk.strategy.seen == [
+        *["AAA", "BBB"] * 2,
+        "gap before AAA",
+        "AAA",
+        "gap before BBB",
+        "BBB",
+        "AAA",
+        "BBB",
+    ]
+    assert desk.strategy.gaps[0] == Gap("AAA", CLOCK.closes_ns[1], CLOCK.opens_ns[5], 3)
+
+
+def test_weekends_holidays_and_half_days_are_no_gaps_and_neither_is_the_first_bar() -> None:
+    desk = Desk(lambda bar: None, sessions=CLOCK)
+    for number in range(3, len(CLOCK)):
+        desk.run(session_bar(number))
+    assert desk.strategy.gaps == []
+
+
+def test_a_symbol_that_was_left_out_for_its_defect_has_a_gap() -> None:
+    desk = Desk(lambda bar: None, sessions=CLOCK)
+    for number in range(3):
+        desk.run(session_bar(number, close=-1.0 if number == 1 else 100.0))
+    assert [gap.sessions for gap in desk.strategy.gaps] == [1]
+
+
+def test_minutes_without_a_trade_are_no_gap_and_a_whole_session_is_one() -> None:
+    desk = Desk(lambda bar: None, sessions=CLOCK)
+
+    def minute(session: int, number: int) -> Bar:
+        start = int(CLOCK.opens_ns[session]) + number * MINUTE
+        return Bar("AAA", start, start + MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+    for session, number in ((0, 0), (0, 30), (0, 200), (1, 100), (3, 389)):
+        desk.run(minute(session, number))
+    assert [gap.sessions for gap in desk.strategy.gaps] == [1]
+
+
+def test_a_bar_that_comes_late_is_no_gap_and_does_not_hide_one() -> None:
+    desk = Desk(lambda bar: None, sessions=CLOCK)
+    for number in (0, 2, 1, 5):
+        desk.run(session_bar(number))
+    assert [(gap.after_ns, gap.sessions) for gap in desk.strategy.gaps] == [
+        (CLOCK.closes_ns[0], 1),
+        (CLOCK.closes_ns[2], 2),
+    ]
+
+
+def test_a_strategy_that_raises_on_a_gap_still_sees_the_bar() -> None:
+    desk = Desk(lambda bar: buy(bar.symbol), sessions=CLOCK)
+    desk.run(session_bar(0, "BAD"))
+    assert desk.run(session_bar(4, "BAD")).done
+    assert len(desk.engine.orders) == 2
+
+
+def test_sessions_that_are_only_in_part_between_two_bars_are_not_missing() -> None:
+    noon = int(CLOCK.opens_ns[3]) + 150 * MINUTE
+    assert missing_sessions(CLOCK, noon, int(CLOCK.opens_ns[4])) == 0
+    assert missing_sessions(CLOCK, noon, int(CLOCK.closes_ns[4])) == 1
+    assert missing_sessions(CLOCK, int(CLOCK.closes_ns[-1]), 2**62) == 0

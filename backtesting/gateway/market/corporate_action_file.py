@@ -1,17 +1,13 @@
-"""A file of corporate actions: CSV with a row for each split or dividend of a stock.
+"""The corporate actions of the stocks on offer, from a file that `data.corporate_actions` reads.
 
-Columns: ``date`` (the ex date, ``2018-01-03``), ``symbol``, ``kind`` (``split`` or ``dividend``), ``value``:
-new shares for each old one (``2``, ``0.1``, or ``1/15`` where that is no decimal number), or the dividend a
-share in the currency of the stock. Bars are those that were traded on their day, not adjusted afterwards.
-Every row is checked before any is used; the first fault ends the load and names file, line and remedy.
+Rows are splits and dividends: ``date`` (the ex date), ``symbol``, ``kind``, ``value``. Bars are those that
+were traded on their day, not adjusted afterwards. Every row is checked before any is used; the first fault
+ends the load and names file, line and remedy.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,18 +18,13 @@ from typing import Final
 from backtesting.gateway.errors import CorporateActionError
 from backtesting.gateway.wire.codec import EASTERN
 from data.calendars import MarketClock
+from data.corporate_actions import ActionKind, FileActionSource, file_source
+from data.errors import CorporateActionDataError
 from execution.clocks import NANOS
-from execution.errors import NumberFormatError
 from execution.models import Instrument
-from execution.numbers import parse_decimal
 
-COLUMNS: Final = ("date", "symbol", "kind", "value")
-SPLIT: Final = "split"
-DIVIDEND: Final = "dividend"
-
-_LARGEST_FILE: Final = 8 << 20
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_RATIO: Final = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
+SPLIT: Final = ActionKind.SPLIT.value
+DIVIDEND: Final = ActionKind.DIVIDEND.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,91 +84,27 @@ def load_corporate_actions(
         If it cannot be read, or at the first unsound row.
     """
     offered = {instrument.symbol: instrument for instrument in instruments}
-    actions: dict[tuple[dt.date, str, str], CorporateAction] = {}
-    for line, fields in _rows(path):
-        action = _action(f"{path}, line {line}", fields, offered)
-        _require_session(action, sessions)
-        key = action.date, action.symbol, action.kind
-        if key in actions:
-            raise CorporateActionError(
-                f"{action.where}: {actions[key].where} is a {action.kind} of {action.symbol} on that date "
-                "already; put them into one row"
-            )
-        actions[key] = action
+    try:
+        rows = FileActionSource(path, kinds=(ActionKind.SPLIT, ActionKind.DIVIDEND)).in_file_order
+    except CorporateActionDataError as error:
+        raise CorporateActionError(str(error)) from error
+    actions = []
+    for row in rows:
+        require_stock(row.symbol, offered, row.where)
+        assert row.value is not None  # noqa: S101 - only a change of ticker has none
+        actions.append(CorporateAction(row.ex_date, row.symbol, row.kind.value, row.value, row.where))
+        _require_session(actions[-1], sessions)
     if not actions:
         raise CorporateActionError(f"{path}: no corporate actions; leave --corporate-actions out")
-    return tuple(sorted(actions.values(), key=lambda action: action.date))
+    return tuple(sorted(actions, key=lambda action: action.date))
 
 
 def parse_value(kind: str, text: str) -> Decimal | Fraction:
-    """Parse the value of an action.
-
-    Raises
-    ------
-    CorporateActionError
-        If it is no positive number; of a split also one that changes nothing.
-    """
-    ratio = _RATIO.fullmatch(text) if kind == SPLIT else None
+    """Parse the value of an action; raise `CorporateActionError` unless it is one that changes something."""
     try:
-        value = Fraction(int(ratio[1]), int(ratio[2])) if ratio else parse_decimal(text, name=kind)
-    except NumberFormatError as error:
-        also = ", or NEW/OLD such as 1/15" if kind == SPLIT else ""
-        raise CorporateActionError(f"{error}{also}") from error
-    if value <= 0:
-        raise CorporateActionError(f"{kind}: {text} must be more than zero")
-    if kind == SPLIT and value == 1:
-        raise CorporateActionError(f"split: {text} changes nothing; give the new shares for each old one")
-    return value
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise CorporateActionError(f"{path}: larger than {_LARGEST_FILE >> 20} MiB; keep what is traded")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorporateActionError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); give a CSV file in UTF-8"
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = []
-    try:
-        names = [name.strip() for name in next(reader, [])]
-        if sorted(names) != sorted(COLUMNS):
-            raise CorporateActionError(
-                f"{path}, line 1: columns {','.join(names)[:120]}; it needs {','.join(COLUMNS)}"
-            )
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(names):
-                raise CorporateActionError(
-                    f"{path}, line {reader.line_num}: {len(cells)} fields, the header has {len(names)}"
-                )
-            rows.append((reader.line_num, dict(zip(names, map(str.strip, cells), strict=True))))
-    except csv.Error as error:
-        raise CorporateActionError(f"{path}, line {reader.line_num}: {error}; correct the row") from error
-    return rows
-
-
-def _action(where: str, fields: Mapping[str, str], instruments: Mapping[str, Instrument]) -> CorporateAction:
-    symbol, kind = fields["symbol"], fields["kind"]
-    if kind not in (SPLIT, DIVIDEND):
-        raise CorporateActionError(f"{where}: kind {kind[:40]!r}: use split or dividend")
-    require_stock(symbol, instruments, where)
-    try:
-        if not _DATE.fullmatch(fields["date"]):
-            raise ValueError(fields["date"])  # noqa: TRY301  reported below with the dates that do not exist
-        date = dt.date.fromisoformat(fields["date"])
-    except ValueError as error:
-        raise CorporateActionError(
-            f"{where}: date {fields['date'][:40]!r} is none; write the ex date like 2018-01-03"
-        ) from error
-    try:
-        value = parse_value(kind, fields["value"])
-    except CorporateActionError as error:
-        raise CorporateActionError(f"{where}: {error}") from error
-    return CorporateAction(date, symbol, kind, value, where)
+        return file_source.parse_value(ActionKind(kind), text)
+    except CorporateActionDataError as error:
+        raise CorporateActionError(str(error)) from error
 
 
 def _require_session(action: CorporateAction, sessions: MarketClock) -> None:

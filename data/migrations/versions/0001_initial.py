@@ -6,7 +6,7 @@ A migration that has been released is never edited: change the models and add an
 import sqlalchemy as sa
 from alembic import op
 
-from data.orm import Money, UtcTime
+from data.migrations.columns import Money
 
 revision = "0001"
 down_revision = None
@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "equity",
         sa.Column("run_id", sa.String(length=64), nullable=False),
-        sa.Column("timestamp", UtcTime(), nullable=False),
+        sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("cash", Money(), nullable=False),
         sa.Column("equity", Money(), nullable=False),
         sa.Column("unrealized_pnl", Money(), nullable=False),
@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("price", Money(), nullable=False),
         sa.Column("commission", Money(), nullable=True),
         sa.Column("account", sa.String(length=64), nullable=True),
-        sa.Column("timestamp", UtcTime(), nullable=False),
+        sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "fill_id", name=op.f("pk_fills")),
     )
     op.create_index(op.f("ix_fills_client_order_id"), "fills", ["client_order_id"], unique=False)
@@ -66,8 +66,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("rule", sa.String(length=64), nullable=True),
         sa.Column("dry_run", sa.Boolean(), nullable=False),
-        sa.Column("submitted_at", UtcTime(), nullable=False),
-        sa.Column("updated_at", UtcTime(), nullable=False),
+        sa.Column("submitted_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "client_order_id", name=op.f("pk_orders")),
     )
     op.create_index(op.f("ix_orders_status"), "orders", ["status"], unique=False)
@@ -75,7 +75,7 @@ def upgrade() -> None:
     op.create_table(
         "positions",
         sa.Column("run_id", sa.String(length=64), nullable=False),
-        sa.Column("timestamp", UtcTime(), nullable=False),
+        sa.Column("timestamp", sa.BigInteger(), nullable=False),
         sa.Column("symbol", sa.String(length=32), nullable=False),
         sa.Column("quantity", Money(), nullable=False),
         sa.Column("average_cost", Money(), nullable=False),
@@ -95,7 +95,7 @@ def upgrade() -> None:
         "runs",
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("journal_id", sa.String(length=64), nullable=False),
-        sa.Column("started_at", UtcTime(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column("profile", sa.String(length=32), nullable=True),
         sa.Column("account", sa.String(length=64), nullable=True),

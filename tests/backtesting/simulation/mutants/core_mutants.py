@@ -301,7 +301,8 @@ def partial_list_taken_as_whole(patches: Patches) -> None:
     def doubted(self: Blotter, client_order_id: str, reason: str) -> list[Change]:
         entry = self.entries[client_order_id]
         if not reason.startswith("acknowledged before"):
-            return doubt(self, client_order_id, reason)
+            changes: list[Change] = doubt(self, client_order_id, reason)
+            return changes
         return self._move(entry, OrderStatus.CANCELLED, reason)
 
     old = patches.set(Requests, "ask", ask)

@@ -1,0 +1,139 @@
+"""Fundamentals as of a day: figures of fiscal quarters with the moment at which each was known.
+
+A file has the columns ``symbol,item,period_end,known_at,value`` and, if wanted, ``currency``; a figure a row.
+A restatement is another row with a later `known_at`, and never hides what was believed before it.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import func, select
+
+from data.database import Database
+from data.errors import FundamentalsFileError
+from data.schema import FundamentalRow
+from data.writing import add
+from execution.errors import NumberFormatError
+from execution.numbers import parse_decimal
+
+REQUIRED = ("symbol", "item", "period_end", "known_at", "value")
+COLUMNS = (*REQUIRED, "currency")
+_LONGEST = 64
+
+
+def import_csv(database: Database, path: Path, source: str | None = None) -> int:
+    """Add the figures of a file; those that are there stay. All of the file is written, or nothing.
+
+    Parameters
+    ----------
+    database
+        A migrated database.
+    path
+        CSV file, UTF-8, with a header.
+    source
+        Where the figures come from; the file's name unless given.
+
+    Returns
+    -------
+    int
+        Rows read.
+
+    Raises
+    ------
+    FundamentalsFileError
+        If the file cannot be read or a row is unsound; the message names file and line.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    rows = read_csv(path, source or path.name)
+    with database.session() as session:
+        add(session, FundamentalRow, rows)
+    return len(rows)
+
+
+def as_of(database: Database, symbol: str, moment: pd.Timestamp) -> pd.DataFrame:
+    """Return the figures of a symbol as they were known at a moment, by item and quarter.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be read.
+    """
+    row = FundamentalRow
+    newest = (
+        select(row.item, row.period_end, func.max(row.known_at).label("known_at"))
+        .where(row.symbol == symbol, row.known_at <= moment)
+        .group_by(row.item, row.period_end)
+        .subquery()
+    )
+    query = (
+        select(row.item, row.period_end, row.known_at, row.value, row.currency, row.source)
+        .join(
+            newest,
+            (newest.c.item == row.item)
+            & (newest.c.period_end == row.period_end)
+            & (newest.c.known_at == row.known_at),
+        )
+        .where(row.symbol == symbol)
+        .order_by(row.item, row.period_end)
+    )
+    with database.session() as session:
+        found = session.execute(query)
+        return pd.DataFrame.from_records([tuple(r) for r in found], columns=list(found.keys()))
+
+
+def read_csv(path: Path, source: str) -> list[dict[str, Any]]:
+    """Read and check a file of figures; see `import_csv`."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            names = tuple(reader.fieldnames or ())
+            if not set(REQUIRED) <= set(names) or not set(names) <= set(COLUMNS):
+                raise FundamentalsFileError(
+                    f"{path}: line 1: columns {', '.join(names) or 'none'}; write {', '.join(COLUMNS)}"
+                )
+            rows: list[dict[str, Any]] = []
+            seen: dict[tuple[Any, ...], int] = {}
+            for values in reader:
+                row = _row(values, source, f"{path}: line {reader.line_num}")
+                key = (row["symbol"], row["item"], row["period_end"], row["known_at"])
+                if key in seen:
+                    raise FundamentalsFileError(
+                        f"{path}: line {reader.line_num}: the same figure as line {seen[key]}; remove one"
+                    )
+                seen[key] = reader.line_num
+                rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FundamentalsFileError(f"{path}: cannot be read: {error}") from error
+    return rows
+
+
+def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, Any]:
+    text = {name: (values.get(name) or "").strip() for name in COLUMNS}
+    for name in REQUIRED:
+        if not text[name] or len(text[name]) > _LONGEST or None in values:
+            raise FundamentalsFileError(f"{where}: {name} is missing or too long; write one figure a row")
+    try:
+        known = pd.Timestamp(text["known_at"])
+        period_end = dt.date.fromisoformat(text["period_end"])
+        value = parse_decimal(text["value"], name="value")
+    except (ValueError, NumberFormatError) as error:
+        raise FundamentalsFileError(f"{where}: {error}") from error
+    if pd.isna(known) or known.tz is None:
+        raise FundamentalsFileError(f"{where}: known_at {text['known_at']!r} has no zone; add Z for UTC")
+    if known.tz_convert("UTC").date() < period_end:
+        raise FundamentalsFileError(f"{where}: known_at lies before the quarter's end; exchange them")
+    return {
+        "symbol": text["symbol"],
+        "item": text["item"],
+        "period_end": period_end,
+        "known_at": known.tz_convert("UTC").as_unit("ns"),
+        "value": value,
+        "currency": text["currency"] or None,
+        "source": source,
+    }

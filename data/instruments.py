@@ -1,0 +1,107 @@
+"""What is traded: contracts with the calendar of their exchange, and universes as of a day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import func, or_, select
+
+from data.database import Database
+from data.schema import InstrumentRow, MinuteBarRow, UniverseMemberRow
+from data.schema.aggregates import Span, mark_changed
+from data.writing import upsert
+from execution.models import Instrument
+
+CALENDAR = "XNYS"
+
+
+def register(database: Database, instruments: Iterable[Instrument], calendar: str = CALENDAR) -> int:
+    """Write contracts, or replace what is known of them; return how many are new or changed.
+
+    Daily bars of a symbol that gets another calendar are computed anew with the next refresh.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    rows = [_row(instrument, calendar) for instrument in instruments]
+    with database.session() as session:
+        known = {row.symbol: row for row in session.scalars(select(InstrumentRow))}
+        fresh = [
+            row
+            for row in rows
+            if row["symbol"] not in known
+            or any(getattr(known[row["symbol"]], name) != row[name] for name in row if name != "details")
+        ]
+        moved = [r for r in fresh if r["symbol"] not in known or known[r["symbol"]].calendar != calendar]
+        session.expunge_all()
+        upsert(session, InstrumentRow, fresh)
+        for row in moved:
+            bars = MinuteBarRow
+            query = select(func.min(bars.ts), func.max(bars.ts)).where(bars.symbol == row["symbol"])
+            first, last = session.execute(query).one()
+            if first is not None:
+                mark_changed(session.connection(), [Span(row["symbol"], first.value, last.value)])
+    return len(fresh)
+
+
+def add_members(
+    database: Database, universe: str, symbols: Iterable[str], start: dt.date, known_at: pd.Timestamp
+) -> None:
+    """Let symbols belong to a universe from a day on.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    rows = [
+        {"universe": universe, "symbol": symbol, "from_date": start, "until_date": None, "known_at": known_at}
+        for symbol in sorted(set(symbols))
+    ]
+    with database.session() as session:
+        upsert(session, UniverseMemberRow, rows)
+
+
+def members(database: Database, universe: str, day: dt.date) -> list[str]:
+    """Return the symbols that belonged to a universe on a day, sorted.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    member = UniverseMemberRow
+    query = select(member.symbol).where(
+        member.universe == universe,
+        member.from_date <= day,
+        or_(member.until_date.is_(None), member.until_date > day),
+    )
+    with database.session() as session:
+        return sorted(set(session.scalars(query)))
+
+
+def _row(instrument: Instrument, calendar: str) -> dict[str, Any]:
+    expiry = dt.datetime.strptime(instrument.expiry, "%Y%m%d").date() if instrument.expiry else None  # noqa: DTZ007  # a date
+    return {
+        "symbol": instrument.symbol,
+        "security_type": instrument.security_type,
+        "exchange": instrument.exchange,
+        "primary_exchange": instrument.primary_exchange or None,
+        "currency": instrument.currency,
+        "calendar": calendar,
+        "con_id": instrument.con_id or None,
+        "name": instrument.name or None,
+        "tick": instrument.tick,
+        "lot": instrument.lot,
+        "multiplier": instrument.multiplier,
+        "underlying": instrument.underlying or None,
+        "expiry": expiry,
+        "strike": instrument.strike,
+        "right": instrument.right or None,
+        "details": {},
+    }

@@ -1,0 +1,1 @@
+"""Parts of the projector: events, the fold into rows, writing in bulk, following a journal."""

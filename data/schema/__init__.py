@@ -1,0 +1,67 @@
+"""The tables, the same on SQLite, PostgreSQL and TimescaleDB; see `docs/database.md`."""
+
+from data.schema.base import Base, Series, series_of
+from data.schema.market import (
+    BarChangeRow,
+    BarRevisionRow,
+    ExchangeSessionRow,
+    MinuteBarRow,
+    OptionBarRow,
+    SessionSlotRow,
+    VendorBarRevisionRow,
+    VendorBarRow,
+)
+from data.schema.reference import CorporateActionRow, FundamentalRow, InstrumentRow, UniverseMemberRow
+from data.schema.trading import (
+    AccountSnapshotRow,
+    AdjustmentRow,
+    AuditEventRow,
+    CommissionRow,
+    CursorRow,
+    DailyPnlRow,
+    FillRow,
+    OrderEventRow,
+    OrderRow,
+    PositionHistoryRow,
+    PositionRow,
+    RiskMetricRow,
+    RunRow,
+    SignalRow,
+    TradingSessionRow,
+)
+from data.schema.types import Money, UtcTime
+
+__all__ = [
+    "AccountSnapshotRow",
+    "AdjustmentRow",
+    "AuditEventRow",
+    "BarChangeRow",
+    "BarRevisionRow",
+    "Base",
+    "CommissionRow",
+    "CorporateActionRow",
+    "CursorRow",
+    "DailyPnlRow",
+    "ExchangeSessionRow",
+    "FillRow",
+    "FundamentalRow",
+    "InstrumentRow",
+    "MinuteBarRow",
+    "Money",
+    "OptionBarRow",
+    "OrderEventRow",
+    "OrderRow",
+    "PositionHistoryRow",
+    "PositionRow",
+    "RiskMetricRow",
+    "RunRow",
+    "Series",
+    "SessionSlotRow",
+    "SignalRow",
+    "TradingSessionRow",
+    "UniverseMemberRow",
+    "UtcTime",
+    "VendorBarRevisionRow",
+    "VendorBarRow",
+    "series_of",
+]

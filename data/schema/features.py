@@ -1,0 +1,199 @@
+"""What a server adds to the plain tables: hypertables, aggregates, compression, retention, grants.
+
+The migrations make tables, the same everywhere. `install` then gives this server what it can do, found by
+asking it, and may be run as often as one likes: a server that changes its edition gets the rest with the next
+``trade db upgrade``. `features` says what is on, what is not, and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, text
+
+from data.schema import aggregates, continuous
+from data.schema.base import Base, Series, series_of
+from data.schema.edition import Edition, ask
+from data.schema.grants import append_only_tables, grant, roles
+from data.schema.retention import policies, retained
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing that a server may do for the tables; `why` says why it is off, or what stands for it."""
+
+    name: str
+    on: bool
+    detail: str
+    why: str = ""
+
+
+def all_series() -> dict[str, Series]:
+    """Return every time series among the tables."""
+    found = {name: series_of(table) for name, table in Base.metadata.tables.items()}
+    return {name: series for name, series in sorted(found.items()) if series is not None}
+
+
+def install_hypertables(connection: Connection) -> None:
+    """Make every time series a hypertable, rows that are already there included."""
+    if not ask(connection).has_hypertables:
+        return
+    for name, series in all_series().items():
+        connection.execute(
+            text(
+                f"SELECT create_hypertable('{name}', by_range('{series.time}', INTERVAL '{series.chunk}'), "
+                "create_default_indexes => false, if_not_exists => true, migrate_data => true)"
+            )
+        )
+
+
+def install(engine: Engine) -> None:
+    """Give this server what it can do beyond tables; what is there already stays as it is."""
+    with engine.connect() as connection:
+        edition = ask(connection)
+    if edition.has_hypertables:
+        with engine.begin() as connection:
+            install_hypertables(connection)
+    _install_aggregates(engine, edition)
+    if edition.is_community:
+        with engine.begin() as connection:
+            _install_compression(connection)
+            for table, age in retained().items():
+                connection.execute(
+                    text(
+                        f"SELECT add_retention_policy('{table}', drop_after => INTERVAL '{age}', "
+                        "if_not_exists => true)"
+                    )
+                )
+    if edition.dialect == "postgresql":
+        with engine.begin() as connection:
+            grant(connection)
+
+
+def withdraw(engine: Engine) -> None:
+    """Take away what the migrations do not know, before tables are changed or removed."""
+    continuous.remove_derived(engine)
+
+
+def features(connection: Connection) -> list[Feature]:
+    """Return what is on, what is not, and why."""
+    edition = ask(connection)
+    return [
+        _hypertables(connection, edition),
+        _continuous(connection, edition),
+        _compression(connection, edition),
+        _retention(connection, edition),
+        _grants(connection, edition),
+    ]
+
+
+def _install_aggregates(engine: Engine, edition: Edition) -> None:
+    with engine.connect() as connection:
+        kinds = continuous.kinds_of(connection)
+    was_community = aggregates.DAILY_PARTS in kinds
+    if was_community != edition.is_community and kinds:  # made when the server was of another edition
+        continuous.remove_derived(engine)
+    if edition.is_community:
+        continuous.create_continuous(engine)
+    else:
+        with engine.begin() as connection:
+            aggregates.create_tables(connection, edition)
+
+
+def _install_compression(connection: Connection) -> None:
+    compressed = set(
+        connection.execute(
+            text("SELECT hypertable_name FROM timescaledb_information.hypertables WHERE compression_enabled")
+        ).scalars()
+    )
+    for name, series in all_series().items():
+        if name not in compressed:
+            connection.execute(
+                text(
+                    f"ALTER TABLE {name} SET (timescaledb.compress, "
+                    f"timescaledb.compress_segmentby = '{series.segment_by}', "
+                    f"timescaledb.compress_orderby = '{series.order_by}')"
+                )
+            )
+        connection.execute(
+            text(
+                f"SELECT add_compression_policy('{name}', compress_after => INTERVAL "
+                f"'{series.compress_after}', if_not_exists => true)"
+            )
+        )
+
+
+def _hypertables(connection: Connection, edition: Edition) -> Feature:
+    if not edition.has_hypertables:
+        return Feature("hypertables", False, "ordinary tables", edition.why_not_timescale())
+    made = set(
+        connection.execute(text("SELECT hypertable_name FROM timescaledb_information.hypertables")).scalars()
+    )
+    wanted = all_series()
+    missing = sorted(wanted.keys() - made)
+    why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
+    return Feature("hypertables", not missing, f"{len(wanted) - len(missing)} of {len(wanted)} series", why)
+
+
+def _continuous(connection: Connection, edition: Edition) -> Feature:
+    instead = "tables brought up to date by trade db refresh and by every load"
+    name = "continuous aggregates"
+    if not edition.is_community:
+        return Feature(name, False, instead, edition.why_not_community())
+    made = set(
+        connection.execute(
+            text("SELECT view_name FROM timescaledb_information.continuous_aggregates")
+        ).scalars()
+    )
+    wanted = {*(level.name for level in aggregates.LEVELS), aggregates.DAILY_PARTS}
+    missing = sorted(wanted - made)
+    why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
+    return Feature(name, not missing, ", ".join(sorted(wanted & made)) or "none", why)
+
+
+def _compression(connection: Connection, edition: Edition) -> Feature:
+    if not edition.is_community:
+        return Feature("compression", False, "rows are kept as they are", edition.why_not_community())
+    enabled = set(
+        connection.execute(
+            text("SELECT hypertable_name FROM timescaledb_information.hypertables WHERE compression_enabled")
+        ).scalars()
+    )
+    missing = sorted(all_series().keys() - enabled)
+    why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
+    return Feature("compression", not missing, f"{len(all_series()) - len(missing)} series", why)
+
+
+def _retention(connection: Connection, edition: Edition) -> Feature:
+    wanted = ", ".join(f"{table} {age}" for table, age in retained().items())
+    if not edition.is_community:
+        return Feature(
+            "retention",
+            False,
+            f"trade db refresh removes what is older: {wanted}",
+            edition.why_not_community(),
+        )
+    missing = sorted(retained().keys() - policies(connection).keys())
+    why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
+    return Feature("retention", not missing, wanted, why)
+
+
+def _grants(connection: Connection, edition: Edition) -> Feature:
+    if edition.dialect == "sqlite":
+        return Feature("roles", False, "whoever may write the file may do everything", "SQLite has no roles")
+    found = roles(connection)
+    if not found:
+        return Feature(
+            "roles", False, "the owner of the tables does everything",
+            "no role alphec_app: infrastructure/deploy/init.sql makes it",
+        )  # fmt: skip
+    kept = [
+        table
+        for table in append_only_tables()
+        if not connection.scalar(
+            text(f"SELECT has_table_privilege('{found[0]}', '{table}', 'UPDATE, DELETE, TRUNCATE')")
+        )
+    ]
+    missing = sorted(set(append_only_tables()) - set(kept))
+    why = f"run trade db upgrade: open to change: {', '.join(missing)}" if missing else ""
+    return Feature("roles", not missing, f"{', '.join(found)}; cannot change {', '.join(kept)}", why)

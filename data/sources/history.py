@@ -1,0 +1,87 @@
+"""The interface of every source that is asked for the past, and how its questions are cut."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+
+from data.bars import BarSeries
+from execution.clocks import NANOS, timestamp
+from execution.models import Instrument
+from execution.timeframes import Timeframe
+
+_DAY_NS = 86_400 * NANOS
+_MONDAY_NS = 4 * _DAY_NS  # 1970-01-05
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of the past that one question covers: bars with ``start_ns <= start < end_ns``, UTC."""
+
+    start_ns: int
+    end_ns: int
+
+    def __str__(self) -> str:
+        return f"{timestamp(self.start_ns):%Y-%m-%d %H:%M} to {timestamp(self.end_ns):%Y-%m-%d %H:%M}"
+
+
+class HistorySource(ABC):
+    """Gives bars of the past as they were traded.
+
+    "There are none" and "I do not know" are never the same answer: the first is an empty result, the second
+    an error.
+    """
+
+    name: str
+    """Under which answers are remembered: lower case, stable."""
+
+    @abstractmethod
+    def window_days(self, timeframe: Timeframe) -> int:
+        """Return how many days one question covers: whole weeks."""
+
+    @abstractmethod
+    async def head_ns(self, instrument: Instrument, timeframe: Timeframe) -> int:
+        """Return where the source's bars of an instrument begin at the earliest, UTC nanoseconds.
+
+        Raises
+        ------
+        HistoryRefusedError
+            If the source does not know the instrument.
+        """
+
+    @abstractmethod
+    async def bars(self, instrument: Instrument, timeframe: Timeframe, window: Window) -> BarSeries | None:
+        """Return the bars of a window, None if there are none.
+
+        Raises
+        ------
+        HistoryRefusedError
+            If the source refuses; what it has is not known.
+        HistoryUnavailableError
+            If it cannot be reached, after the tries that it makes itself.
+        """
+
+    async def close(self) -> None:
+        """Release connections; the next question makes new ones."""
+        return
+
+    def seconds_for(self, questions: int) -> float:
+        """Return how long so many further questions have to wait for the source's limits, in seconds."""
+        del questions
+        return 0.0
+
+
+def windows(days: int, start_ns: int, end_ns: int) -> list[Window]:
+    """Cut ``[start_ns, end_ns)`` along a grid of `days` that begins on a Monday, the same for every call.
+
+    So the windows of one pull are those of any other, but for the first and the last.
+    """
+    step = days * _DAY_NS
+    cuts = [start_ns]
+    following = (start_ns - _MONDAY_NS) // step * step + _MONDAY_NS + step
+    while following < end_ns:
+        cuts.append(following)
+        following += step
+    cuts.append(end_ns)
+    return [Window(a, b) for a, b in pairwise(cuts) if a < b]

@@ -1,0 +1,149 @@
+"""Pull bars from a source into a store: in windows, resumable, each window whole or not at all.
+
+1. Ask where the bars of each instrument begin, and cut the span into windows.
+2. Leave out windows that were answered before and whose bars the store still holds.
+3. Ask for each of the others, write its bars, then note the answer. Stopped anywhere, the same command
+   goes on with what is missing; bars that come again change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from data.errors import HistoryRefusedError
+from data.sources.history import HistorySource, Window, windows
+from data.sources.record import PullRecord
+from data.stores.base import BarStore
+from execution.clocks import TradingClock, timestamp
+from execution.models import Instrument
+from execution.timeframes import Timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pull is: questions answered, all questions, whose turn it is, and waits to come."""
+
+    done: int
+    total: int
+    symbol: str
+    waiting_seconds: float
+
+
+@dataclass(slots=True)
+class PullReport:
+    """What a pull did: windows asked for and skipped, and rows as in `WriteReport`.
+
+    `refused` says, by symbol, why the source gave nothing; the other symbols are complete.
+    """
+
+    asked: int = 0
+    skipped: int = 0
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+async def pull(
+    source: HistorySource,
+    store: BarStore,
+    record: PullRecord,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    clock: TradingClock,
+    *,
+    start_ns: int,
+    end_ns: int,
+    again: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> PullReport:
+    """Bring the bars of ``[start_ns, end_ns)`` from a source into a store.
+
+    Parameters
+    ----------
+    source, store, record
+        Where bars come from, where they go, and what was answered before.
+    instruments, timeframe
+        What is asked for.
+    clock
+        Says when bars are learnt; a window that is not over is asked again next time.
+    start_ns, end_ns
+        The span, UTC nanoseconds; a start before the source's first bar is moved to it.
+    again
+        Ask for windows that were answered before, too: what the source revised becomes a revision.
+    progress
+        Told before each question and at the end.
+
+    Raises
+    ------
+    HistoryUnavailableError
+        If the source cannot be reached. What came before is stored; run it again.
+    BarStoreError, DatabaseUnavailableError, BarDataError
+        If a window cannot be written; what came before is stored.
+    """
+    report = PullReport()
+    work: list[tuple[Instrument, Window]] = []
+    try:
+        for instrument in instruments:
+            progress(Progress(0, 0, instrument.symbol, 0.0))
+            try:
+                head_ns = await source.head_ns(instrument, timeframe)
+            except HistoryRefusedError as error:
+                report.refused[instrument.symbol] = str(error)
+                continue
+            cut = windows(source.window_days(timeframe), max(start_ns, head_ns), min(end_ns, clock.now_ns()))
+            key = (source.name, instrument.symbol, timeframe.value)
+            missing = [w for w in cut if again or not _is_there(store, record, key, timeframe, w)]
+            report.skipped += len(cut) - len(missing)
+            work += [(instrument, window) for window in missing]
+        for done, (instrument, window) in enumerate(work):
+            if instrument.symbol in report.refused:
+                continue
+            waits = source.seconds_for(len(work) - done)
+            progress(Progress(done, len(work), instrument.symbol, waits))
+            await _take(source, store, record, report, instrument, timeframe, window, clock)
+        progress(Progress(len(work), len(work), "", 0.0))
+    finally:
+        await source.close()
+    return report
+
+
+async def _take(
+    source: HistorySource,
+    store: BarStore,
+    record: PullRecord,
+    report: PullReport,
+    instrument: Instrument,
+    timeframe: Timeframe,
+    window: Window,
+    clock: TradingClock,
+) -> None:
+    try:
+        bars = await source.bars(instrument, timeframe, window)
+    except HistoryRefusedError as error:
+        report.refused[instrument.symbol] = f"{window}: {error}"
+        return
+    report.asked += 1
+    now_ns = clock.now_ns()
+    count = 0
+    if bars is not None:
+        finished = bars.slice(0, bars.completed(now_ns))  # a bar that still forms is not history
+        count = len(finished)
+        if count:
+            written = store.write(finished, known_at=timestamp(now_ns), timeframe=timeframe)
+            report.inserted += written.inserted
+            report.revised += written.revised
+            report.unchanged += written.unchanged
+    record.add((source.name, instrument.symbol, timeframe.value), window, count, now_ns)
+
+
+def _is_there(
+    store: BarStore, record: PullRecord, key: tuple[str, str, str], timeframe: Timeframe, window: Window
+) -> bool:
+    """Return whether a window was answered and its bars are still in the store."""
+    answer = record.answer(key, window)
+    if answer is None or not answer.bars:
+        return answer is not None
+    span = timestamp(answer.window.start_ns), timestamp(answer.window.end_ns)
+    return len(store.read(key[1], timeframe, *span).to_arrow()) >= answer.bars

@@ -1,0 +1,87 @@
+"""Which questions were answered: a pull goes on where it ended, and nobody asks about a weekend twice.
+
+One line of JSON for each answer, appended and flushed to the disk after the bars of it are in the store. A
+half-written last line, from a crash, does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import BarStoreError
+from data.sources.history import Window
+
+_SETTLED_NS = 3_600_000_000_000
+"""How long after its end a window may still get bars: what was asked earlier is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was asked, and how many bars came."""
+
+    window: Window
+    bars: int
+
+
+class PullRecord:
+    """The answers of all pulls into one store.
+
+    Parameters
+    ----------
+    path
+        The file; made with the first answer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._answered: dict[Hashable, list[Answer]] = {}
+        for line in self._lines():
+            try:
+                row = json.loads(line)
+                answer, key = Answer(Window(row["start"], row["end"]), int(row["bars"])), tuple(row["of"])
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut short: its window is asked again
+            self._answered.setdefault(key, []).append(answer)
+
+    def answer(self, key: tuple[str, ...], window: Window) -> Answer | None:
+        """Return the answer that covers a window, None if it has to be asked."""
+        for answer in reversed(self._answered.get(key, [])):
+            if answer.window.start_ns <= window.start_ns and window.end_ns <= answer.window.end_ns:
+                return answer
+        return None
+
+    def add(self, key: tuple[str, ...], window: Window, bars: int, now_ns: int) -> None:
+        """Take note of an answer; one about a time that is hardly over is not kept.
+
+        Raises
+        ------
+        BarStoreError
+            If the file cannot be written; the bars are stored all the same.
+        """
+        if window.end_ns + _SETTLED_NS > now_ns:
+            return
+        row = {"of": key, "start": window.start_ns, "end": window.end_ns, "bars": bars, "asked": now_ns}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            whole = not self._path.exists() or self._path.read_bytes()[-1:] in (b"", b"\n")
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(("" if whole else "\n") + json.dumps(row, separators=(",", ":")) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise BarStoreError(
+                f"record of pulls {self._path}: {error.strerror or error}; free the disk, then pull again"
+            ) from error
+        self._answered.setdefault(key, []).append(Answer(window, bars))
+
+    def _lines(self) -> list[str]:
+        try:
+            return self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise BarStoreError(f"record of pulls {self._path}: {error}; repair or remove it") from error

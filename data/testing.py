@@ -1,0 +1,251 @@
+"""Throw-away PostgreSQL servers for tests and benchmarks: real, on a free loopback port, gone afterwards.
+
+    with local_server(timescale=True) as server:
+        database = Database(server.create_database("bars"))
+
+A cluster lives in a folder of its own under the system's temporary folder, owned by an unprivileged user when
+the caller is root, and accepts connections from this machine only. ``fsync`` is off unless asked for: these
+servers hold nothing that must survive the machine, and a crash of the server alone (`LocalServer.crash`)
+loses nothing either way.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from data.errors import ServerNotInstalledError
+
+BUNDLE = Path("/opt/alphec-street/timescaledb")
+"""Where ``infrastructure/deploy/install-timescaledb.sh`` puts PostgreSQL with TimescaleDB."""
+
+_START_SECONDS = 60
+_SETTINGS = {
+    "shared_buffers": "256MB",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "4GB",
+    "max_connections": "60",
+    "max_worker_processes": "16",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "autovacuum": "on",
+    "timescaledb.telemetry_level": "off",
+}
+
+
+def find_programs(*, timescale: bool) -> Path | None:
+    """Return the folder of ``initdb`` and ``postgres``, or None where no fitting server is installed.
+
+    A server with TimescaleDB is looked for in `BUNDLE` and among Debian's versions; for plain PostgreSQL the
+    one on the search path comes first.
+    """
+    versions = [*BUNDLE.glob("usr/lib/postgresql/*/bin"), *Path("/usr/lib/postgresql").glob("*/bin")]
+    folders = [folder for folder in versions if (folder / "initdb").exists()]
+    if timescale:
+        return next((folder for folder in folders if _has_timescale(folder)), None)
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        return Path(on_path).resolve().parent
+    return next((folder for folder in reversed(folders)), None)
+
+
+class LocalServer:
+    """A cluster of its own; see `local_server`, which makes and removes it.
+
+    Parameters
+    ----------
+    folder
+        Empty folder for the cluster, its socket and its log.
+    programs
+        Folder of ``initdb``, ``postgres`` and ``pg_ctl``.
+    timescale
+        Load TimescaleDB, and make its extension in new databases.
+    settings
+        Lines of ``postgresql.conf`` beyond the usual ones.
+    """
+
+    def __init__(
+        self, folder: Path, programs: Path, *, timescale: bool, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.programs = programs
+        self.timescale = timescale
+        self.port = _free_port()
+        self._user = _unprivileged()
+        self._settings = {**_SETTINGS, **(settings or {})}
+
+    def create(self) -> None:
+        """Make the cluster's files."""
+        if self._user is not None:
+            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self._run(
+            "initdb", "--pgdata", str(self.data), "--username", "postgres", "--auth", "trust",
+            "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions",
+        )  # fmt: skip
+        lines = {
+            **self._settings,
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+        }
+        if self.timescale:
+            lines["shared_preload_libraries"] = "timescaledb"
+        text = "".join(f"{name} = '{value}'\n" for name, value in lines.items())
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    @property
+    def data(self) -> Path:
+        """Folder of the cluster's files."""
+        return self.folder / "data"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        self._run(
+            "pg_ctl", "start", "--wait", "--silent", "--timeout", str(_START_SECONDS),
+            "--pgdata", str(self.data), "--log", str(self.folder / "server.log"),
+        )  # fmt: skip
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: ``fast`` ends sessions and writes a checkpoint, ``immediate`` is a crash."""
+        self._run("pg_ctl", "stop", "--wait", "--silent", "--mode", mode, "--pgdata", str(self.data))
+
+    def crash(self) -> None:
+        """Stop it without a checkpoint; the next start recovers from the write-ahead log."""
+        self.stop("immediate")
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the address of a database as `data.database.Database` takes it."""
+        return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}"
+
+    def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the address of a database as psycopg and ADBC take it."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Make a database, in place of one of that name; return its URL.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        template
+            Database to copy (see `freeze`); None makes an empty one.
+        """
+        source = "" if template is None else f' TEMPLATE "{template}"'
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type, unused-ignore]
+            connection.execute(f'CREATE DATABASE "{name}"{source}')  # type: ignore[arg-type, unused-ignore]
+        if self.timescale and template is None:
+            with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION timescaledb")
+        return self.url(name)
+
+    def freeze(self, name: str) -> None:
+        """Let a database only be copied from now on: any session in it, TimescaleDB's too, is in the way."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type, unused-ignore]
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, ending its sessions."""
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type, unused-ignore]
+
+    def _run(self, program: str, *arguments: str) -> None:
+        identity: dict[str, Any] = {}
+        if self._user is not None:
+            identity = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        # Without pipes: the server inherits them from pg_ctl, and reading to their end would wait for it.
+        log = self.folder / "programs.log"
+        with log.open("ab") as output:
+            done = subprocess.run(
+                [str(self.programs / program), *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, cwd=self.folder,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self.folder)},
+                **identity,
+            )  # fmt: skip
+        if done.returncode:
+            said = log.read_text(encoding="utf-8", errors="replace")[-1500:]
+            raise RuntimeError(f"{program} left with {done.returncode}: {said}")
+
+
+@contextmanager
+def local_server(
+    *,
+    timescale: bool = False,
+    fsync: bool = False,
+    programs: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[LocalServer]:
+    """Run a cluster of its own for the duration of a block; afterwards nothing of it is left.
+
+    Parameters
+    ----------
+    timescale
+        With the extension TimescaleDB loaded.
+    fsync
+        Write through to the disk as a production server does: for benchmarks. Off for tests.
+    programs
+        Folder of ``initdb`` and ``postgres``; None looks for one.
+    settings
+        Further lines of ``postgresql.conf``.
+
+    Raises
+    ------
+    ServerNotInstalledError
+        If this machine has no such server.
+    """
+    found = programs or find_programs(timescale=timescale)
+    if found is None:
+        what = "PostgreSQL with TimescaleDB" if timescale else "PostgreSQL"
+        raise ServerNotInstalledError(
+            f"{what} is not installed; run infrastructure/deploy/install-test-servers.sh as root"
+        )
+    durability = dict.fromkeys(("fsync", "full_page_writes"), "on" if fsync else "off")
+    durability["synchronous_commit"] = "on" if fsync else "off"
+    with tempfile.TemporaryDirectory(prefix="alphec-pg-", ignore_cleanup_errors=True) as name:
+        server = LocalServer(
+            Path(name), found, timescale=timescale, settings=durability | dict(settings or {})
+        )
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            if (server.data / "postmaster.pid").exists():
+                server.stop("immediate")
+
+
+def _has_timescale(programs: Path) -> bool:
+    extensions = programs.parents[3] / "share" / "postgresql" / programs.parent.name / "extension"
+    return (extensions / "timescaledb.control").exists()
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Return the user to run as: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")

@@ -1,0 +1,215 @@
+"""The command ``trade data pull``: bars from Interactive Brokers or Yahoo into the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infrastructure.cli import options as o
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from data.calendars import ExchangeClock
+    from data.sources.history import HistorySource
+    from data.sources.pull import Progress
+    from infrastructure.settings import Settings
+
+_RECORD = "pulls.jsonl"
+_OWN_CLIENT = 50
+_MINUTE, _HOUR = 60, 3_600
+
+
+def pull_bars(
+    symbols: Annotated[str, typer.Argument(metavar="A,B", help="Stocks to pull, comma-separated.")],
+    timeframe: o.Timeframe = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="First date [where the source begins].")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--end", metavar="DATE", help="Last date, included [now].")
+    ] = None,
+    source: Annotated[str, typer.Option("--source", metavar="ibkr|yahoo", help="Where from.")] = "ibkr",
+    all_hours: Annotated[
+        bool, typer.Option("--all-hours", help="Ask for bars outside regular trading hours, too.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask for what was answered before: finds what was revised.")
+    ] = False,
+    client_id: Annotated[
+        int | None,
+        typer.Option("--client-id", min=0, help="Who asks TWS [the trader's id and 50 more]."),
+    ] = None,
+    calendar: Annotated[
+        str, typer.Option("--calendar", metavar="NAME", help="Exchange of the sessions.")
+    ] = "XNYS",
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", metavar="DIR|URL", help="Folder or database [database.url, else var_dir/bars]."
+        ),
+    ] = None,
+    config: o.Config = None,
+    profile: o.Profile = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Pull bars into the store, within the source's limits; stopped anywhere, run it again and it goes on.
+
+    TWS or IB Gateway is found by data.ib.host and data.ib.port; it takes at most 60 questions in ten
+    minutes, and a question brings a week of minutes, 12 weeks of hours or 5 years of days of one stock.
+    Yahoo needs the extra: pip install 'alphec-street[yahoo]'.
+      trade data pull SPY,QQQ --start 2015-01-01
+      trade data pull SPY --timeframe 1m --start 2024-01-01 --set data.ib.port=4002
+      trade data pull AAPL --source yahoo
+    """
+    import asyncio
+
+    from data.sources.pull import pull
+    from data.sources.record import PullRecord
+    from execution.clocks import SystemClock
+    from execution.models import Instrument
+    from execution.timeframes import Timeframe
+    from infrastructure.stores import store_of
+
+    size = _one_of("--timeframe", timeframe or "1D", Timeframe)
+    named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
+    if not named:
+        raise typer.BadParameter("name at least one symbol, such as SPY")
+    settings, clock = o.load(config, profile, sets), SystemClock()
+    first = None if start is None else _day("--start", start)
+    last = None if end is None else _day("--end", end)
+    exchange = _exchange(calendar, clock.now_ns())
+    start_ns = 0 if first is None else exchange.midnight_ns(first.date())
+    end_ns = clock.now_ns() if last is None else exchange.midnight_ns((last + _one_day()).date())
+    asked = _source(source, settings, exchange, client_id, regular_hours=not all_hours)
+    with store_of(settings, store) as bars, _Bar(shown=not as_json) as bar:
+        report = asyncio.run(
+            pull(
+                asked,
+                bars,
+                PullRecord(settings.var_dir / _RECORD),
+                [Instrument(symbol) for symbol in named],
+                Timeframe(size),
+                clock,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                again=again,
+                progress=bar.tell,
+            )
+        )
+        where = str(bars)
+    answer: dict[str, Any] = {
+        "store": where,
+        "source": asked.name,
+        "timeframe": size,
+        "symbols": named,
+        "questions": report.asked,
+        "answered_before": report.skipped,
+        "inserted": report.inserted,
+        "revised": report.revised,
+        "unchanged": report.unchanged,
+        "refused": report.refused,
+    }
+    if as_json:
+        o.print_json(answer)
+    else:
+        o.print_pairs("pulled", answer)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def _source(
+    name: str, settings: Settings, exchange: ExchangeClock, client_id: int | None, *, regular_hours: bool
+) -> HistorySource:
+    from execution.clocks import SystemClock
+
+    _one_of("--source", name, ("ibkr", "yahoo"))
+    if name == "yahoo":
+        from data.corporate_actions import YahooActionSource
+        from data.sources.yahoo import YahooHistory
+
+        actions = YahooActionSource(settings.data.cache_dir / "yahoo", SystemClock())
+        return YahooHistory(exchange, SystemClock(), actions, regular_hours=regular_hours)
+    from data.sources.ibkr import IbkrHistory
+
+    ib = settings.data.ib
+    own = ib.client_id + _OWN_CLIENT if client_id is None else client_id
+    return IbkrHistory(
+        ib.host,
+        ib.port,
+        own,
+        exchange,
+        SystemClock(),
+        regular_hours=regular_hours,
+        timeout=max(60.0, ib.timeout_seconds),
+    )
+
+
+def _exchange(name: str, now_ns: int) -> ExchangeClock:
+    import datetime as dt
+
+    from data.calendars import ExchangeClock
+    from execution.clocks import timestamp
+
+    return ExchangeClock(name, dt.date(1980, 1, 1), timestamp(now_ns).date() + dt.timedelta(days=7))
+
+
+def _one_of(option: str, text: str, offered: Any) -> str:
+    if text not in list(offered):
+        raise typer.BadParameter(f"{option} {text!r}: use {', '.join(offered)}")
+    return text
+
+
+def _day(option: str, text: str) -> pd.Timestamp:
+    import pandas as pd
+
+    try:
+        return pd.Timestamp(text).normalize()
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} {text!r} is no date; write 2024-01-31") from error
+
+
+def _one_day() -> pd.Timedelta:
+    import pandas as pd
+
+    return pd.Timedelta(days=1)
+
+
+class _Bar:
+    """The progress of a pull on stderr, with the time that the source's limits leave."""
+
+    def __init__(self, *, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), left)
+        self._progress = RichProgress(*columns, console=o.error_console(), disable=not shown, transient=True)
+        self._task = self._progress.add_task("connecting", total=None, left="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tell(self, at: Progress) -> None:
+        """Show how far it is: the longer of what the limits and what the pace so far make it take."""
+        task = self._progress.tasks[0]
+        each = (task.elapsed or 0.0) / at.done if at.done else 0.0
+        seconds = max(at.waiting_seconds, each * (at.total - at.done))
+        left = f"{time_text(seconds)} left" if at.total and at.done < at.total else ""
+        name = f"pulling {at.symbol}" if at.total else f"asking for {at.symbol}"
+        self._progress.update(
+            self._task, description=name, completed=at.done, total=at.total or None, left=left
+        )
+
+
+def time_text(seconds: float) -> str:
+    """Write a time to wait in hours, minutes or seconds."""
+    if seconds >= _HOUR:
+        return f"{seconds / _HOUR:.1f} h"
+    return f"{seconds / _MINUTE:.0f} min" if seconds >= _MINUTE else f"{max(1, round(seconds))} s"

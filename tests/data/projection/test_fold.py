@@ -1,0 +1,237 @@
+"""What each kind of event becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import select
+
+from data.database import Database
+from data.errors import ProjectionError
+from data.inspection import check
+from data.projector import Projector
+from data.repositories import Repository
+from data.schema import (
+    AdjustmentRow,
+    AuditEventRow,
+    DailyPnlRow,
+    OrderEventRow,
+    RiskMetricRow,
+    RunRow,
+    SignalRow,
+    TradingSessionRow,
+)
+from execution.journal import JournalEvent, MemoryJournal
+
+D = Decimal
+HOUR = 3_600_000_000_000
+NOON = pd.Timestamp("2024-01-02 17:00", tz="UTC").value
+Say = Callable[..., None]
+
+
+@dataclass
+class Story:
+    """A journal in memory, and the database it is projected into."""
+
+    journal: MemoryJournal
+    database: Database
+
+    def tell(self, kind: str, **body: Any) -> None:
+        self.journal.append(kind, body)
+
+    def project(self) -> None:
+        self.journal.commit()
+        Projector(self.database, "j", "r").project(self.journal.events())
+
+    def rows(self, model: Any) -> list[Any]:
+        self.project()
+        with self.database.session() as session:
+            return list(session.scalars(select(model).order_by(*model.__table__.primary_key)))
+
+
+@pytest.fixture
+def story(database: Database) -> Story:
+    ticks = iter(range(NOON, 2**62, 1_000_000_000))
+    told = Story(MemoryJournal(lambda: next(ticks)), database)
+    told.tell("run_started", run_id="r", symbols=["SPY"], initial_cash="1000", profile="paper")
+    return told
+
+
+def execution(**more: Any) -> dict[str, Any]:
+    return {
+        "fill_id": "x-1", "exec_id": "e", "symbol": "SPY", "side": "BUY", "quantity": "10", "price": "1.5",
+        "time": NOON, "commission": None, "account": "DU1",
+    } | more  # fmt: skip
+
+
+def order(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "client_order_id": name, "symbol": "SPY", "side": "BUY", "quantity": "10", "order_type": "MARKET",
+        "time_in_force": "DAY", "trading_time": NOON, "attempt": 1, "order_id": 7, "dry_run": False,
+        "decision": {"reason": "", "rule": ""},
+    } | more  # fmt: skip
+
+
+def book(at: int, equity: str, realized: str = "0", unrealized: str = "0", fees: str = "0") -> dict[str, Any]:
+    held = {
+        "symbol": "SPY",
+        "quantity": "-2",
+        "average_cost": "5",
+        "market_value": "-9",
+        "unrealized_pnl": "1",
+    }
+    return {
+        "trading_time": at, "cash": "1", "equity": equity, "realized_pnl": realized, "fees": fees,
+        "unrealized_pnl": unrealized, "gross_exposure": "9", "positions": [held],
+    }  # fmt: skip
+
+
+def test_every_event_is_an_audit_event_whose_chain_can_be_checked(story: Story) -> None:
+    story.tell("broker_message", text='a "quoted" \\ tab\t line\n é', client_order_id="a")
+    story.tell("barrier", trading_time=1)
+    rows = story.rows(AuditEventRow)
+    assert [(row.seq, row.kind, row.client_order_id) for row in rows] == [
+        (1, "run_started", None), (2, "broker_message", "a"), (3, "barrier", None),
+    ]  # fmt: skip
+    assert [finding.problem for finding in check(story.database) if finding.what == "audit chain"] == [""]
+
+
+def test_an_order_s_events_are_kept_with_their_states(story: Story) -> None:
+    story.tell("order_submitted", **order("a"))
+    story.tell("broker_message", client_order_id="a", text="word for word")
+    status = {"client_order_id": "a", "order_id": "7", "filled": "0", "trading_time": NOON}
+    story.tell("order_status", **status, old="PENDING", new="SUBMITTED")
+    story.tell("order_resolved", client_order_id="a", status="CANCELLED", by="me", entered=[])
+    found = [(row.kind, row.old_status, row.new_status) for row in story.rows(OrderEventRow)]
+    assert found == [
+        ("order_submitted", None, None), ("order_status", "PENDING", "SUBMITTED"),
+        ("order_resolved", None, None),
+    ]  # fmt: skip
+    assert story.rows(OrderEventRow)[2].body["by"] == "me"
+
+
+def test_a_corrected_fill_counts_once_with_its_new_figures_and_a_fallen_one_with_none(story: Story) -> None:
+    story.tell("order_submitted", **order("a"))
+    story.tell("fill", **execution(client_order_id="a"))
+    change = {"client_order_id": "a", "exec_id": "e.02", "external": False, "old": {}, "reason": "told so"}
+    figures = {"quantity": "7", "price": "1.2", "commission": "0.5", "filled": "7", "average_price": "1.2"}
+    story.tell("fill_corrected", **execution(**change, **figures))
+    story.tell("fill_corrected", **execution(fill_id="nobody", **change, **figures))
+    story.project()
+    read = Repository(story.database)
+    assert len(read.fills("r")) == 1
+    fill, row = read.fills("r").iloc[0], read.orders("r").iloc[0]
+    assert (fill.quantity, fill.price, fill.commission, fill.exec_id) == (D(7), D("1.2"), D("0.5"), "e.02")
+    assert (row.filled_quantity, row.average_fill_price) == (D(7), D("1.2"))
+    story.tell("fill_corrected", **execution(**change, **figures | {"quantity": "0", "filled": "0"}))
+    story.project()
+    assert read.fills("r")["quantity"].tolist() == [D(0)]
+
+
+def test_somebody_else_s_fill_has_no_order(story: Story) -> None:
+    story.tell("external_fill", **execution())
+    story.tell("external_commission", **execution(commission="0.35"))
+    story.tell("fill_corrected", **execution(quantity="4", external=True, filled=None, average_price=None))
+    story.project()
+    fill = Repository(story.database).fills("r").iloc[0]
+    assert (fill.client_order_id, fill.quantity, fill.commission) == (None, D(4), D("0.35"))
+
+
+def test_an_adjustment_is_kept(story: Story) -> None:
+    nothing = {"fraction": "0", "price": None, "cash": "0", "new_symbol": "", "by": "", "reason": ""}
+    story.tell("adjustment", what="split", symbol="AAPL", time=NOON, quantity="30", action="s-1", **nothing)
+    row = story.rows(AdjustmentRow)[0]
+    assert (row.kind, row.symbol, row.quantity, row.ordered_by, row.action) == (
+        "split", "AAPL", D(30), None, "s-1",
+    )  # fmt: skip
+
+
+def test_a_signal_is_kept_with_its_features_and_its_order_names_it(story: Story) -> None:
+    facts = {"fast": 1.5, "slow": 1.25}
+    story.tell(
+        "signal", signal_id="s1", strategy="ma", symbol="SPY", direction="LONG", strength=0.5, target="10",
+        features=facts, trading_time=NOON,
+    )  # fmt: skip
+    story.tell("order_submitted", **order("a", signal_id="s1"))
+    row = story.rows(SignalRow)[0]
+    assert (row.signal_id, row.strength, row.target, row.features) == ("s1", 0.5, D(10), facts)
+    assert Repository(story.database).orders("r")["signal_id"].tolist() == ["s1"]
+
+
+def test_exposure_follows_the_snapshots_and_other_risk_is_told(story: Story) -> None:
+    story.tell("snapshot", **book(NOON, "1000"))
+    story.tell(
+        "risk_metrics", trading_time=NOON, scope="strategy ma", value_at_risk=12.5, details={"days": 250}
+    )
+    rows = {row.scope: row for row in story.rows(RiskMetricRow)}
+    assert (rows["book"].gross_exposure, rows["book"].net_exposure) == (D(9), D(-9))
+    assert (rows["strategy ma"].value_at_risk, rows["strategy ma"].details) == (12.5, {"days": 250})
+
+
+def test_a_day_opens_where_the_day_before_closed_even_if_that_changes_later(story: Story) -> None:
+    day = 24 * HOUR
+    story.tell("snapshot", **book(NOON, "1007", realized="5", unrealized="4", fees="2"))
+    story.tell("snapshot", **book(NOON + 11 * HOUR, "1010"))  # 23:00 in New York: the same trading day
+    story.tell("snapshot", **book(NOON + day, "1025"))
+    story.project()
+    story.tell("snapshot", **book(NOON + HOUR, "1020", realized="20"))
+    rows = story.rows(DailyPnlRow)
+    assert [(str(r.trading_day), r.opening_equity, r.closing_equity, r.pnl) for r in rows] == [
+        ("2024-01-02", D(1000), D(1020), D(20)), ("2024-01-03", D(1020), D(1025), D(5)),
+    ]  # fmt: skip
+
+
+def test_sessions_end_as_they_ended(story: Story) -> None:
+    story.tell("reconciling")  # of the session under way
+    story.tell("session_closed", positions={}, cash="1", open_orders=[], trading_time=NOON)
+    story.project()
+    story.tell("reconciling")  # the same run, begun again
+    story.tell("run_started", run_id="s", profile="paper")
+    story.tell("run_finished", status="FINISHED")
+    rows = [(row.run_id, row.seq, row.status, row.ended_at is None) for row in story.rows(TradingSessionRow)]
+    assert rows == [("r", 1, "CLOSED", False), ("r", 4, "INTERRUPTED", False), ("s", 5, "FINISHED", False)]
+    assert [(row.run_id, row.status) for row in story.rows(RunRow)] == [("r", "RUNNING"), ("s", "FINISHED")]
+
+
+def test_the_next_run_s_projector_goes_on_where_the_last_one_s_stopped(story: Story) -> None:
+    story.tell("order_submitted", **order("a"))
+    story.project()
+    story.tell("order_submitted", **order("b"))
+    story.tell("run_started", run_id="s", profile="paper")
+    story.tell("order_submitted", **order("c"))
+    story.journal.commit()
+    assert Projector(story.database, "j", "s").project(story.journal.events()) == 3
+    assert Repository(story.database).orders("r")["client_order_id"].tolist() == ["a", "b"]
+    assert Repository(story.database).orders("s")["client_order_id"].tolist() == ["c"]
+    assert len(story.rows(AuditEventRow)) == 5
+    Projector(story.database, "j", "s").rebuild(story.journal.events())
+    assert Repository(story.database).orders("r")["client_order_id"].tolist() == ["a", "b"]
+
+
+def test_a_run_without_its_name_is_refused(story: Story) -> None:
+    story.tell("run_started", profile="paper")
+    with pytest.raises(
+        ProjectionError, match=r"event 2 \(run_started\) cannot be projected: KeyError 'run_id'"
+    ):
+        story.project()
+
+
+def test_what_stands_for_pruned_events_is_no_event(database: Database) -> None:
+    stub = JournalEvent(9, NOON, "checkpoint", {"last_order_id": 3}, "h", "h")
+    assert Projector(database, "j", "r").project([stub]) == 1
+    with database.session() as session:
+        assert session.scalars(select(AuditEventRow)).all() == []
+
+
+def test_the_lag_is_counted_in_events_and_in_the_time_between_them(story: Story) -> None:
+    projector = Projector(story.database, "j", "r")
+    assert projector.lag(1, NOON).events == 1
+    story.project()
+    assert projector.lag(1, NOON) == projector.lag(0, 0)
+    behind = projector.lag(4, NOON + 3_000_000_000)
+    assert (behind.events, behind.seconds) == (3, 3.0)

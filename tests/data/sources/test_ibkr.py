@@ -1,0 +1,257 @@
+"""History from a gateway that enforces the broker's limits: whole, resumed, refused, and cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.testing import WireClient, simulated_gateway
+from data.bars import BarSeries
+from data.calendars import ExchangeClock
+from data.errors import DelayedDataError, HistoryRefusedError, HistoryUnavailableError
+from data.sources.history import Window
+from data.sources.ibkr import IbkrHistory, require_live_data
+from data.sources.pull import Progress, PullReport, pull
+from data.sources.record import PullRecord
+from data.stores import BarStore, ParquetBarStore
+from execution.clocks import NANOS, timestamp
+from execution.errors import NotConnectedError
+from execution.ibkr.market_data import MarketDataSession
+from execution.models import Bar, Instrument
+from execution.timeframes import Timeframe
+
+AAA, BBB = Instrument("AAA"), Instrument("BBB")
+Bars = dict[str, BarSeries]
+HOUR_NS = 3600 * NANOS
+
+
+def config(bars: Bars, **more: Any) -> GatewayConfig:
+    end = timestamp(int(next(iter(bars.values())).end_ns[-2]))  # one bar must be to come
+    return GatewayConfig(speed="1", paused=True, start=end, historical_pacing=True, **more)
+
+
+class Desk:
+    """A pull of minutes from a gateway, with everything it needs."""
+
+    def __init__(self, bars: Bars, exchange: ExchangeClock, wall: Any, folder: Path, now: Any) -> None:
+        self.bars, self.exchange, self.wall = bars, exchange, wall
+        self.store: BarStore = ParquetBarStore(folder / "bars")
+        self.record = folder / "record"
+        self.until = int(bars["AAA"].end_ns[-2])
+        self.clock = now(self.until + 2 * HOUR_NS)
+        self.told: list[Progress] = []
+
+    def source(self, port: int, **more: Any) -> IbkrHistory:
+        return IbkrHistory("127.0.0.1", port, 9, self.exchange, self.wall, pause=self.wall.sleep, **more)
+
+    async def pull(self, source: IbkrHistory, *instruments: Instrument, **more: Any) -> PullReport:
+        return await pull(
+            source, self.store, PullRecord(self.record), instruments or (AAA, BBB), Timeframe.MINUTE,
+            self.clock, **{"start_ns": 0, "end_ns": self.until, "progress": self.told.append, **more},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def desk(
+    minutes: Bars, exchange: ExchangeClock, wall: Any, moment: Callable[[int], Any], tmp_path: Path
+) -> Desk:
+    return Desk(minutes, exchange, wall, tmp_path, moment)
+
+
+async def test_a_pull_brings_every_bar_and_a_second_one_asks_nothing(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        first = await desk.pull(desk.source(gateway.port))
+        second = await desk.pull(desk.source(gateway.port))
+        third = await desk.pull(desk.source(gateway.port), again=True)
+    assert (first.inserted, first.refused) == (2 * len(desk.bars["AAA"]) - 2, {})
+    assert (second.asked, second.inserted, second.skipped) == (0, 0, first.asked)
+    assert (third.asked, third.inserted, third.unchanged) == (first.asked, 0, first.inserted)
+    series = desk.store.read(None, Timeframe.MINUTE).to_series()
+    for symbol, bars in desk.bars.items():
+        assert (series[symbol].close == bars.close[:-1]).all()
+        assert (series[symbol].start_ns == bars.start_ns[:-1]).all()
+        assert (series[symbol].end_ns == bars.end_ns[:-1]).all()
+    assert [at.done for at in desk.told if at.total == first.asked][: first.asked] == [*range(first.asked)]
+    assert desk.told[-1].done == desk.told[-1].total
+
+
+async def test_more_questions_than_ten_minutes_take_are_spread_and_none_is_refused(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        source = desk.source(gateway.port)
+        began = desk.wall.now
+        expected = source.seconds_for(130)
+        for i in range(130):
+            end = int(desk.bars["AAA"].end_ns[400 + i])
+            found = await source.bars(AAA, Timeframe.MINUTE, Window(end - HOUR_NS, end))
+            assert found is not None
+        took = desk.wall.now - began
+        await source.close()
+    assert 2 * 600 < expected <= took < 2 * 600 + 60
+    assert source.seconds_for(0) == 0
+
+
+async def test_a_pull_that_was_cut_off_goes_on_with_what_is_missing(desk: Desk) -> None:
+    class FullError(Exception):
+        """The disk is."""
+
+    def stop(at: Progress) -> None:
+        if at.total and at.done == 5:
+            raise FullError
+
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        with pytest.raises(FullError):
+            await desk.pull(desk.source(gateway.port), progress=stop)
+        assert len(desk.record.read_text().splitlines()) == 5
+        with desk.record.open("a") as file:
+            file.write('{"of":["ib')  # a line that a crash cut short
+        rest = await desk.pull(desk.source(gateway.port))
+        last = await desk.pull(desk.source(gateway.port))
+    assert (rest.skipped, last.asked) == (5, 0)
+    assert len(desk.store.read(None, Timeframe.MINUTE).to_arrow()) == 2 * len(desk.bars["AAA"]) - 2
+
+
+async def test_what_was_lost_from_the_store_is_asked_again(desk: Desk, tmp_path: Path) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        first = await desk.pull(desk.source(gateway.port), AAA)
+        desk.store = ParquetBarStore(tmp_path / "another")
+        second = await desk.pull(desk.source(gateway.port), AAA)
+    assert (second.asked, second.inserted) == (first.asked, first.inserted)
+
+
+async def test_the_window_that_is_hardly_over_is_asked_again(
+    desk: Desk, moment: Callable[[int], Any]
+) -> None:
+    desk.clock = moment(desk.until)
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        first = await desk.pull(desk.source(gateway.port), AAA)
+        second = await desk.pull(desk.source(gateway.port), AAA)
+    assert (second.asked, second.skipped) == (1, first.asked - 1)
+
+
+async def test_a_stranger_is_refused_and_the_others_go_on(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        report = await desk.pull(desk.source(gateway.port), Instrument("ZZZ"), AAA)
+    assert list(report.refused) == ["ZZZ"]
+    assert "200: No security definition" in report.refused["ZZZ"]
+    assert report.inserted == len(desk.bars["AAA"]) - 1
+
+
+async def test_days_without_bars_are_an_empty_answer(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        source = desk.source(gateway.port)
+        first = int(desk.bars["AAA"].start_ns[0])
+        assert await source.bars(AAA, Timeframe.MINUTE, Window(first - 80 * HOUR_NS, first)) is None
+        assert await source.head_ns(AAA, Timeframe.MINUTE) == first
+        await source.close()
+
+
+async def test_a_pace_that_another_program_broke_is_sat_out(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        source = desk.source(gateway.port)
+        source._pace.note = lambda *_: None  # type: ignore[method-assign]  # as if others had asked
+        end = int(desk.bars["AAA"].end_ns[400])
+        for _ in range(2):  # the same question within 15 seconds
+            assert await source.bars(AAA, Timeframe.MINUTE, Window(end - HOUR_NS, end)) is not None
+        await source.close()
+    assert max(desk.wall.slept) == 600
+
+
+async def test_without_a_gateway_the_error_says_what_to_check(desk: Desk, unused_tcp_port: int) -> None:
+    source = desk.source(unused_tcp_port, tries=3)
+    with pytest.raises(HistoryUnavailableError, match=r"check that it runs.*asked 3 times"):
+        await source.head_ns(AAA, Timeframe.DAY)
+    assert desk.wall.slept == [1.0, 2.0]
+
+
+async def test_a_gateway_that_goes_away_is_found_again(desk: Desk) -> None:
+    first = int(desk.bars["AAA"].start_ns[0])
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        port = gateway.port
+        source = desk.source(port)
+        assert await source.head_ns(AAA, Timeframe.MINUTE) == first
+    async with simulated_gateway(desk.bars, config=config(desk.bars, port=port), clock=desk.wall):
+        assert await source.head_ns(BBB, Timeframe.MINUTE) == first
+        await source.close()
+
+
+async def test_an_id_in_use_and_a_session_that_is_closed_are_told(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        other = await WireClient.connect(gateway.port, 9)
+        await other.until("9")
+        session = MarketDataSession()
+        with pytest.raises(NotConnectedError, match="326"):
+            await session.open("127.0.0.1", gateway.port, 9)
+        await other.close()
+        session = MarketDataSession()
+        await session.open("127.0.0.1", gateway.port, 10)
+        session.close()
+        with pytest.raises(NotConnectedError, match="no market data session"):
+            await session.head(AAA)
+
+
+@pytest.mark.parametrize(
+    ("entitled", "allow", "outcome"),
+    [
+        ("live", False, 1),
+        ("live", True, 3),
+        ("delayed", True, 3),
+        ("delayed", False, "10089"),
+        ("none", True, "354"),
+        ("none", False, "354"),
+    ],
+)
+async def test_nothing_is_decided_on_delayed_data_unless_it_is_allowed(
+    desk: Desk, entitled: str, allow: bool, outcome: int | str
+) -> None:
+    settings = config(desk.bars, market_data=entitled)
+    async with simulated_gateway(desk.bars, config=settings, clock=desk.wall) as gateway:
+        session = MarketDataSession()
+        await session.open("127.0.0.1", gateway.port, 9)
+        try:
+            if isinstance(outcome, int):
+                found = await require_live_data(session, [AAA, BBB], allow_delayed=allow)
+                assert {one.kind for one in found} <= {outcome, outcome + 1}
+            else:
+                with pytest.raises(DelayedDataError, match=rf"AAA: {outcome}.*BBB: {outcome}"):
+                    await require_live_data(session, [AAA, BBB], allow_delayed=allow)
+        finally:
+            session.close()
+
+
+async def test_bars_of_five_seconds_come_as_time_passes(desk: Desk) -> None:
+    start = timestamp(int(desk.bars["AAA"].end_ns[-5]))
+    settings = GatewayConfig(speed="1", paused=True, start=start)
+    async with simulated_gateway(desk.bars, config=settings, clock=desk.wall) as gateway:
+        session = MarketDataSession()
+        await session.open("127.0.0.1", gateway.port, 9)
+        came: list[Bar] = []
+        whole = asyncio.Event()
+
+        def take(bar: Bar) -> None:
+            came.append(bar)
+            if len(came) == 12:
+                whole.set()
+
+        number = session.watch_real_time(AAA, take, pytest.fail)
+        await session.head(AAA)  # it has arrived there
+        gateway.service.step(1)
+        await asyncio.wait_for(whole.wait(), 10)
+        session.end_real_time(number)
+        session.close()
+    minute = desk.bars["AAA"].bar(-4)
+    assert (came[0].start_ns, came[-1].end_ns) == (minute.start_ns, minute.end_ns)
+    assert max(bar.high for bar in came) == minute.high
+    assert sum(bar.volume for bar in came) == minute.volume
+
+
+async def test_a_refusal_of_the_broker_is_no_empty_answer(desk: Desk) -> None:
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        source = desk.source(gateway.port)
+        with pytest.raises(HistoryRefusedError, match="check the contract"):
+            await source.bars(Instrument("ZZZ"), Timeframe.MINUTE, Window(0, desk.until))
+        await source.close()

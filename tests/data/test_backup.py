@@ -1,0 +1,169 @@
+"""Backups: from any server onto any other, equal to the last digit, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import insert
+
+from data.backup import MANIFEST, backup, checksums, restore
+from data.database import Database
+from data.errors import BackupError, SchemaError
+from data.instruments import register
+from data.schema import (
+    AccountSnapshotRow,
+    AuditEventRow,
+    Base,
+    FundamentalRow,
+    MinuteBarRow,
+    OrderEventRow,
+    SignalRow,
+)
+from data.schema.aggregates import Span, mark_changed
+from execution.models import Instrument
+
+MOMENT = pd.Timestamp("2024-01-02 14:30:00.123456", tz="UTC")
+
+
+def fill(database: Database) -> None:
+    """Put rows of every kind of value into a database."""
+    register(database, [Instrument("SPY"), Instrument("ES Z6", security_type="FUT", expiry="20261218")])
+    money = dict.fromkeys(
+        ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure"), Decimal("-0.10")
+    )
+    body = {"b": [1, 2.5, None], "a": "ü", "n": {"z": True}}
+    event = {"client_order_id": "c", "kind": "fill", "body": body, "old_status": None, "new_status": "FILLED"}
+    signal = {"signal_id": "s", "strategy": "ma", "symbol": "SPY", "direction": "LONG", "strength": 0.1 + 0.2,
+              "target": Decimal("100.000"), "features": body}  # fmt: skip
+    audit = {"journal_id": "j", "seq": 1, "recorded_at": MOMENT, "time_ns": MOMENT.value + 7, "kind": "x",
+             "client_order_id": None, "body": '{"a":1}', "prev_hash": "0", "hash": "1"}  # fmt: skip
+    figure = {"symbol": "AAPL", "item": "eps", "period_end": MOMENT.date(), "known_at": MOMENT,
+              "value": Decimal("1.50"), "currency": None, "source": "file"}  # fmt: skip
+    first = MOMENT.floor("min").value
+    bars = [
+        {"symbol": symbol, "ts": first + n * 60_000_000_000, "open": 1.1, "high": 1 / 3,
+         "low": 0.0, "close": 1e-9, "volume": float(n), "known_at": MOMENT}
+        for symbol in ("SPY", "spy", "Z-1") for n in range(100)
+    ]  # fmt: skip
+    with database.session() as session:
+        session.execute(
+            insert(AccountSnapshotRow),
+            [{"run_id": "r", "timestamp": MOMENT + pd.Timedelta(seconds=n)} | money for n in range(3)],
+        )
+        session.execute(insert(OrderEventRow), [{"run_id": "r", "seq": 1, "timestamp": MOMENT} | event])
+        session.execute(insert(SignalRow), [{"run_id": "r", "seq": 2, "timestamp": MOMENT} | signal])
+        session.execute(insert(AuditEventRow), [audit])
+        session.execute(insert(FundamentalRow), [figure])
+        session.execute(insert(MinuteBarRow), bars)
+        mark_changed(session.connection(), [Span("SPY", first, first + 99 * 60_000_000_000)])
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("sqlite", "timescale"), ("timescale", "postgres"), ("postgres", "sqlite"), ("timescale", "timescale")],
+)
+def test_a_backup_restored_elsewhere_is_equal(
+    request: pytest.FixtureRequest, tmp_path: Path, source: str, target: str
+) -> None:
+    url = str(request.getfixturevalue(f"{source}_url"))
+    first = Database(url)
+    first.upgrade()
+    fill(first)
+    before = checksums(first)
+    manifest = backup(first, tmp_path / "kept")
+    assert {name: told["sha256"] for name, told in manifest["tables"].items()} == before
+    assert manifest["tables"]["bars_1m"]["rows"] == 300
+    first.close()
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    if target != "sqlite":
+        server = request.getfixturevalue(f"{target}_server")
+        other = server.create_database("elsewhere")
+    second = Database(other)
+    restore(second, tmp_path / "kept")
+    assert checksums(second) == before
+    with second.session() as session:
+        mark_changed(session.connection(), [Span("SPY", 1000, 1000)])  # its number does not collide
+    second.close()
+
+
+def test_a_checksum_sees_one_digit(database: Database) -> None:
+    fill(database)
+    before = checksums(database)
+    with database.session() as session:
+        row = session.get(FundamentalRow, ("AAPL", "eps", MOMENT.date(), MOMENT))
+        assert row is not None
+        row.value = Decimal("1.51")
+    after = checksums(database)
+    assert {name for name in before if before[name] != after[name]} == {"fundamentals"}
+    assert before.keys() == Base.metadata.tables.keys()
+
+
+def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
+    file_database: Database, url: str, tmp_path: Path
+) -> None:
+    fill(file_database)
+    backup(file_database, tmp_path / "kept")
+    manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
+    manifest["tables"]["signals"]["sha256"] = "0"
+    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest))
+    target = Database(url if not url.startswith("sqlite") else f"sqlite:///{tmp_path / 'target.db'}")
+    empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    empty.upgrade()
+    with pytest.raises(BackupError, match="signals does not read back"):
+        restore(target, tmp_path / "kept")
+    assert checksums(target) == checksums(empty)
+    file = tmp_path / "kept" / "bars_1m.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BackupError, match=r"bars_1m\.parquet cannot be read"):
+        restore(target, tmp_path / "kept")
+    assert checksums(target) == checksums(empty)
+    target.close()
+    empty.close()
+
+
+def test_a_backup_is_not_restored_over_rows_nor_written_over_a_folder(
+    file_database: Database, tmp_path: Path
+) -> None:
+    fill(file_database)
+    backup(file_database, tmp_path / "kept")
+    with pytest.raises(BackupError, match="holds rows"):
+        restore(file_database, tmp_path / "kept")
+    with pytest.raises(BackupError, match="it exists"):
+        backup(file_database, tmp_path / "kept")
+
+
+def test_half_a_backup_and_one_of_a_newer_program_are_refused(
+    file_database: Database, tmp_path: Path
+) -> None:
+    backup(file_database, tmp_path / "kept")
+    manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
+    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest | {"revision": "9999"}))
+    with pytest.raises(SchemaError, match="newer version"):
+        restore(file_database, tmp_path / "kept")
+    (tmp_path / "kept" / MANIFEST).unlink()
+    with pytest.raises(BackupError, match="not a whole backup"):
+        restore(file_database, tmp_path / "kept")
+
+
+def test_a_backup_into_a_folder_that_cannot_be_made_leaves_nothing(
+    file_database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BackupError, match="nothing was kept"):
+        backup(file_database, tmp_path / "file" / "kept")
+    backup(file_database, tmp_path / "kept")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".part") == []
+    shutil.rmtree(tmp_path / "kept")
+
+
+def test_tables_of_another_revision_are_not_backed_up(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url)
+    database.upgrade("0001")
+    with pytest.raises(SchemaError, match="run trade db upgrade"):
+        backup(database, tmp_path / "kept")
+    database.close()

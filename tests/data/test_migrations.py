@@ -1,0 +1,161 @@
+"""Migrations: up, down and up again on every server, whole or not at all, never on unknown tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
+
+from data.database import Database, known_revisions, newest_revision
+from data.errors import DatabaseUnavailableError, SchemaError
+from data.inspection import check, status
+from data.schema import Base
+from data.schema.features import all_series
+from data.testing import LocalServer
+
+
+def tables_of(database: Database) -> set[str]:
+    with database.engine.connect() as connection:
+        return set(connection.dialect.get_table_names(connection)) - {"alembic_version"}
+
+
+def test_up_down_and_up_again_gives_the_tables_of_the_models(url: str) -> None:
+    database = Database(url)
+    for revision in (*known_revisions(), "head"):
+        database.upgrade(revision)
+    assert [finding.problem for finding in check(database)] == [""] * len(check(database))
+    assert set(Base.metadata.tables) <= tables_of(database)
+    for revision in (*known_revisions()[-2::-1], "base"):
+        database.downgrade(revision)
+    assert tables_of(database) == set()
+    assert status(database).state == "empty"
+    database.upgrade()
+    assert status(database).state == "current"
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+def test_on_timescaledb_every_time_series_is_a_hypertable_partitioned_by_its_time(timescale_url: str) -> None:
+    database = Database(timescale_url)
+    database.upgrade()
+    query = text(
+        "SELECT hypertable_name, column_name FROM timescaledb_information.dimensions "
+        "WHERE hypertable_name NOT LIKE 'bars\\_%' OR hypertable_name = 'bars_1m'"
+    )
+    with database.connection() as connection:
+        found = {row[0]: row[1] for row in connection.execute(query)}
+    database.close()
+    assert found == {name: series.time for name, series in all_series().items()}
+    assert {"orders", "fills", "position_history", "audit_events", "bars_1m"} <= found.keys()
+
+
+def test_rows_that_were_there_before_the_extension_move_into_the_hypertable(
+    timescale_server: LocalServer, timescale_url: str
+) -> None:
+    database = Database(timescale_url)
+    with database.connection() as connection:
+        connection.execute(text("DROP EXTENSION timescaledb"))
+    database.close()
+    database.upgrade()
+    with database.connection() as connection:
+        row = "INSERT INTO bars_1m VALUES ('A', '2024-01-02 14:30Z', 1, 1, 1, 1, 5, now())"
+        connection.execute(text(row))
+        assert "CREATE EXTENSION" in status(database).features[0].why
+    database.close()
+    with psycopg.connect(timescale_url.replace("+psycopg", ""), autocommit=True) as bare:
+        bare.execute("CREATE EXTENSION timescaledb")
+    database.upgrade()
+    with database.connection() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM bars_1m")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM show_chunks('bars_1m')")) == 1
+    database.close()
+
+
+@pytest.mark.parametrize("server", ["postgres", "timescale"])
+def test_a_migration_whose_connection_dies_half_way_leaves_nothing_and_the_same_call_finishes_it(
+    request: pytest.FixtureRequest, server: str
+) -> None:
+    url = str(request.getfixturevalue(f"{server}_url"))
+    database = Database(url)
+
+    def cut(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "CREATE TABLE order_events" in statement:
+            pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+            with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    event.listen(database.engine, "before_cursor_execute", cut)
+    with pytest.raises(DatabaseUnavailableError):
+        database.upgrade()
+    event.remove(database.engine, "before_cursor_execute", cut)
+    assert database.revision() is None
+    assert tables_of(database) == set()
+    database.upgrade()
+    assert database.revision() == newest_revision()
+    database.close()
+
+
+KILLED = """
+import os, sys
+from sqlalchemy import event
+from data.database import Database
+database = Database(sys.argv[1])
+def die(connection, cursor, statement, *rest):
+    if "CREATE TABLE order_events" in statement:
+        os.kill(os.getpid(), 9)
+event.listen(database.engine, "before_cursor_execute", die)
+database.upgrade()
+"""
+
+
+def test_a_process_killed_half_way_through_a_migration_leaves_the_file_as_it_was(
+    sqlite_url: str, root: Path
+) -> None:
+    database = Database(sqlite_url)
+    database.upgrade("0001")
+    before = tables_of(database)
+    done = subprocess.run([sys.executable, "-c", KILLED, sqlite_url], cwd=root, check=False)
+    assert done.returncode == -9
+    assert database.revision() == "0001"
+    assert tables_of(database) == before
+    database.upgrade()
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+def test_tables_of_a_newer_program_are_named_and_left_alone(database: Database) -> None:
+    with database.connection() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert status(database).state == "newer"
+    assert "newer program" in check(database)[0].problem
+    with pytest.raises(DatabaseUnavailableError, match="another version of this program"):
+        database.upgrade()
+    assert database.revision() == "9999"
+
+
+def test_a_revision_that_is_not_below_is_refused(file_database: Database) -> None:
+    with pytest.raises(SchemaError, match="choose one of base, 0001"):
+        file_database.downgrade("0009")
+
+
+def test_check_names_a_column_that_is_not_in_the_models(database: Database) -> None:
+    with database.connection() as connection:
+        connection.execute(text("ALTER TABLE runs ADD COLUMN surprise INTEGER"))
+    assert "surprise" in check(database)[0].problem
+
+
+def test_a_server_that_stops_is_named_and_used_again_when_it_is_back(timescale_server: LocalServer) -> None:
+    database = Database(timescale_server.create_database("stopping"))
+    database.upgrade()
+    timescale_server.crash()
+    with pytest.raises(DatabaseUnavailableError):
+        status(database)
+    timescale_server.start()
+    assert status(database).state == "current"
+    database.close()
+    timescale_server.drop_database("stopping")

@@ -1,0 +1,121 @@
+"""`trade data check`: what it says, writes and leaves with, on files and on the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.calendars import ExchangeClock
+from data.corporate_actions import FileActionSource
+from infrastructure.cli import app
+from infrastructure.cli.boundary import guard
+
+
+@pytest.fixture(autouse=True)
+def prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """AAA with a 4-for-1 split on the 41st session and BBB without its 31st; CCC is sound."""
+    import datetime as dt
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    days = ExchangeClock("XNYS", dt.date(2024, 1, 1), dt.date(2024, 4, 30)).dates
+    for symbol in ("AAA", "BBB", "CCC"):
+        lines = ["date,open,high,low,close,volume"]
+        for i, day in enumerate(days):
+            price = (100 + i % 7) / (4 if symbol == "AAA" and i >= 40 else 1)
+            if symbol != "BBB" or i != 30:
+                lines.append(f"{day},{price},{price + 1},{price - 1},{price},{1000 + i}")
+        (folder / f"{symbol}.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def trade(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    assert guard(app, ["data", *arguments]) == status
+    told = capsys.readouterr()
+    return json.loads(told.out) if "--json" in arguments else told.out + told.err
+
+
+def test_errors_leave_with_1_and_are_told_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    told = trade(capsys, "check", "prices", status=1)
+    assert "split-unexplained" in told
+    assert "1 session without a bar" in told
+    assert "prices: 3 series, 248 bars: 2 errors, 0 warnings, 0 notes" in told
+    assert "--propose FILE" in told
+
+
+def test_sound_bars_leave_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    told = trade(capsys, "check", "prices", "--symbols", "CCC")
+    assert "1 series, 83 bars: 0 errors" in told
+    assert "--propose" not in told
+
+
+def test_programs_get_the_findings_and_the_proposals(capsys: pytest.CaptureFixture[str]) -> None:
+    report = trade(capsys, "check", "prices", "--json", status=1)
+    assert (report["ok"], report["errors"], report["warnings"], report["notes"]) == (False, 2, 0, 0)
+    found = {one["symbol"]: [f["kind"] for f in one["findings"]] for one in report["symbols"]}
+    assert found == {"AAA": ["split-unexplained"], "BBB": ["gap"], "CCC": []}
+    assert report["proposals"]["corporate_actions"] == [
+        {"date": "2024-02-29", "symbol": "AAA", "kind": "split", "value": "4"}
+    ]
+    assert report["proposals"]["pull"][0]["command"].startswith(
+        "trade data pull BBB --timeframe 1D --start 2024-02"
+    )
+
+
+def test_a_proposal_that_was_confirmed_explains_the_jump(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = trade(capsys, "check", "prices", "--propose", "p.csv", "--html", "page.html", status=1)
+    assert "page: page.html" in told
+    assert "proposals: p.csv" in told
+    assert "unexplained" in (tmp_path / "page.html").read_text()
+    assert FileActionSource(tmp_path / "p.csv").symbols == ["AAA"]
+    report = trade(capsys, "check", "prices", "--symbols", "AAA", "--actions", "p.csv", "--json")
+    assert [f["kind"] for f in report["symbols"][0]["findings"]] == ["split"]
+
+
+def test_stored_bars_are_checked_without_being_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade(capsys, "import", "prices", "--store", "bars", "--known-at", "2024-05-01T00:00Z")
+    before = {path: path.read_bytes() for path in (tmp_path / "bars").rglob("*") if path.is_file()}
+    report = trade(capsys, "check", "--store", "bars", "--json", status=1)
+    assert (report["errors"], len(report["symbols"])) == (2, 3)
+    assert {path: path.read_bytes() for path in before} == before
+    then = trade(capsys, "check", "--store", "bars", "--as-of", "2024-04-30T00:00Z", "--json")
+    assert (then["ok"], then["symbols"]) == (True, [])
+    none = trade(capsys, "check", "--store", "bars", "--timeframe", "1m", "--json")
+    assert none["symbols"] == []
+
+
+def test_many_findings_are_cut_in_the_terminal_and_counted(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (prices / "CCC.csv").read_text().splitlines()
+    for i in range(60):
+        (prices / f"D{i}.csv").write_text("\n".join(lines[:20] + lines[21:]))
+    assert "12 more findings" in trade(capsys, "check", "prices", status=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prices", "--store", "bars"], "leave FOLDER out"),
+        (["nowhere"], "does not exist"),
+        (["prices", "--symbols", "ZZZ"], "no file for symbol"),
+        (["prices", "--actions", "none.csv"], "cannot be read"),
+        (["prices", "--calendar", "XNY"], "did you mean XNYS"),
+        (["--timeframe", "2h"], "use 1D, 1h, 1m"),
+        (["--as-of", "2024-01-01"], "has no timezone"),
+        (["--as-of", "soon"], "is no time"),
+    ],
+)
+def test_a_wrong_question_says_what_to_do(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = trade(capsys, "check", *arguments, status=2)
+    assert said in " ".join(told.replace("\u2502", " ").split())

@@ -1,0 +1,81 @@
+"""`trade data pull`: from a gateway into the store, again for nothing, and each fault with its remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.testing import GatewayThread
+from data.samples import sample_bars
+from infrastructure.cli import app
+from infrastructure.cli.boundary import guard
+from infrastructure.cli.data_pull import time_text
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def trade(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    assert guard(app, ["data", *arguments]) == status
+    told = capsys.readouterr()
+    return json.loads(told.out) if "--json" in arguments and status in (0, 1) else told.out + told.err
+
+
+def test_bars_are_pulled_once_and_found_again(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = sample_bars()
+    last = str(bars["SPXSIM"].bar(-1).end.date())
+    before = str(bars["SPXSIM"].bar(-2).end.date())
+    import pandas as pd
+
+    start = pd.Timestamp(last, tz="UTC")
+    config = GatewayConfig(speed="1", paused=True, historical_pacing=True, start=start)
+    with GatewayThread(bars, config=config) as gateway:
+        at = ["--set", f"data.ib.port={gateway.port}", "--end", before]
+        first = trade(capsys, "pull", "SPXSIM,COMPSIM", *at, "--json")
+        again = trade(capsys, "pull", "SPXSIM", *at, "--json")
+        told = trade(capsys, "pull", "SPXSIM", *at, "--start", "2018-01-01")
+        refused = trade(capsys, "pull", "ZZZ,SPXSIM", *at, "--json", status=1)
+    expected = len(bars["SPXSIM"]) + len(bars["COMPSIM"]) - 2
+    assert (first["inserted"], first["refused"], first["source"]) == (expected, {}, "ibkr")
+    assert (again["questions"], again["answered_before"]) == (0, first["questions"] // 2)
+    assert "questions: 0" in told
+    assert "200" in refused["refused"]["ZZZ"]
+    held = {row["symbol"]: row for row in trade(capsys, "list", "--json")["holdings"]}
+    assert held["SPXSIM"]["bars"] == len(bars["SPXSIM"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["SPY", "--timeframe", "5m"], 2, "--timeframe '5m': use 1D, 1h, 1m"),
+        (["SPY", "--source", "bloomberg"], 2, "--source 'bloomberg': use ibkr, yahoo"),
+        (["SPY", "--start", "soon"], 2, "--start 'soon' is no date"),
+        ([" , "], 2, "name at least one symbol"),
+        (["SPY", "--calendar", "NYSE2"], 2, "calendar 'NYSE2' is not known"),
+    ],
+)
+def test_wrong_input_is_told_with_what_would_be_right(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, complaint: str
+) -> None:
+    said = trade(capsys, "pull", *arguments, status=status)
+    assert complaint in " ".join(said.replace("│", " ").split())
+
+
+def test_yahoo_without_its_package_names_the_extra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "yfinance", None)
+    assert "alphec-street[yahoo]" in trade(capsys, "pull", "SPY", "--source", "yahoo", status=2)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (125, "2 min"), (9000, "2.5 h")])
+def test_a_wait_is_told_in_its_unit(seconds: float, text: str) -> None:
+    assert time_text(seconds) == text

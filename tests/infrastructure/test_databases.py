@@ -1,0 +1,86 @@
+"""`trade db` on files and on a real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def test_a_database_is_made_checked_backed_up_and_restored_by_commands(program: Any) -> None:
+    missing = program("db", "status", "house.db")
+    assert missing.returncode == 3
+    assert "trade db upgrade" in missing.stderr
+    assert not (program.folder / "house.db").exists()
+    made = program("db", "upgrade", "house.db", "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert (told["from"], told["state"], told["server"][:6]) == (None, "current", "SQLite")
+    assert "SQLite has no TimescaleDB" in {f["name"]: f["why"] for f in told["features"]}["hypertables"]
+    assert program("db", "check", "house.db").returncode == 0
+    assert json.loads(program("db", "refresh", "house.db", "--json").stdout)["changes"] == 0
+    kept = json.loads(program("db", "backup", "kept", "house.db", "--json").stdout)
+    restored = json.loads(program("db", "restore", "kept", "copy.db", "--json").stdout)
+    assert restored["tables"] == kept["tables"]
+    assert len(kept["tables"]) > 20
+
+
+def test_going_back_asks_first_and_an_unknown_revision_is_named(program: Any) -> None:
+    program("db", "upgrade", "house.db")
+    assert program("db", "downgrade", "base", "house.db").returncode == 1
+    assert program("db", "status", "house.db").returncode == 0
+    wrong = program("db", "downgrade", "0009", "house.db", "--yes")
+    assert (wrong.returncode, "choose one of" in wrong.stderr) == (2, True)
+    assert program("db", "downgrade", "base", "house.db", "--yes").returncode == 0
+    assert program("db", "status", "house.db").returncode == 1
+
+
+def test_a_file_of_fundamentals_is_imported_once_and_a_wrong_line_is_named(program: Any) -> None:
+    program("db", "upgrade", "house.db")
+    figures = program.folder / "figures.csv"
+    figures.write_text("symbol,item,period_end,known_at,value\nAAPL,eps,2023-12-31,2024-02-01T21:30Z,2.18\n")
+    for _ in range(2):
+        done = program("db", "import-fundamentals", "figures.csv", "house.db", "--json")
+        assert json.loads(done.stdout)["rows"] == 1, done.stderr
+    kept = json.loads(program("db", "backup", "kept", "house.db", "--json").stdout)
+    assert {t["table"]: t["rows"] for t in kept["tables"]}["fundamentals"] == 1
+    figures.write_text("symbol,item,period_end,known_at,value\nAAPL,eps,2023-12-31,2024-02-01,2.18\n")
+    wrong = program("db", "import-fundamentals", "figures.csv", "house.db")
+    assert (wrong.returncode, "line 2" in wrong.stderr) == (2, True)
+
+
+def test_a_server_says_what_is_on_and_why_the_rest_is_not(program: Any, timescale_url: str) -> None:
+    server = ("--set", f"database.url={timescale_url}")
+    made = program("db", "upgrade", *server)
+    assert made.returncode == 0, made.stderr
+    assert "Apache edition" in made.stdout
+    assert "timescaledb.license is apache" in made.stdout
+    assert program("db", "check", *server).returncode == 0
+
+
+def test_a_server_that_is_away_leaves_with_3_and_hides_its_password(program: Any) -> None:
+    url = "postgresql+psycopg://u:hunter2@127.0.0.1:1/desk"  # pragma: allowlist secret
+    away = program("db", "status", "--set", f"database.url={url}")
+    assert away.returncode == 3
+    assert "hunter2" not in away.stdout + away.stderr
+
+
+def test_the_container_is_pinned_checked_and_has_the_least_rights(root: Path) -> None:
+    import yaml
+
+    compose = yaml.safe_load((root / "infrastructure/deploy/docker-compose.yml").read_text())
+    (service,) = compose["services"].values()
+    assert ":latest" not in service["image"]
+    assert service["user"] == "postgres"
+    assert service["healthcheck"]["test"][1] == "pg_isready"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    passwords = {name: value for name, value in service["environment"].items() if "PASSWORD" in name}
+    assert len(passwords) == 4
+    assert all(value.startswith(f"${{{name}:?") for name, value in passwords.items())  # no default
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert any(
+        volume.endswith("init.sql:/docker-entrypoint-initdb.d/900_alphec.sql:ro")
+        for volume in service["volumes"]
+    )

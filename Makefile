@@ -46,7 +46,8 @@ contracts: $(READY) ## Check that imports point downwards
 	$(BIN)/lint-imports
 
 security: $(READY) ## Scan the code for unsafe calls, and every tracked file for secrets
-	$(BIN)/bandit --quiet --recursive --severity-level medium $(PACKAGES)
+	@# B608 (SQL made of strings) is left to ruff's S608, the same check, where each place gives its reason.
+	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B608 $(PACKAGES)
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --exclude-files 'requirements.*\.txt'
 
 coverage: $(READY) $(SECOND_CLIENT) ## Run all tests and require 85 % branch coverage, child processes included

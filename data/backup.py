@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from data.schema import Base
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 BATCH = 50_000
 """Rows of one batch; checksums are taken over batches of this size."""
 
@@ -149,6 +151,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"backup {folder}: format {manifest.get('format')}, revision {manifest.get('revision')}: made by "
             "a newer version of this program; restore it with that one"
         )
+    for name, told in manifest["tables"].items():
+        # They become part of statements, and a backup may come from anywhere.
+        for word in (name, *(column["name"] for column in told["columns"])):
+            if not _NAME.fullmatch(word):
+                raise BackupError(
+                    f"backup {folder}: {MANIFEST} names {word!r}, which is no name of a table or column"
+                )
     return manifest
 
 

@@ -30,6 +30,7 @@ _KEPT = MappingProxyType(
 )
 _AGE = re.compile(r"([1-9][0-9]{0,3}) (year|month|day)s?", re.ASCII)
 _DAYS = {"year": 365, "month": 30, "day": 1}
+"""Days of an age at the least, for comparison; what is removed is reckoned by the calendar."""
 
 
 def retained() -> dict[str, str]:
@@ -87,7 +88,7 @@ def remove_expired(connection: Connection, now: pd.Timestamp) -> dict[str, int]:
         series = series_of(Base.metadata.tables[table])
         assert series is not None  # noqa: S101  # `checked_age` refuses any other
         count, unit = age.split(" ")
-        before = now - pd.Timedelta(days=int(count) * _DAYS[unit.removesuffix("s")])
+        before = now - pd.DateOffset(**{unit.removesuffix("s") + "s": int(count)})
         micros = before.value // MICROSECOND
         if edition.has_hypertables:
             dropped = connection.execute(

@@ -167,3 +167,20 @@ def test_tables_of_another_revision_are_not_backed_up(sqlite_url: str, tmp_path:
     with pytest.raises(SchemaError, match="run trade db upgrade"):
         backup(database, tmp_path / "kept")
     database.close()
+
+
+@pytest.mark.parametrize("spoil", ["table", "column"])
+def test_a_backup_cannot_smuggle_a_statement_in_as_a_name(
+    file_database: Database, tmp_path: Path, spoil: str
+) -> None:
+    backup(file_database, tmp_path / "kept")
+    manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
+    if spoil == "table":
+        manifest["tables"]['fills"; DROP TABLE fills; --'] = manifest["tables"]["fills"]
+    else:
+        manifest["tables"]["fills"]["columns"][0]["name"] = 'x") SELECT 1; DROP TABLE fills; --'
+    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest))
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}")
+    with pytest.raises(BackupError, match="no name of a table or column"):
+        restore(target, tmp_path / "kept")
+    target.close()

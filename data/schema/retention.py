@@ -88,7 +88,10 @@ def remove_expired(connection: Connection, now: pd.Timestamp) -> dict[str, int]:
         series = series_of(Base.metadata.tables[table])
         assert series is not None  # noqa: S101  # `checked_age` refuses any other
         count, unit = age.split(" ")
-        before = now - pd.DateOffset(**{unit.removesuffix("s") + "s": int(count)})
+        of_unit = {unit.removesuffix("s"): int(count)}
+        before = now - pd.DateOffset(
+            years=of_unit.get("year", 0), months=of_unit.get("month", 0), days=of_unit.get("day", 0)
+        )
         micros = before.value // MICROSECOND
         if edition.has_hypertables:
             dropped = connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def test_a_full_disk_leaves_the_store_as_it_was_and_the_same_write_finishes_late
     store.write(first, known_at=MONDAY)
     before = contents(store.root)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(940 * 1024))
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 32 * 1024))
     more = minutes({f"S{n}": {m: 10.0 + (m * 37 % 101) / 100 for m in range(600)} for n in range(8)})
     with pytest.raises(BarStoreError, match=r"nothing was written; the disk is full: free some space"):
         store.write(more, known_at=TUESDAY)

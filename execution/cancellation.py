@@ -38,6 +38,7 @@ class Cancellation:
         self._desk.manager.session.require_open_lane(reserve=0)
         self._desk.audit.log_order_cancelled(entry.client_order_id, why)
         self._desk.audit.commit()
+        self._desk.gate.cancelling(entry.client_order_id)
         self._desk.manager.session.cancel(entry.order_id)
 
     def cancel_each(self, entries: Iterable[Entry], why: str) -> dict[str, str]:

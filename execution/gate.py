@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 
-from execution.blotter import Blotter
+from execution.blotter import Blotter, Entry
 from execution.connection import IBKRConnectionManager
 from execution.errors import NotConnectedError, NotReadyError
 from execution.models import OrderStatus
@@ -44,6 +44,7 @@ class Gate:
         self._frozen_epoch = 0
         self.interruptions = 0
         self._unanswered: dict[str, float] = {}
+        self._cancels: dict[str, int] = {}
 
     @property
     def state(self) -> GateState:
@@ -113,6 +114,18 @@ class Gate:
         """Drop the deadlines: what is open is being asked for."""
         self._unanswered.clear()
 
+    def cancelling(self, client_order_id: str) -> None:
+        """Take note that an order's cancel is about to be written in this session."""
+        self._cancels[client_order_id] = self._manager.epoch
+
+    def may_be_ending(self, entry: Entry) -> bool:
+        """Return whether a cancel written in this session may have ended an order, whatever was told so far.
+
+        A cancel ends the exits of an order and the mates of its group with it.
+        """
+        self._cancels = {name: at for name, at in self._cancels.items() if at == self._manager.epoch}
+        return any(_ends_with(entry, self._blotter.entries[name]) for name in self._cancels)
+
     def _overdue(self) -> bool:
         for name in [name for name in self._unanswered if self._answered(name)]:
             del self._unanswered[name]
@@ -124,3 +137,12 @@ class Gate:
     def _answered(self, client_order_id: str) -> bool:
         entry = self._blotter.entries[client_order_id]
         return entry.status is not OrderStatus.PENDING and entry.modification is None
+
+
+def _ends_with(entry: Entry, cancelled: Entry) -> bool:
+    group, parent = entry.request.oca_group, entry.parent
+    return (
+        entry is cancelled
+        or (bool(parent) and parent in (cancelled.client_order_id, cancelled.parent))
+        or (group is not None and group == cancelled.request.oca_group)
+    )

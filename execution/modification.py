@@ -132,6 +132,11 @@ class Modifying:
             raise NotModifiableError(
                 f"order {name} is {entry.status}; only an order at work can be changed. Nothing was sent"
             )
+        if self._desk.gate.may_be_ending(entry):
+            # If it has ended and TWS counts its ids from lower again, the change would be a new order.
+            raise NotModifiableError(
+                f"order {name}: a cancel that ends it was asked for in this session; nothing was sent"
+            )
 
     def _changed(self, entry: Entry, changes: dict[str, Any]) -> OrderRequest:
         old = entry.request

@@ -180,10 +180,14 @@ class Incidents:
         if self._world.book.open_tickets(CLIENT_ID):
             self.restart("G5")
 
+    @property
+    def broker_is_away(self) -> bool:
+        """Whether TWS is without the broker, which its own windows show."""
+        return self._engine is not None and self._engine.standing.outage is not None
+
     def lose_broker(self) -> None:
         """1100; what happens meanwhile is told at the end, or never."""
-        engine = self._engine
-        if engine is None or engine.standing.outage is not None or not self._world.server.service.sessions:
+        if self._engine is None or self.broker_is_away or not self._world.server.service.sessions:
             return
         orders, events = self._rng.choice(_ORDERS_MEANWHILE), self._rng.choice(_EVENTS_MEANWHILE)
         self._fire(ConnectivityLost(orders=orders, events=events))
@@ -193,7 +197,7 @@ class Incidents:
         self._world.loop.call_later(span, self._find_broker, self._rng.choice(("kept", "lost")), before)
 
     def _find_broker(self, data: str, before: int) -> None:
-        if self._active and self._engine is not None and self._engine.standing.outage is not None:
+        if self._active and self.broker_is_away:
             if len(self._world.book.executions) > before:
                 self._world.fired["G4.fills inside"] += 1
             self._fire(ConnectivityRestored(data="lost" if data == "lost" else "kept"))

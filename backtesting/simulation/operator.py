@@ -56,6 +56,8 @@ class Operator:
             executor = self._trader.executor
             if executor.is_ready or executor.is_frozen or not self._trader.manager.is_connected():
                 continue
+            if world.injector.incidents.broker_is_away:
+                continue  # an order that TWS holds back is in no list, and may come to life
             now = world.loop.time()
             doubts = executor.doubts()
             since = world.doubted_since

@@ -48,6 +48,9 @@ from risk.limits import RiskLimits
 _MOST_VIOLATIONS: Final = 20
 _LAST_DEEDS: Final = 45.0
 _LAST_LOOK: Final = 30.0
+_LAST_NEWS: Final = 5.0
+"""Seconds before the end at which the market stands still."""
+
 _OPENING_MINUTES: Final = (5, 30, 120, 300)
 
 
@@ -183,8 +186,9 @@ class World:
     async def _live(self) -> None:
         await self.server.start()
         self.running = True
+        market = self.loop.create_task(self._play_market(), name="market")
         work = [
-            self.loop.create_task(self._play_market(), name="market"),
+            market,
             self.loop.create_task(self._keep_trading(), name="supervisor"),
             *self.injector.start(),
         ]
@@ -196,7 +200,10 @@ class World:
             await self._until(self.options.safety_seconds + _LAST_DEEDS + _LAST_LOOK)
             if self.trader is not None:
                 self._spawn_in(self.trader, self.trader.look_once, "last look")
-            await self._until(self.options.safety_seconds + self.options.heal_seconds)
+            end = self.options.safety_seconds + self.options.heal_seconds
+            await self._until(end - _LAST_NEWS)
+            market.cancel()  # what is still on its way arrives before the last comparison
+            await self._until(end)
             self.phase = "quiet"
             self.note("quiet")
             if not self.violations:

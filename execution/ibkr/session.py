@@ -13,6 +13,7 @@ from typing import Any
 import ib_insync
 
 from execution.clocks import NANOS
+from execution.errors import NotConnectedError
 from execution.evidence import CompletedOrderSeen
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
@@ -199,14 +200,21 @@ class IBSession(Tap):
 
     # -- requests -------------------------------------------------------------------------------------
 
+    def _require_open(self) -> None:
+        if not self.is_open:
+            raise NotConnectedError("there is no session with the broker; nothing was asked")
+
+    def _next_number(self) -> int:
+        self._require_open()
+        return int(self._ib.client.getReqId())
+
     async def open_orders(self) -> None:
         """Ask for every open order of the account; they arrive as evidence before this returns."""
         await self._requests.ask("open orders", self._ib.client.reqAllOpenOrders)
 
     async def executions(self) -> None:
         """Ask for the executions since midnight; they arrive as evidence before this returns."""
-        client = self._ib.client
-        number = client.getReqId()
+        client, number = self._ib.client, self._next_number()
         everything = ib_insync.ExecutionFilter()
         await self._requests.ask(
             "executions", lambda: client.reqExecutions(number, everything), number=number
@@ -226,17 +234,18 @@ class IBSession(Tap):
     async def positions(self) -> list[BrokerPosition]:
         """Ask for all positions, under our symbols; rows of zero are left out."""
         rows = await self._requests.ask("positions", self._ib.client.reqPositions)
-        self._ib.client.cancelPositions()
+        if self.is_open:
+            self._ib.client.cancelPositions()
         return read_positions(rows, self._contracts)
 
     async def account_summary(self, account: str | None = None) -> dict[str, Decimal]:
         """Ask for net liquidation value and cash, by tag, of one account or of the only one."""
-        client = self._ib.client
-        number = client.getReqId()
+        client, number = self._ib.client, self._next_number()
         rows = await self._requests.ask(
             "account summary", lambda: client.reqAccountSummary(number, "All", SUMMARY_TAGS), number=number
         )
-        client.cancelAccountSummary(number)
+        if self.is_open:
+            client.cancelAccountSummary(number)
         return read_summary(rows, account)
 
     async def what_if(
@@ -281,8 +290,7 @@ class IBSession(Tap):
 
     async def contract_details(self, instrument: Instrument) -> list[Any]:
         """Ask for the details of a contract; an unknown contract gives an empty list."""
-        client = self._ib.client
-        number = client.getReqId()
+        client, number = self._ib.client, self._next_number()
         contract = translate.to_contract(instrument)
         self._details[number] = []
         try:
@@ -330,6 +338,7 @@ class IBSession(Tap):
         tuple of int and list of Bar
             The broker's time in UTC nanoseconds, and the bars so far; the last one may still be forming.
         """
+        self._require_open()
         return await self._subscriptions.subscribe(
             instrument.symbol,
             self._contract(instrument),

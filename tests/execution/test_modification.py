@@ -321,6 +321,40 @@ async def test_terms_changed_by_somebody_else_are_taken(rig: MakeRig, broker: Sc
     await broker.until(lambda: r.executor.blotter.entries["o-1"].status is OrderStatus.FILLED)
 
 
+async def test_an_order_whose_cancel_is_asked_for_is_not_changed_any_more(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(limit())
+    order_id = int(broker.placed[0][1])
+    await r.executor.cancel_order("o-1")  # the broker does not answer: it may have ended the order
+    with pytest.raises(NotModifiableError, match="cancel"):
+        await r.executor.modify_order("o-1", quantity=Decimal(30))
+    await broker.until(lambda: bool(broker.cancelled))
+    assert (len(broker.placed), "order_modifying" in r.kinds()) == (1, False)
+    await broker.drop()  # the next session's list says whether the cancel arrived
+    broker.open_orders = [open_order(broker, order_id, "10", "90"), broker.status(order_id, "Submitted")]
+    await r.manager.connect()
+    await r.executor.ensure_ready()
+    broker.on_place = lambda number, _ref: [open_order(broker, number, "30", "90")]
+    assert (await r.executor.modify_order("o-1", quantity=Decimal(30))).quantity == 30
+
+
+async def test_a_cancel_of_one_order_of_a_group_bars_changes_of_the_others(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    for name in ("o-1", "o-2"):
+        await r.executor.submit_order(limit(name=name, oca_group="g"))
+    await r.executor.submit_order(limit(name="o-3"))
+    await r.executor.cancel_order("o-1")
+    with pytest.raises(NotModifiableError, match="cancel"):
+        await r.executor.modify_order("o-2", quantity=Decimal(30))
+    broker.on_place = lambda number, _ref: [broker.error(number, 105)]
+    with pytest.raises(ModificationRejectedError):
+        await r.executor.modify_order("o-3", quantity=Decimal(30))
+
+
 async def test_a_session_that_ends_amid_a_change_makes_the_order_unknown(
     rig: MakeRig, broker: ScriptedBroker
 ) -> None:

@@ -13,8 +13,9 @@ import pytest
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
 from execution.connection import IBKRConnectionManager
-from execution.errors import BrokerUnavailableError
+from execution.errors import BrokerUnavailableError, NotConnectedError
 from execution.models import Bar, Instrument, OrderRequest, OrderStatus, OrderType, Side
+from execution.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from .conftest import MakeFloor, MakeRig, ScriptedBroker
@@ -55,6 +56,24 @@ async def test_requests_of_one_kind_take_turns(manager: IBKRConnectionManager) -
     assert summary["TotalCashValue"] == 1_000_000
     assert await session.completed_orders() == []
     await asyncio.gather(session.open_orders(), session.executions())
+
+
+async def test_a_request_over_a_session_that_is_gone_says_so(manager: IBKRConnectionManager) -> None:
+    session = manager.session
+    await manager.disconnect()
+    asked = (
+        session.open_orders,
+        session.executions,
+        session.completed_orders,
+        session.positions,
+        session.account_summary,
+        session.current_time,
+        lambda: session.contract_details(Instrument("SPXSIM")),
+        lambda: session.subscribe_bars(Instrument("SPXSIM"), Timeframe.DAY, FOLDER.clock, duration="5 D"),
+    )
+    for ask in asked:
+        with pytest.raises(NotConnectedError, match="no session with the broker"):
+            await ask()
 
 
 async def test_contracts_are_described_and_unknown_ones_are_not(manager: IBKRConnectionManager) -> None:

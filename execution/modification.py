@@ -135,7 +135,8 @@ class Modifying:
         if self._desk.gate.may_be_ending(entry):
             # If it has ended and TWS counts its ids from lower again, the change would be a new order.
             raise NotModifiableError(
-                f"order {name}: a cancel that ends it was asked for in this session; nothing was sent"
+                f"order {name}: a cancel that ends it was asked for over this connection; nothing was sent. "
+                "Wait for its end; if the broker refused the cancel, cancel again, or reconnect and change it"
             )
 
     def _changed(self, entry: Entry, changes: dict[str, Any]) -> OrderRequest:

@@ -1,23 +1,16 @@
-"""A process that runs seeds: ranges of them come as lines of JSON, an outcome a seed goes out as one.
-
-Cycles are collected between seeds, not inside them: each world is dropped as a whole.
-"""
+"""A process that runs seeds: ranges of them come as lines of JSON, an outcome a seed goes out as one."""
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
-from typing import Final, TextIO
+from typing import TextIO
 
 from backtesting.simulation.runner import run_seed
-
-_COLLECT_EVERY: Final = 10
 
 
 def serve(requests: TextIO, answers: TextIO, *, canary: bool = False) -> None:
     """Run what is asked for until there are no more requests."""
-    done = 0
     for line in requests:
         for seed in json.loads(line):
             outcome = run_seed(seed, canary=canary)
@@ -34,18 +27,10 @@ def serve(requests: TextIO, answers: TextIO, *, canary: bool = False) -> None:
             }
             answers.write(json.dumps(row) + "\n")
             answers.flush()
-            done += 1
-            if done % _COLLECT_EVERY == 0:
-                gc.collect()
 
 
 def main() -> None:
     """Serve the standard streams."""
-    import backtesting.simulation.world  # noqa: F401, PLC0415  before memory is frozen
-
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     serve(sys.stdin, sys.stdout, canary="--canary" in sys.argv)
 
 

@@ -42,7 +42,9 @@ async def test_an_answer_is_its_rows_up_to_its_end_mark() -> None:
     desk.requests.finish("positions")
     assert await asking == [["61", "a"], ["61", "b"]]
     assert not desk.requests.row("positions", ["61", "late"])
-    assert desk.notes == [{"request": "positions", "outcome": "answered", "rows": 2, "milliseconds": 0}]
+    (note,) = desk.notes
+    assert note.pop("milliseconds") >= 0
+    assert note == {"request": "positions", "outcome": "answered", "rows": 2}
 
 
 async def test_a_long_answer_is_not_cut_off_and_one_that_stops_is_found() -> None:

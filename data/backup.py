@@ -12,6 +12,7 @@ The values do not depend on the server: what was backed up from SQLite can be re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -84,7 +85,10 @@ def backup(
         (half / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
         half.rename(folder)
     except OSError as error:
-        raise BackupError(f"backup {folder}: {error.strerror or error}; nothing was kept") from error
+        reason = str(error.strerror or error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full: free some space and run the same command again"
+        raise BackupError(f"backup {folder}: {reason}; nothing was kept") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return manifest

@@ -177,12 +177,22 @@ def round_prices(prices: FloatArray, tick: Decimal) -> FloatArray:
 
 
 def defects(
-    opens: FloatArray, highs: FloatArray, lows: FloatArray, closes: FloatArray, volumes: FloatArray
+    opens: FloatArray,
+    highs: FloatArray,
+    lows: FloatArray,
+    closes: FloatArray,
+    volumes: FloatArray,
+    *,
+    signed: bool | BoolArray = False,
 ) -> Iterator[tuple[str, BoolArray]]:
-    """Yield each rule of a sound bar with the mask of the bars that break it (all arrays of one length)."""
+    """Yield each rule of a sound bar with the mask of the bars that break it (all arrays of one length).
+
+    `signed` says of which bars the price may be zero or negative, as that of crude oil was on 2020-04-20:
+    those of futures.
+    """
     for name, prices in (("open", opens), ("high", highs), ("low", lows), ("close", closes)):
         yield f"{name} is not a finite number", ~np.isfinite(prices)
-        yield f"{name} is not positive", ~(prices > 0)
+        yield f"{name} is not positive", ~((prices > 0) | signed) & np.isfinite(prices)
     yield "high is below low", highs < lows
     yield "open is outside low and high", (opens > highs) | (opens < lows)
     yield "close is outside low and high", (closes > highs) | (closes < lows)
@@ -198,8 +208,11 @@ def build_series(
     where: str,
     *,
     regular_hours: bool = True,
+    signed: bool = False,
 ) -> tuple[BarSeries, int]:
     """Give each row its start and end, drop rows outside sessions, round to the tick.
+
+    Prices of `signed` bars may be zero or negative.
 
     Returns
     -------
@@ -223,7 +236,7 @@ def build_series(
         opens, highs, lows, closes = (round_prices(column, tick) for column in kept.ohlc)
     except ValueError as error:
         raise BarFileError(f"{where}: {error}; check the tick") from error
-    if lows.min() <= 0:
+    if lows.min() <= 0 and not signed:
         raise BarFileError(f"{where}: a price below half the tick {tick} rounds to zero; set a smaller tick")
     series = BarSeries(symbol, timeframe, starts[keep], ends[keep], opens, highs, lows, closes, kept.volume)
     return series, int((~keep).sum())

@@ -29,6 +29,8 @@ _STATES = {
     "53100": "the server's disk is full: free it and run the same command again; nothing was half written",
     "57014": "the server cancelled it: raise this user's statement_timeout, then run the same command again",
     "25006": "the server or this user is read-only: use the primary server and a user that may write",
+    "3F000": "no schema of this user's search_path is there: create one or correct search_path",
+    "42883": "the server lacks it or search_path hides it: name its schema there too, such as desk, public",
     "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
 }
 """Answers of PostgreSQL that a person can do something about."""
@@ -59,6 +61,8 @@ class Database:
             ) from error
         if self.url.drivername == "sqlite":
             event.listen(self.engine, "connect", _set_pragmas)
+        else:
+            event.listen(self.engine, "connect", _set_formats)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     def __str__(self) -> str:
@@ -117,7 +121,7 @@ class Database:
         if self._is_missing():
             return None
         with self.explained(), self.engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return migration_context(connection).get_current_revision()
 
     def edition(self) -> Edition:
         """Ask the server what it is.
@@ -142,6 +146,11 @@ class Database:
         self._require_file()
         with self.explained(), self._sessions.begin() as session:
             yield session
+
+    def conninfo(self) -> str:
+        """Return the address of a server as libpq takes it, password included: never print it."""
+        written = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return written.replace(" ", "%20")  # SQLAlchemy leaves a space in a name as it is
 
     def close(self) -> None:
         """Close every connection."""
@@ -233,6 +242,20 @@ class Database:
             ) from error
 
 
+def own_schema(connection: Connection) -> str | None:
+    """Return the schema that tables are made in, None on SQLite: others of the search path are not ours."""
+    if connection.dialect.name == "sqlite":
+        return None
+    found = connection.scalar(text("SELECT current_schema()"))
+    return None if found is None else str(found)
+
+
+def migration_context(connection: Connection, **options: Any) -> MigrationContext:
+    """Return what alembic knows of the tables behind a connection."""
+    known = {"version_table_schema": own_schema(connection), **options}
+    return MigrationContext.configure(connection, opts=known)
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
@@ -271,8 +294,10 @@ def _remedy(reason: str) -> str:
         return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
     if "no such table" in reason or "no such column" in reason:
         return "migrate it first: trade db upgrade"
-    if "disk is full" in reason:
+    if "disk is full" in reason or "could not write init file" in reason:
         return "free the disk and run the same command again; nothing was half written"
+    if "disk I/O error" in reason:  # what SQLite says where not even its index of the log finds room
+        return "the disk is full or failing: free it and run the same command again; nothing was half written"
     if "readonly database" in reason:
         return "the file or its folder is read-only: give yourself the right to write"
     if "locked" in reason:
@@ -285,3 +310,10 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _set_formats(connection: Any, _record: Any) -> None:
+    """Read and write moments and numbers alike, whatever is set for the server, the user or the database."""
+    connection.autocommit = True
+    connection.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET extra_float_digits = 3")
+    connection.autocommit = False

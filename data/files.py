@@ -9,6 +9,10 @@
 
 Daily files have ``date,open,high,low,close,volume``, intraday files ``end,open,…`` with `end` the bar's end
 in UTC (``2014-06-06T13:31:00Z``).
+
+A Parquet file here is somebody else's, so it is read like the CSV beside it: any types, dates or ends, no
+`known_at`, errors by row. `data.stores.ParquetBarStore` reads what it wrote itself and would refuse such a
+file without saying where; the two meet in `trade data import` and `trade data export`.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import io
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -105,6 +109,7 @@ def load_bars(
     regular_hours: bool = True,
     start: dt.date | None = None,
     end: dt.date | None = None,
+    signed: Collection[str] = (),
 ) -> BarFolder:
     """Load and check the bars of a folder.
 
@@ -124,6 +129,8 @@ def load_bars(
         Whether to drop intraday bars outside sessions. Daily bars always need a session.
     start, end
         First and last exchange date to keep, both included.
+    signed
+        Symbols whose prices may be zero or negative: futures.
 
     Raises
     ------
@@ -138,7 +145,7 @@ def load_bars(
     for symbol, path in paths.items():
         content = _read(path)
         hashes[symbol] = hashlib.sha256(content).hexdigest()
-        raw[symbol] = read_bars(path, content)
+        raw[symbol] = read_bars(path, content, signed=symbol in signed)
     size = _agree(raw, paths, timeframe)
     first = min(rows.date(0) for rows in raw.values())
     last = max(rows.date(-1) for rows in raw.values())
@@ -148,7 +155,7 @@ def load_bars(
     for symbol, rows in sorted(raw.items()):
         where = str(paths[symbol])
         bars, dropped[symbol] = build_series(
-            symbol, rows, size, clock, tick, where, regular_hours=regular_hours
+            symbol, rows, size, clock, tick, where, regular_hours=regular_hours, signed=symbol in signed
         )
         series[symbol] = within_dates(bars, clock, start, end, where)
         if dropped[symbol]:
@@ -199,8 +206,8 @@ def _read(path: Path) -> bytes:
         raise BarFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
 
 
-def read_bars(path: Path, content: bytes) -> RawBars:
-    """Parse and check the rows of one file, whose suffix tells the format.
+def read_bars(path: Path, content: bytes, *, signed: bool = False) -> RawBars:
+    """Parse and check the rows of one file, whose suffix tells the format; prices may be `signed`.
 
     Raises
     ------
@@ -208,7 +215,7 @@ def read_bars(path: Path, content: bytes) -> RawBars:
         At the first unsound row.
     """
     rows, where = parse_rows(path, content)
-    for rule, broken in defects(*rows.ohlc, rows.volume):
+    for rule, broken in defects(*rows.ohlc, rows.volume, signed=signed):
         if broken.any():
             i = int(np.argmax(broken))
             shown = ", ".join(f"{n} {v[i]:g}" for n, v in zip(PRICES, rows.ohlc, strict=True))
@@ -433,7 +440,8 @@ def _timeframe(rows: RawBars, path: Path, wanted: Timeframe | None) -> Timeframe
         return wanted  # a thin market: most bars are further apart than they are long
     if found is None:
         seen = f"the most common gap is {gap // NANOS} s" if gap else "it has a single bar"
-        raise BarFileError(f"{path}: cannot tell the timeframe ({seen}); state 1h or 1m")
+        hint = "state 1h or 1m, or write daily bars under their dates alone, such as 2018-01-02"
+        raise BarFileError(f"{path}: cannot tell the timeframe ({seen}); {hint}")
     if wanted is not None and found is not wanted:
         raise BarFileError(
             f"{path}: holds bars of {found.value}, but timeframe {wanted.value} was asked for; change one"

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import SchemaItem
 
-from data.database import Database, known_revisions, newest_revision
+from data.database import Database, known_revisions, migration_context, newest_revision
 from data.schema import AuditEventRow, Base
 from data.schema.aggregates import DERIVED, LEVELS
 from data.schema.edition import Edition, ask
@@ -106,9 +105,9 @@ def check(database: Database) -> list[Finding]:
 
 def _schema(connection: Connection) -> Finding:
     def ours(item: SchemaItem, name: str | None, kind: str, *_: Any) -> bool:  # noqa: ARG001  # alembic's signature
-        return not (kind == "table" and name in DERIVED)
+        return not (kind == "table" and name in (*DERIVED, "alembic_version"))
 
-    context = MigrationContext.configure(connection, opts={"include_object": ours, "compare_type": True})
+    context = migration_context(connection, include_object=ours, compare_type=True)
     at, newest = context.get_current_revision(), newest_revision()
     if at != newest:
         advice = "run trade db upgrade" if at is None or at in known_revisions() else "use the newer program"

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from data.database import Database
@@ -157,19 +157,36 @@ class Projector:
         return taken
 
     def rebuild(self, events: Iterable[Event]) -> int:
-        """Delete the rows and cursor of the journal's runs, then project the events from the beginning.
+        """Remove the rows and cursor of the journal's runs, then project the events from the beginning.
+
+        Tables that hold nothing else are emptied at once. Rows beside those of other runs are deleted, and
+        what is left of them is cleared away: a server would look at each again for the row in its place.
 
         On a server this needs the owner of the tables: the application role may not delete fills.
         """
         self._fold = None
         with self.database.session() as session:
             self._lock(session)
-            runs = {self.run_id, *session.scalars(self._cursors(CursorRow.run_id))}
-            for table in _PROJECTED:
-                session.execute(delete(table).where(table.run_id.in_(sorted(runs))))
-            for kept in (AuditEventRow, CursorRow):
-                session.execute(delete(kept).where(kept.journal_id == self.journal_id))
+            left = self._remove(session)
+        if left:
+            with self.database.connection(isolation="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON) {', '.join(left)}")
         return self.project(events)
+
+    def _remove(self, session: Session) -> list[str]:
+        """Remove the journal's rows; return the tables of a server in which deleted rows are left."""
+        runs = sorted({self.run_id, *session.scalars(self._cursors(CursorRow.run_id))})
+        ours: dict[Any, Any] = {table: table.run_id.in_(runs) for table in _PROJECTED}
+        ours |= {table: table.journal_id == self.journal_id for table in (AuditEventRow, CursorRow)}
+        if session.connection().dialect.name == "sqlite":
+            shared = list(ours)
+        else:
+            shared = [table for table, mine in ours.items() if session.scalar(select(exists().where(~mine)))]
+            if alone := [table.__tablename__ for table in ours if table not in shared]:
+                session.execute(text(f"TRUNCATE {', '.join(alone)}"))
+        for table in shared:
+            session.execute(delete(table).where(ours[table]))
+        return [] if session.connection().dialect.name == "sqlite" else [t.__tablename__ for t in shared]
 
     def _cursors(self, column: Any) -> Any:
         return select(column).where(CursorRow.journal_id == self.journal_id)

@@ -6,7 +6,7 @@
 A cluster lives in a folder of its own under the system's temporary folder, owned by an unprivileged user when
 the caller is root, and accepts connections from this machine only. ``fsync`` is off unless asked for: these
 servers hold nothing that must survive the machine, and a crash of the server alone (`LocalServer.crash`)
-loses nothing either way.
+loses nothing either way. A server does not outlive the program that started it, however that one ends.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
+from sqlalchemy import URL
 
 from data.errors import ServerNotInstalledError
 
@@ -30,6 +32,7 @@ BUNDLE = Path("/opt/alphec-street/timescaledb")
 """Where ``infrastructure/deploy/install-timescaledb.sh`` puts PostgreSQL with TimescaleDB."""
 
 _START_SECONDS = 60
+_WATCH = 'cat; "$1" stop --silent --wait --mode immediate --pgdata "$2/data"; rm -rf -- "$2"'
 _SETTINGS = {
     "shared_buffers": "256MB",
     "work_mem": "32MB",
@@ -127,11 +130,11 @@ class LocalServer:
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the address of a database as `data.database.Database` takes it."""
-        return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}"
+        return self._address("postgresql+psycopg", database, user)
 
     def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the address of a database as psycopg and ADBC take it."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return self._address("postgresql", database, user)
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Make a database, in place of one of that name; return its URL.
@@ -143,10 +146,12 @@ class LocalServer:
         template
             Database to copy (see `freeze`); None makes an empty one.
         """
-        source = "" if template is None else f' TEMPLATE "{template}"'
+        self.drop_database(name)
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type, unused-ignore]
-            connection.execute(f'CREATE DATABASE "{name}"{source}')  # type: ignore[arg-type, unused-ignore]
+            connection.execute(statement)
         if self.timescale and template is None:
             with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
                 connection.execute("CREATE EXTENSION timescaledb")
@@ -154,29 +159,55 @@ class LocalServer:
 
     def freeze(self, name: str) -> None:
         """Let a database only be copied from now on: any session in it, TimescaleDB's too, is in the way."""
+        statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type, unused-ignore]
+            connection.execute(statement)
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
             )
 
     def drop_database(self, name: str) -> None:
         """Remove a database, ending its sessions."""
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[arg-type, unused-ignore]
+            connection.execute(statement)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Stop the server and remove its folder at the end of the block or of this program.
+
+        A process of its own waits for the end of a pipe, which comes also where nothing else runs any more:
+        this program may be killed.
+        """
+        watch = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH, "sh", str(self.programs / "pg_ctl"), str(self.folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+            start_new_session=True, env=self._environment(), **self._identity(),
+        )  # fmt: skip
+        with watch:  # its end closes the pipe and waits
+            yield
+
+    def _address(self, driver: str, database: str, user: str) -> str:
+        url = URL.create(driver, user, host="127.0.0.1", port=self.port, database=database)
+        # libpq takes a space in an address only in this form; SQLAlchemy reads both and writes the other.
+        return url.render_as_string(hide_password=False).replace(" ", "%20")
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self.folder)}
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity: dict[str, Any] = {}
-        if self._user is not None:
-            identity = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         # Without pipes: the server inherits them from pg_ctl, and reading to their end would wait for it.
         log = self.folder / "programs.log"
         with log.open("ab") as output:
             done = subprocess.run(
                 [str(self.programs / program), *arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, cwd=self.folder,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self.folder)},
-                **identity,
+                env=self._environment(), **self._identity(),
             )  # fmt: skip
         if done.returncode:
             said = log.read_text(encoding="utf-8", errors="replace")[-1500:]
@@ -222,12 +253,9 @@ def local_server(
             Path(name), found, timescale=timescale, settings=durability | dict(settings or {})
         )
         server.create()
-        server.start()
-        try:
+        with server.watched():
+            server.start()
             yield server
-        finally:
-            if (server.data / "postmaster.pid").exists():
-                server.stop("immediate")
 
 
 def _has_timescale(programs: Path) -> bool:

@@ -9,15 +9,16 @@ from the broker, so folding the journal rebuilds it exactly. The rules:
    under one of our references, which a change that TWS took for a new order becomes: its permId tells.
 2. The filled size is the sum of the executions, one per execution id without its correction suffix, the
    highest suffix winning; a bust is a correction to nothing. A status that claims more than the executions
-   show leaves the order open until they arrive. What a correction takes away does not put an order that has
-   ended to work again.
+   show leaves the order open until they arrive. What a correction takes away does not put an order to work
+   again of which the broker said that it ended; one that was filled by its executions alone is open again.
 3. An error code is evidence. It rejects an order only if its class says so and nobody acknowledged the order
    before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
 4. A final state is left only by proof: a late execution still counts, a release needs reconciliation. An
    order that was taken as rejected or never sent, and is then seen working, is open again.
 5. A change that was sent is open until the broker shows the new terms, refuses it, or the order ends; while
    it is, the order is full at the larger of both sizes, and a rejecting code means the change. Terms that
-   nobody here asked for are the broker's (an OCA group reduced the order, a person changed it) and are taken.
+   nobody here asked for are the broker's (an OCA group reduced the order, a person changed it) and are taken;
+   an order that they leave no larger than its executions is filled when the broker says so, not before.
 6. What a person settled stands until the broker says otherwise: its executions take the place of entered
    ones, and an order that it shows at work is open again.
 """
@@ -41,6 +42,7 @@ from execution.changes import (
 )
 from execution.claims import Claim, ClaimPolicy, ExternalOrder, Externals
 from execution.codes import CodeClass, classify
+from execution.entries import Entries
 from execution.entry import Entry, Execution, parts_of
 from execution.evidence import (
     CommissionSeen,
@@ -76,6 +78,8 @@ _LIVE = {
     "Submitted": OrderStatus.SUBMITTED,
     "PendingCancel": OrderStatus.PENDING_CANCEL,
 }
+KEEP_ENDED = 2_000
+"""Orders that have ended and stay in memory; the others are brought back when somebody asks for them."""
 _MOST_EARLY_COMMISSIONS = 10_000
 _CANCELLED = ("Cancelled", "ApiCancelled")
 _CHANGE_CUT_OFF = "a change of it was under way when the session ended"
@@ -93,19 +97,29 @@ class Blotter:
         Meaning of a TWS code; replace it to teach the library a code that a new build sends.
     client_id
         The session's TWS client id; None takes order ids of any client as ours.
+    keep_ended
+        How many orders that have ended stay in memory; see `execution.entries`.
     """
 
     def __init__(
-        self, classify_code: Callable[[int], CodeClass] = classify, *, client_id: int | None = None
+        self,
+        classify_code: Callable[[int], CodeClass] = classify,
+        *,
+        client_id: int | None = None,
+        keep_ended: int = KEEP_ENDED,
     ) -> None:
         self.client_id = client_id
-        self.entries: dict[str, Entry] = {}
+        self.entries = Entries(keep_ended)
+        self.entries.is_addressable = self.is_addressable
+        self.entries.dismissed, self.entries.recalled = self._dismissed, self._recalled
         self.classify = classify_code
         self._by_perm: dict[int, Entry] = {}
         self._by_session_id: dict[int, Entry] = {}
         self._by_execution: dict[str, tuple[Entry | ExternalOrder, Execution, int]] = {}
         self._early_commissions: dict[str, CommissionSeen] = {}
         self.last_order_id = 0
+        self.ids_before_session = 0
+        """The last order id that was used before this session."""
         self.claim: Claim | None = None
         """What of the account is ours; None, before it is said, takes only our own orders."""
         self.book_open = False
@@ -148,7 +162,9 @@ class Blotter:
         for execution in entered:
             entry.executions[execution.exec_id] = execution
             changes.append(Filled(entry.fill(execution), execution.exec_id))
-        return changes + self._move(entry, status, reason)
+        changes += self._move(entry, status, reason)
+        self.entries.note(entry)
+        return changes
 
     def adjusted(self, adjustment: Adjustment) -> list[Change]:
         """Take an adjustment of the book; a corporate action that is booked already changes nothing."""
@@ -184,8 +200,10 @@ class Blotter:
         An order with a change under way is UNKNOWN from here on: whether it arrived must be asked for.
         """
         self._by_session_id = {}
+        self.entries.session += 1
+        self.ids_before_session = self.last_order_id
         changes: list[Change] = []
-        for entry in self.entries.values():
+        for entry in self.entries.open():
             if entry.modification is not None and not entry.status.is_final:
                 entry.shown = None
                 changes += self._move(entry, OrderStatus.UNKNOWN, _CHANGE_CUT_OFF)
@@ -195,13 +213,13 @@ class Blotter:
         """Find an order by client order id, permanent id, or session id."""
         entry = self.entries.get(order_id)
         if entry is None and order_id.isascii() and order_id.isdigit():
-            entry = self._by_perm.get(int(order_id)) or self._by_session_id.get(int(order_id))
+            entry = self._of_perm(int(order_id)) or self._of_session(int(order_id))
         return entry
 
     def owner_of(self, evidence: Evidence) -> str | None:
         """Return the client order id of the order that a fact concerns, as far as it is known by now."""
         if isinstance(evidence, CommissionSeen):
-            found = self._by_execution.get(evidence.exec_id)
+            found = self._of_execution(evidence.exec_id)
             return found[0].client_order_id if found and isinstance(found[0], Entry) else None
         entry = self._entry_of(evidence)
         return entry.client_order_id if entry else None
@@ -213,7 +231,7 @@ class Blotter:
         """
         if not isinstance(evidence, ExecutionSeen | CommissionSeen):
             return False
-        found = self._by_execution.get(evidence.exec_id)
+        found = self._of_execution(evidence.exec_id)
         if found is None:
             return False
         holder, execution, correction = found
@@ -246,7 +264,41 @@ class Blotter:
 
     def open_entries(self) -> list[Entry]:
         """Return the orders that are not final, in order of submission."""
-        return [e for e in self.entries.values() if not e.status.is_final or e.awaits_executions]
+        return self.entries.open()
+
+    # -- what has left memory --------------------------------------------------------------------------
+
+    def _dismissed(self, entry: Entry) -> None:
+        """Drop what an order that leaves memory is found by; the archive knows it by the same."""
+        if self._by_perm.get(entry.perm_id) is entry:
+            del self._by_perm[entry.perm_id]
+        if self.is_addressable(entry):
+            del self._by_session_id[entry.order_id]
+        for execution in entry.executions.values():
+            found = self._by_execution.get(execution.exec_id)
+            if found is not None and found[0] is entry:
+                del self._by_execution[execution.exec_id]
+
+    def _recalled(self, entry: Entry, addressable: bool) -> None:
+        """Find an order again that comes back."""
+        if entry.perm_id:
+            self._by_perm[entry.perm_id] = entry
+        if addressable:
+            self._by_session_id.setdefault(entry.order_id, entry)
+        for execution in entry.executions.values():
+            if not execution.entered:
+                self._by_execution[execution.exec_id] = (entry, execution, execution.correction)
+
+    def _of_perm(self, perm_id: int) -> Entry | None:
+        return self._by_perm.get(perm_id) or self.entries.recall("perm_id", perm_id)
+
+    def _of_session(self, order_id: int) -> Entry | None:
+        return self._by_session_id.get(order_id) or self.entries.recall_by_order_id(order_id)
+
+    def _of_execution(self, exec_id: str) -> tuple[Entry | ExternalOrder, Execution, int] | None:
+        if exec_id not in self._by_execution:
+            self.entries.recall("exec_id", exec_id)
+        return self._by_execution.get(exec_id)
 
     # -- what the broker said ------------------------------------------------------------------------
 
@@ -257,6 +309,15 @@ class Blotter:
         entry = self._entry_of(evidence)
         if entry is None:
             return [] if isinstance(evidence, ErrorSeen) else self._external(evidence)
+        changes = self._applied(entry, evidence)
+        self.entries.note(entry)
+        return changes
+
+    def _applied(
+        self,
+        entry: Entry,
+        evidence: OpenOrderSeen | OrderStatusSeen | ExecutionSeen | CompletedOrderSeen | ErrorSeen,
+    ) -> list[Change]:
         if isinstance(evidence, ErrorSeen):
             return self._error(entry, evidence)
         self._bind(entry, evidence)
@@ -287,7 +348,9 @@ class Blotter:
         entry.request = as_shown(seen, entry.request)
         if entry.reserved_price is not None:
             entry.reserved_price = higher_of(entry.reserved_price, entry.request.limit_price)
-        return [Modified(entry.order(), 0, ChangeOutcome.ACCEPTED, _AMENDED), *self._full(entry)]
+        # At a size that is executed already it is not taken as filled: the broker shows it at work, so
+        # a correction of an execution may be on its way, after which the rest trades. Its own word ends it.
+        return [Modified(entry.order(), 0, ChangeOutcome.ACCEPTED, _AMENDED)]
 
     def _end_change(self, entry: Entry, outcome: ChangeOutcome, why: str) -> list[Change]:
         change, entry.modification, entry.shown = entry.modification, None, None
@@ -305,7 +368,7 @@ class Blotter:
 
     def _entry_of(self, evidence: Evidence) -> Entry | None:
         if isinstance(evidence, ErrorSeen):
-            return self._by_session_id.get(evidence.request_id)
+            return self._of_session(evidence.request_id)
         reference = getattr(evidence, "order_ref", "")
         perm_id = getattr(evidence, "perm_id", 0)
         if reference:
@@ -313,12 +376,12 @@ class Blotter:
             twin = entry is not None and 0 != perm_id != entry.perm_id != 0
             return None if twin else entry
         if perm_id:
-            entry = self._by_perm.get(perm_id)
+            entry = self._of_perm(perm_id)
             if entry is not None:
                 return entry
         if self.client_id is not None and getattr(evidence, "client_id", None) != self.client_id:
             return None
-        entry = self._by_session_id.get(getattr(evidence, "order_id", 0))
+        entry = self._of_session(getattr(evidence, "order_id", 0))
         return None if entry is not None and perm_id and entry.perm_id else entry
 
     def _bind(
@@ -335,18 +398,22 @@ class Blotter:
     def _status(self, entry: Entry, status: str, filled: Decimal, detail: str = "") -> list[Change]:
         entry.reported_filled = max(entry.reported_filled, filled)
         entry.inactive = status == "Inactive"
+        entry.told_filled |= status == "Filled"
         if status in _CANCELLED:
             if entry.filled >= entry.request.quantity or entry.status is OrderStatus.REJECTED:
                 return []
             return self._move(entry, OrderStatus.CANCELLED, entry.reason or detail or None)
         target = _LIVE.get(status)
+        if target is OrderStatus.SUBMITTED:
+            entry.survived_cancels += entry.refused_cancels
+            entry.refused_cancels = 0
         assumed = entry.resolved or entry.status in _ASSUMED_DEAD
         if assumed and target in (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL):
             entry.resolved = False
             return self._move(entry, self._working(entry))
         if status == "Filled" or entry.status.is_final:
             # executions decide; what the broker ended is not reopened by a late status
-            return self._filled_amid_change(entry, filled) if status == "Filled" else []
+            return self._told_filled(entry, filled) if status == "Filled" else []
         if entry.inactive:
             if entry.refusal is not None and not entry.executions:
                 return self._move(entry, OrderStatus.REJECTED, entry.refusal)
@@ -357,10 +424,12 @@ class Blotter:
             return self._move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
         return self._move(entry, self._working(entry) if target is OrderStatus.SUBMITTED else target)
 
-    def _filled_amid_change(self, entry: Entry, filled: Decimal) -> list[Change]:
+    def _told_filled(self, entry: Entry, filled: Decimal) -> list[Change]:
         """Tell by the size at which the broker calls an order filled which terms it had."""
         if entry.modification is None:
-            return []
+            if not entry.awaits_executions and entry.withdrawn and not entry.status.is_final:
+                return self._move(entry, OrderStatus.FILLED)  # what corrections took does not trade again
+            return [] if entry.awaits_executions else self._full(entry)
         if filled == entry.request.quantity:
             return self._end_change(entry, ChangeOutcome.OVERTAKEN, "it was filled before")
         if filled == entry.modification.request.quantity:
@@ -428,7 +497,20 @@ class Blotter:
                 changes += self._move(holder, self._working(holder))
             elif known.quantity > old.quantity:
                 changes += self._counted(holder)
+            elif self._only_seemed_filled(holder):
+                changes += self._move(holder, self._working(holder))
         return changes
+
+    def _only_seemed_filled(self, entry: Entry) -> bool:
+        """Return whether an order was filled by executions alone that now amount to less than its size.
+
+        The broker may still work it: until it says that the order ended, the rest is open and reserved.
+        """
+        return (
+            entry.status is OrderStatus.FILLED
+            and not (entry.told_filled or entry.resolved)
+            and entry.filled < entry.request.quantity
+        )
 
     def _corrected(
         self, holder: Entry | ExternalOrder, execution: Execution, old: Fill, reason: str
@@ -450,7 +532,7 @@ class Blotter:
         return changes
 
     def _commission(self, seen: CommissionSeen) -> list[Change]:
-        found = self._by_execution.get(seen.exec_id)
+        found = self._of_execution(seen.exec_id)
         if found is None:
             self._early_commissions[seen.exec_id] = seen
             if len(self._early_commissions) > _MOST_EARLY_COMMISSIONS:  # those of other clients' executions
@@ -503,6 +585,8 @@ class Blotter:
         text = f"{seen.code}: {seen.text}"
         if entry.modification is not None and meaning in (CodeClass.REJECTS_NEW, CodeClass.MODIFY_REJECTED):
             return self._end_change(entry, ChangeOutcome.REFUSED, text)
+        if meaning is CodeClass.CANCEL_REJECTED:
+            entry.refused_cancels += 1
         if meaning is CodeClass.REJECTS_NEW:
             if entry.status.is_final:
                 return []
@@ -517,6 +601,7 @@ class Blotter:
         if entry.status is status:
             return []
         old, entry.status = entry.status, status
+        self.entries.note(entry)
         if reason is not None:
             entry.reason = reason
         changes: list[Change] = [StatusChanged(entry.order(), old)]

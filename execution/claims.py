@@ -94,6 +94,8 @@ class ExternalOrder:
     reported_filled: Decimal = ZERO
     is_open: bool = False
     executions: dict[str, Execution] = field(default_factory=dict)
+    order_id: int = 0
+    """Its client's number of it, as it was last shown; 0 if it has none."""
 
     @property
     def filled(self) -> Decimal:
@@ -183,6 +185,7 @@ class Externals:
         order = self.of(seen)
         appeared = not order.is_open
         order.quantity, order.limit_price, order.is_open = seen.quantity, seen.limit_price or None, True
+        order.order_id = seen.order_id
         return order, appeared
 
     def take_status(self, seen: OrderStatusSeen) -> ExternalOrder | None:

@@ -149,6 +149,8 @@ class Desk:
     def require_account(self, request: OrderRequest) -> None:
         """Raise `InvalidOrderError` unless the order names an account of this login, or there is only one."""
         accounts = self.manager.session.accounts
+        if request.account in accounts:
+            return
         known = ", ".join(accounts)
         if request.account is None and len(accounts) > 1:
             raise InvalidOrderError(f"account: this login has several ({known}); name one. Nothing was sent")

@@ -113,9 +113,26 @@ class Doubt:
         }
 
 
-def doubts_of(
-    blotter: Blotter, outcome: Reconciliation | None, events: Iterable[JournalEvent]
-) -> list[Doubt]:
+def in_doubt(blotter: Blotter, outcome: Reconciliation | None) -> dict[str, str]:
+    """Return the orders in doubt, by client order id, each with the reason."""
+    told = {} if outcome is None else outcome.in_doubt
+    return {
+        entry.client_order_id: told.get(entry.client_order_id) or entry.reason or "its fate is unknown"
+        for entry in blotter.open_entries()
+        if entry.status is OrderStatus.UNKNOWN or entry.awaits_executions
+    }
+
+
+def story_of(names: Iterable[str], events: Iterable[JournalEvent]) -> Story:
+    """Read what a journal says of a few orders; with no order it is not read at all."""
+    story = Story(set(names))
+    if story.lines:
+        for event in events:
+            story.take(event)
+    return story
+
+
+def doubts_of(blotter: Blotter, outcome: Reconciliation | None, story: Story) -> list[Doubt]:
     """Return what stands in doubt, orders first.
 
     Parameters
@@ -124,21 +141,11 @@ def doubts_of(
         The orders.
     outcome
         Of the last reconciliation; None if there was none yet.
-    events
-        The journal, read once for the evidence.
+    story
+        What the journal says of those in doubt.
     """
     found = outcome or Reconciliation()
-    doubtful = {
-        entry.client_order_id: found.in_doubt.get(entry.client_order_id)
-        or entry.reason
-        or "its fate is unknown"
-        for entry in blotter.open_entries()
-        if entry.status is OrderStatus.UNKNOWN or entry.awaits_executions
-    }
-    story = _Story(set(doubtful))
-    if doubtful:
-        for event in events:
-            story.take(event)
+    doubtful = in_doubt(blotter, outcome)
     asked = ASKED if outcome else ()
     doubts = [
         _order_doubt(blotter.entries[name], why, story, asked if name in found.in_doubt else ())
@@ -160,7 +167,8 @@ def doubts_of(
             DoubtKind.EXTERNAL,
             key,
             what,
-            "both may fill. Cancel both in TWS, by their permanent ids; then `trade orders reconcile`",
+            "both may fill. `trade orders reconcile` cancels the second unless execution.claim refuses "
+            "to; if it stays, cancel both in TWS, by their permanent ids, and reconcile again",
             asked=asked,
         )
         for key, what in found.twins.items()
@@ -168,7 +176,7 @@ def doubts_of(
     return doubts
 
 
-class _Story:
+class Story:
     """What a journal says of a few orders."""
 
     def __init__(self, names: set[str]) -> None:
@@ -213,14 +221,14 @@ def _said(kind: str, body: dict[str, Any]) -> str:
             return kind.replace("_", " ")
 
 
-def _order_doubt(entry: Entry, why: str, story: _Story, asked: Sequence[str]) -> Doubt:
+def _order_doubt(entry: Entry, why: str, story: Story, asked: Sequence[str]) -> Doubt:
     name = entry.client_order_id
     return Doubt(
         DoubtKind.ORDER,
         name,
         why,
         _order_step(entry, bool(asked)),
-        tuple(story.lines[name]),
+        tuple(story.lines.get(name, ())),
         entry.order(),
         story.written_in.get(name),
         story.last_status.get(name),

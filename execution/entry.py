@@ -53,7 +53,7 @@ class Execution:
         return known != commission
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Entry:
     """What is known of one order."""
 
@@ -70,6 +70,8 @@ class Entry:
     """What the broker said when it refused it; what we said in doubt is no refusal."""
     acknowledged: bool = False
     inactive: bool = False
+    told_filled: bool = False
+    """Whether the broker itself called it filled, beside what its executions amount to."""
     reported_filled: Decimal = ZERO
     executions: dict[str, Execution] = field(default_factory=dict)
     parent: str = ""
@@ -81,10 +83,16 @@ class Entry:
     outcomes: dict[int, tuple[ChangeOutcome, str]] = field(default_factory=dict)
     shown: OpenOrderSeen | None = None
     """The broker's last word on the terms while a change is open."""
+    refused_cancels: int = 0
+    """Refusals of a cancel after which the broker has not shown the order at work yet."""
+    survived_cancels: int = 0
+    """Refusals of a cancel after which the broker showed the order at work: those cancels end nothing."""
     withdrawn: Decimal = ZERO
     """Size that corrections took from executions; the broker's reports may still count it."""
     resolved: bool = False
     """Whether a person settled its fate; the broker's word undoes that."""
+    number: int = field(default=0, compare=False, repr=False)
+    """Its place among the orders of a blotter, counted from 1."""
     asked: OrderRequest = field(init=False)
     """The request as it was first made; `request` has the terms now."""
 
@@ -118,7 +126,13 @@ class Entry:
     @property
     def filled(self) -> Decimal:
         """Size executed, by the executions."""
-        return sum((e.quantity for e in self.executions.values()), ZERO)
+        executions = self.executions
+        return sum([e.quantity for e in executions.values()], ZERO) if executions else ZERO
+
+    @property
+    def can_trade(self) -> bool:
+        """Whether it is open: not final, or executions of it are known to come."""
+        return not self.status.is_final or self.awaits_executions
 
     @property
     def awaits_executions(self) -> bool:

@@ -116,6 +116,7 @@ _AMOUNTS = {
     kind: tuple(field.name for field in fields(kind) if str(field.type).startswith("Decimal"))
     for kind in _KINDS.values()
 }
+_AMOUNT_PLACES = {kind: tuple(_NAMES[kind].index(name) for name in names) for kind, names in _AMOUNTS.items()}
 
 
 def to_body(evidence: Evidence) -> dict[str, Any]:
@@ -132,6 +133,17 @@ def to_body(evidence: Evidence) -> dict[str, Any]:
 def from_body(body: dict[str, Any]) -> Evidence:
     """Rebuild a fact from the journal."""
     kind = _KINDS[body["message"]]
+    try:
+        whole = [body[name] for name in _NAMES[kind]]
+    except KeyError:  # an older version had fewer fields
+        return _from_part(kind, body)
+    for place in _AMOUNT_PLACES[kind]:
+        if whole[place] is not None:
+            whole[place] = Decimal(whole[place])
+    return kind(*whole)
+
+
+def _from_part(kind: type[Evidence], body: dict[str, Any]) -> Evidence:
     values: dict[str, Any] = {name: body[name] for name in _NAMES[kind] if name in body}
     for name in _AMOUNTS[kind]:
         if values.get(name) is not None:

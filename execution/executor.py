@@ -17,7 +17,7 @@ from typing import Any
 
 from execution.adjustments import Adjustment, CorporateAction, CorporateActionSource
 from execution.audit import AuditLogger
-from execution.blotter import Blotter
+from execution.blotter import KEEP_ENDED, Blotter
 from execution.broker import BrokerAdapter, ExecutionEngine
 from execution.cancellation import Cancellation
 from execution.claims import Claim, ClaimPolicy
@@ -37,6 +37,7 @@ from execution.flattening import Flattened, Flattening
 from execution.gate import Gate, GateState
 from execution.inbox import Inbox
 from execution.journal import MemoryJournal
+from execution.leftovers import Leftovers
 from execution.margin import MarginImpact, Margins
 from execution.models import ZERO, Instrument, Order, OrderRequest, OrderStatus, OrderType, Position
 from execution.modification import Modifying
@@ -91,6 +92,8 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         it is shared, by default those of `instruments`; see `execution.claims`.
     corporate_actions
         Who knows of splits, dividends and new symbols; see `execution.adjustments`.
+    keep_ended
+        How many orders that have ended stay in memory; see `execution.entries`.
     """
 
     def __init__(
@@ -115,13 +118,18 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
         claim: ClaimPolicy = ClaimPolicy.ADOPT,
         claim_symbols: Iterable[str] | None = None,
         corporate_actions: CorporateActionSource | None = None,
+        keep_ended: int = KEEP_ENDED,
     ) -> None:
         if risk_check_callback is not None:
             validator = CallbackValidator(risk_check_callback)
         clock = clock or SystemClock()
         self.manager = connection_manager
         self.audit = audit or AuditLogger(MemoryJournal(SystemClock().now_ns), clock)
-        self.blotter = Blotter(connection_manager.codes.classify, client_id=connection_manager.client_id)
+        self.blotter = Blotter(
+            connection_manager.codes.classify,
+            client_id=connection_manager.client_id,
+            keep_ended=keep_ended,
+        )
         self.inbox = Inbox(self.blotter, self.audit, validator, handlers)
         self.dry_run = dry_run
         self.grouped = grouped
@@ -164,7 +172,9 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
             release_absent=release_absent or dry_run,
             quarantine=quarantine,
         )
-        self._readiness = Readiness(desk, reconciler, self._modifying.settle, lambda: self.grouped)
+        self._readiness = Readiness(
+            desk, reconciler, self._modifying.settle, lambda: self.grouped, Leftovers(desk, owned)
+        )
         self._settlement = Settlement(desk, self._positions, self.reconcile, lambda: reconciler.outcome)
         self.inbox.add_handler(desk.answers)
         connection_manager.contracts.offer(desk.instruments.values())
@@ -407,6 +417,10 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     def doubts(self) -> list[Doubt]:
         """Return what stands in doubt, with the journal's evidence and a safe next step for each."""
         return self._settlement.doubts()
+
+    async def read_doubts(self) -> list[Doubt]:
+        """Return what `doubts` does, and go on with orders while the journal is read."""
+        return await self._settlement.read_doubts()
 
     async def resolve(
         self,

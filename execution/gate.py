@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from dataclasses import dataclass
 
 from execution.blotter import Blotter, Entry
 from execution.connection import IBKRConnectionManager
@@ -25,6 +26,19 @@ class GateState(enum.StrEnum):
     DISCONNECTED = "disconnected"
 
 
+@dataclass(slots=True)
+class _Cancelling:
+    """Cancels of one order that were written in one session."""
+
+    epoch: int
+    survivable: int
+    """How many refused cancels the order has survived when all of these were refused."""
+
+    def is_over(self, entry: Entry) -> bool:
+        """Return whether each was refused, and the broker showed the order at work after that."""
+        return entry.survived_cancels >= self.survivable
+
+
 class Gate:
     """Whether orders may be sent: connected, reconciled, and nothing questionable since.
 
@@ -44,7 +58,7 @@ class Gate:
         self._frozen_epoch = 0
         self.interruptions = 0
         self._unanswered: dict[str, float] = {}
-        self._cancels: dict[str, int] = {}
+        self._cancels: dict[str, _Cancelling] = {}
 
     @property
     def state(self) -> GateState:
@@ -116,14 +130,25 @@ class Gate:
 
     def cancelling(self, client_order_id: str) -> None:
         """Take note that an order's cancel is about to be written in this session."""
-        self._cancels[client_order_id] = self._manager.epoch
+        epoch, entry = self._manager.epoch, self._blotter.entries[client_order_id]
+        before = self._cancels.get(client_order_id)
+        if before is not None and before.epoch == epoch and not before.is_over(entry):
+            before.survivable += 1
+        else:
+            refused = entry.survived_cancels + entry.refused_cancels
+            self._cancels[client_order_id] = _Cancelling(epoch, refused + 1)
 
     def may_be_ending(self, entry: Entry) -> bool:
         """Return whether a cancel written in this session may have ended an order, whatever was told so far.
 
-        A cancel ends the exits of an order and the mates of its group with it.
+        A cancel ends the exits of an order and the mates of its group with it. One that the broker refused
+        does not, once the broker has shown the order at work after that.
         """
-        self._cancels = {name: at for name, at in self._cancels.items() if at == self._manager.epoch}
+        self._cancels = {
+            name: one
+            for name, one in self._cancels.items()
+            if one.epoch == self._manager.epoch and not one.is_over(self._blotter.entries[name])
+        }
         return any(_ends_with(entry, self._blotter.entries[name]) for name in self._cancels)
 
     def _overdue(self) -> bool:

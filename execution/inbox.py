@@ -73,6 +73,7 @@ class Inbox:
         self.on_corrected: Callable[[], None] = lambda: None
         self.foreign_references: set[str] = set()
         self._listed_references: set[str] = set()
+        self._listing = True
         self.failures = 0
         self.known_again = 0
         self.fills_since_barrier = False
@@ -106,7 +107,8 @@ class Inbox:
     def take(self, evidence: Evidence) -> None:
         """Hold a fact until the inbox is closed."""
         if isinstance(evidence, OpenOrderSeen):
-            self.open_keys.add(key_of(evidence))
+            if self._listing:
+                self.open_keys.add(key_of(evidence))
             if evidence.order_ref:
                 self.open_references.add(evidence.order_ref)
         self._waiting.append(evidence)
@@ -119,11 +121,13 @@ class Inbox:
 
     def forget_open_orders(self) -> None:
         """Start a new listing of what the broker has."""
+        self._listing = True
         self.open_references, self.open_keys = set(), set()
         self._listed_references = set()
 
     def keep_listed_references(self) -> None:
         """Take the listing as complete: what it did not name is not in use at the broker any more."""
+        self._listing = False
         self.foreign_references = set(self._listed_references)
 
     def close(self, *, barrier: bool = False) -> None:
@@ -134,6 +138,8 @@ class Inbox:
         barrier
             Mark that the executions so far belong to the step that follows.
         """
+        if not (self._waiting or self._untold or self._due or barrier):
+            return  # a piece of a message that is not whole yet
         waiting, self._waiting = self._waiting, []
         changes: list[Change] = []
         recorded = 0
@@ -193,6 +199,15 @@ class Inbox:
             self.fills_since_barrier = True
         elif isinstance(change, ExternalChanged) and change.appeared:
             self._audit.note("external_order", **change.order.as_body())
+            entry = self.blotter.twinned(change.order)
+            if entry is not None:
+                self._audit.note(
+                    "order_twinned", client_order_id=entry.client_order_id, twin=change.order.as_body()
+                )
+        elif isinstance(change, ExternalChanged) and not change.order.is_open:
+            self._audit.note(
+                "external_order_ended", filled=format(change.order.filled, "f"), **change.order.as_body()
+            )
         elif isinstance(change, Adjusted):
             self._audit.note("adjustment", **change.adjustment.to_body())
             self.fills_since_barrier = True
@@ -216,6 +231,8 @@ class Inbox:
 
     def _tell_status(self, change: StatusChanged) -> None:
         order = change.order
+        if order.status.is_final and not self._listing:  # a listing is told as it came
+            self.open_references.discard(order.client_order_id or "")
         self.reservations.on_status(order, change.old)
         for receiver in self._receivers:
             receiver.tell("on_order_status", order)

@@ -256,6 +256,8 @@ class OrderRequest:
     all_or_none: bool = field(default=False, kw_only=True)
     oca_group: str | None = field(default=None, kw_only=True)
     oca_type: int = field(default=1, kw_only=True)
+    signal_id: str | None = field(default=None, kw_only=True)
+    """The signal that led to it, if its strategy stated one; it stays in the house."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbol, str) or not _SYMBOL.fullmatch(self.symbol):
@@ -276,6 +278,8 @@ class OrderRequest:
             if price is not None:
                 _require_positive(name, price)
         _require_names(self.client_order_id, self.account)
+        if self.signal_id is not None and not _CLIENT_ORDER_ID.fullmatch(self.signal_id):
+            raise InvalidOrderError(f"signal_id {self.signal_id[:70]!r}: use 1 to 64 letters, digits, _ . -")
         if self.time_in_force not in _PLAIN_LIVES or self.good_till is not None:
             self._check_life()
         if self.order_type in _ON_CLOSE and self.time_in_force is not TimeInForce.DAY:

@@ -1,6 +1,8 @@
 """Changes of orders at work: checked and recorded before a byte is written, and the original never lost.
 
-1. The state is checked here, because TWS takes a change of an order that it does not know as a new order.
+1. The state is checked here, because TWS takes a change of an order that it does not know as a new order,
+   where its ids count from lower again: an order of an earlier session with an id that TWS may give anew is
+   not changed at all.
 2. The larger of old and new is evaluated and reserved; the old reservation is given back in the same breath.
 3. The intent is durable; then one message is written, under the order's own id.
 4. The broker's open order with the new terms accepts it. A code that rejects leaves the original at work.
@@ -55,11 +57,7 @@ class Modifying:
         if request == entry.request:
             return None
         desk.gate.require_open()
-        if not desk.blotter.is_addressable(entry):
-            raise NotModifiableError(
-                f"order {entry.client_order_id} was not seen under its id in this session; reconcile first. "
-                "Nothing was sent"
-            )
+        self._require_addressable(entry)
         instrument = desk.instrument(request.symbol)
         translate.to_wire_order(request, instrument, entry.order_id)
         desk.manager.contracts.check(request, desk.clock.now_ns())
@@ -136,7 +134,23 @@ class Modifying:
             # If it has ended and TWS counts its ids from lower again, the change would be a new order.
             raise NotModifiableError(
                 f"order {name}: a cancel that ends it was asked for over this connection; nothing was sent. "
-                "Wait for its end; if the broker refused the cancel, cancel again, or reconnect and change it"
+                "Wait for its end; if the broker refused the cancel, reconcile: when that shows the order at "
+                "work, it can be changed"
+            )
+
+    def _require_addressable(self, entry: Entry) -> None:
+        """Refuse a change that TWS could take for a new order should the old one have ended by then."""
+        desk, name = self._desk, entry.client_order_id
+        if not desk.blotter.is_addressable(entry):
+            raise NotModifiableError(
+                f"order {name} was not seen under its id in this session; reconcile first. Nothing was sent"
+            )
+        offered = desk.manager.session.offered_order_id
+        if offered <= entry.order_id <= desk.blotter.ids_before_session:
+            raise NotModifiableError(
+                f"order {name}: TWS counts its order ids from {offered} again, below this order's "
+                f"{entry.order_id}; if the order ended meanwhile, TWS would take the change for a new order. "
+                "Nothing was sent. Cancel it, wait for its end, and send it anew under another id"
             )
 
     def _changed(self, entry: Entry, changes: dict[str, Any]) -> OrderRequest:

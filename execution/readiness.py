@@ -16,6 +16,7 @@ from execution.desk import Desk
 from execution.errors import JournalError, NotReadyError, OrderInDoubtError
 from execution.evidence import ErrorSeen, Evidence
 from execution.gate import GateState
+from execution.leftovers import Leftovers
 from execution.reconcile import Reconciler, Reconciliation
 
 _FREEZING_CODES = (1100, 1300, 2110)
@@ -37,6 +38,8 @@ class Readiness:
         Ends the changes of orders that a complete list has shown not to be made.
     grouped
         Whether what arrives waits for the inbox to be closed.
+    leftovers
+        Ends what a reconciliation found and should not be at the broker.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class Readiness:
         reconciler: Reconciler,
         settle: Callable[[], None],
         grouped: Callable[[], bool],
+        leftovers: Leftovers,
     ) -> None:
         self._desk = desk
         self._reconciler = reconciler
         self._settle = settle
         self._grouped = grouped
+        self._leftovers = leftovers
         self._reconciling = asyncio.Lock()
         self._log = structlog.get_logger("readiness")
         desk.inbox.on_corrected = desk.gate.question
@@ -83,6 +88,8 @@ class Readiness:
             await manager.learn_contracts()
             result = await self._reconciler.run(session)
             self._settle()
+            if session.is_open:
+                self._leftovers.end(result)
             if not result.agrees:
                 self._close(result)
             elif interruptions == gate.interruptions:  # else what was asked before it may be out of date
@@ -127,6 +134,7 @@ class Readiness:
             self._desk.gate.close()
 
     def _on_session(self) -> None:
+        self._leftovers.new_session()
         self._desk.audit.log_reconciling()
         changes = self._desk.blotter.new_session()
         if changes:

@@ -6,7 +6,9 @@
 3. Each order that is still open on our side must have been seen at the broker. If one was not, or a position
    differs, the broker is asked again over a quarantine. One that was never
    acknowledged and is found nowhere was never sent or was lost; it is released only where that is opted for,
-   because only then the broker is known to have nothing in flight. Everything else is in doubt.
+   because only then the broker is known to have nothing in flight. Everything else is in doubt. An order
+   that has ended, and of which the broker reports more filled than its executions show, is in doubt as well:
+   it stays ended, because that is proven, and the way stays closed until the executions come or are entered.
 4. What is booked must amount to the broker's positions; a difference that no known corporate action explains
    is a break. See `execution.positions`.
 5. Orders of somebody else are counted, left out or refused as the claim says. See `execution.claims`.
@@ -199,8 +201,9 @@ class Reconciler:
                 result.released.append(name)
                 continue
             why = self._doubt(entry)
-            self._audit.log_doubt(name, why)
-            self._inbox.deliver(self._inbox.blotter.doubted(name, why))
+            if not entry.status.is_final:  # one that has ended stays ended: only its executions are missing
+                self._audit.log_doubt(name, why)
+                self._inbox.deliver(self._inbox.blotter.doubted(name, why))
             result.in_doubt[name] = why
 
     def _doubt(self, entry: Entry) -> str:

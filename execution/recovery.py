@@ -53,7 +53,8 @@ class Recovered:
     """What a journal knows.
 
     `groups` holds (trading time of the barrier, what was booked in it); `loose` what was booked after the
-    last barrier. `opening` is the book that was adopted when the journal began.
+    last barrier. `opening` is the book that was adopted when the journal began. `last_signals` are the ids of
+    the signals of `last_signal_ns`, the newest moment that has any; `risk_metrics` the last ones on record.
     """
 
     groups: list[tuple[int, list[Booked]]] = field(default_factory=list)
@@ -65,6 +66,9 @@ class Recovered:
     kill_switch_reset: dict[str, Any] | None = None
     session_closed: dict[str, Any] | None = None
     last_snapshot_ns: int = 0
+    last_signal_ns: int = 0
+    last_signals: set[str] = field(default_factory=set)
+    risk_metrics: dict[str, Any] | None = None
     events: int = 0
 
     def net(self) -> dict[str, Decimal]:
@@ -152,6 +156,12 @@ def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
             recovered.refusals[body["client_order_id"]] = (request, _decision(body["decision"]))
         case "snapshot":
             recovered.last_snapshot_ns = body["trading_time"]
+        case "signal":
+            if body["trading_time"] > recovered.last_signal_ns:
+                recovered.last_signal_ns, recovered.last_signals = body["trading_time"], set()
+            recovered.last_signals.add(body["signal_id"])
+        case "risk_metrics":
+            recovered.risk_metrics = body
         case "opening":
             recovered.opening = body
         case "run_started":

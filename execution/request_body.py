@@ -26,6 +26,8 @@ def request_to_body(request: OrderRequest) -> dict[str, Any]:
         "account": request.account,
         "strategy": request.strategy,
     }
+    if request.signal_id is not None:
+        body["signal_id"] = request.signal_id
     terms: dict[str, Any] = {
         name: _text(value) for name in _AMOUNTS if (value := getattr(request, name)) is not None
     }
@@ -58,6 +60,7 @@ def request_from_body(body: dict[str, Any]) -> OrderRequest:
         client_order_id=body["client_order_id"],
         strategy=body["strategy"],
         outside_rth=body["outside_rth"],
+        signal_id=body.get("signal_id"),
         **terms,
     )
 

@@ -7,6 +7,7 @@ the rest. It opens no way by itself: orders go out again when the next reconcili
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from execution.adjustments import (
     adjustment_of,
 )
 from execution.desk import Desk
-from execution.doubts import Doubt, Resolution, doubts_of
+from execution.doubts import Doubt, Resolution, doubts_of, in_doubt, story_of
 from execution.entry import Entry, Execution
 from execution.errors import InvalidOrderError, SettlementError
 from execution.models import ZERO, Order
@@ -55,7 +56,16 @@ class Settlement:
 
     def doubts(self) -> list[Doubt]:
         """Return what stands in doubt; see `IBKROrderExecutor.doubts`."""
-        return doubts_of(self._desk.blotter, self._outcome(), self._desk.audit.journal.events())
+        desk, outcome = self._desk, self._outcome()
+        story = story_of(in_doubt(desk.blotter, outcome), desk.audit.journal.events())
+        return doubts_of(desk.blotter, outcome, story)
+
+    async def read_doubts(self) -> list[Doubt]:
+        """Return what stands in doubt; see `IBKROrderExecutor.read_doubts`."""
+        desk = self._desk
+        names = in_doubt(desk.blotter, self._outcome())
+        story = await asyncio.to_thread(story_of, names, desk.audit.journal.events())
+        return doubts_of(desk.blotter, self._outcome(), story)  # as it stands by now
 
     async def resolve(
         self,

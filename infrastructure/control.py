@@ -11,10 +11,9 @@ import asyncio
 import hashlib
 import json
 import os
-import socket
 import stat
-import struct
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 import structlog
 
+from execution import local_socket
 from execution.errors import ExecutionError
 from execution.models import Order, OrderType
 from execution.numbers import format_decimal, parse_decimal
@@ -34,8 +34,6 @@ from monitoring.counters import Counters
 from strategies.trader import Trader
 
 _LIMIT = 64 * 1024
-_LONGEST_PATH = 103  # what macOS takes; Linux takes 107
-_TIMEOUT = 30.0
 
 
 def socket_path(settings: Settings) -> Path:
@@ -47,18 +45,25 @@ def socket_path(settings: Settings) -> Path:
     shared = "/tmp"  # noqa: S108  # nosec B108
     for base in (*bases, tempfile.gettempdir(), shared):
         path = Path(base) / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
-        if len(os.fsencode(path)) <= _LONGEST_PATH:
+        if len(os.fsencode(path)) <= local_socket.LONGEST_PATH:
             return path
     raise ConfigError(f"no folder is short enough for the control socket {path.name}: set XDG_RUNTIME_DIR")
 
 
 class ControlServer:
-    """Answers commands for a running trader while its block runs."""
+    """Answers commands for a running trader while its block runs; `beyond` tells what else its status is."""
 
-    def __init__(self, trader: Trader, settings: Settings, counters: Counters) -> None:
+    def __init__(
+        self,
+        trader: Trader,
+        settings: Settings,
+        counters: Counters,
+        beyond: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self._trader = trader
         self._settings = settings
         self._counters = counters
+        self._beyond = beyond
         self._settling = Settling(trader)
         self._path = socket_path(settings)
         self._server: asyncio.Server | None = None
@@ -67,7 +72,7 @@ class ControlServer:
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_private(self._path.parent)
-        if _answers(self._path):
+        if local_socket.answers(self._path):
             self._log.warning("another trader of this profile has the control socket", path=str(self._path))
             return self
         self._path.unlink(missing_ok=True)
@@ -84,10 +89,10 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if not _same_user(writer.get_extra_info("socket")):
+            if not local_socket.same_user(writer.get_extra_info("socket")):
                 self._log.warning("control request from another user refused")
                 return
-            line = await asyncio.wait_for(reader.readline(), _TIMEOUT)
+            line = await asyncio.wait_for(reader.readline(), local_socket.TIMEOUT)
             writer.write(json.dumps(await self._answer(line), default=str).encode() + b"\n")
             await writer.drain()
         except (TimeoutError, ConnectionError, ValueError) as error:
@@ -124,6 +129,8 @@ class ControlServer:
             "last_bar": None if self._counters.last_bar is None else str(self._counters.last_bar),
             "equity": None if snapshot is None else format_decimal(snapshot.equity),
             **self._counters.as_dict(),
+            "alerts": [alert.as_dict() for alert in self._counters.alerts],
+            **self._beyond(),
         }
 
     async def _do_stop(self) -> dict[str, Any]:
@@ -219,7 +226,7 @@ class ControlClient:
         """
         line = json.dumps({"command": command, **arguments}).encode() + b"\n"
         try:
-            received = self._exchange(line)
+            received = local_socket.exchange(self._path, line)
         except OSError as error:
             raise TraderUnreachableError(
                 f"no running trader answers at {self._path} ({error}); start one with `trade live`, give the "
@@ -233,18 +240,6 @@ class ControlClient:
             refusal.code = answer.get("code", ExecutionError.code)
             raise refusal
         return answer
-
-    def _exchange(self, line: bytes) -> bytes:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_TIMEOUT)
-            connection.connect(str(self._path))
-            if not _same_user(connection):
-                raise PermissionError("it is another user's process; nothing was sent to it")
-            connection.sendall(line)
-            received = b""
-            while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
-                received += part
-            return received
 
 
 def _order(order: Order) -> dict[str, Any]:
@@ -271,19 +266,3 @@ def _require_private(folder: Path) -> None:
             f"{folder} must be a folder of yours that nobody else may enter (chmod 700); remove it, or set "
             "XDG_RUNTIME_DIR"
         )
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
-
-
-def _same_user(connection: socket.socket) -> bool:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the socket's mode and folder keep others out where the peer cannot be asked for
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return bool(struct.unpack("3i", credentials)[1] == os.getuid())

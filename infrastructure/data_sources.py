@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from data.calendars import ExchangeClock
-from data.corporate_actions import FileActionSource, YahooActionSource
+from data.corporate_actions import CorporateActionSource, FileActionSource, NoActions, YahooActionSource
 from data.corporate_actions.for_trading import TradingActions
 from data.sources.ibkr import require_live_data
 from execution.clocks import SystemClock, timestamp
@@ -17,7 +17,7 @@ from execution.ibkr.market_data import MarketDataSession
 from execution.models import Instrument
 from infrastructure.settings import Settings
 
-YAHOO = "yahoo"
+YAHOO, NO_ACTIONS = "yahoo", "none"
 OWN_CLIENT = 51
 """Added to the trader's client id for a look at what the login gets; `trade data pull` is 50 above it."""
 
@@ -48,6 +48,34 @@ async def require_market_data(settings: Settings, instruments: Sequence[Instrume
             )
 
 
+def action_source(
+    settings: Settings, named: str | None = None, calendar: str | None = None
+) -> CorporateActionSource | None:
+    """Return who knows of corporate actions; None if nobody is named.
+
+    Parameters
+    ----------
+    named
+        A file or folder, ``yahoo``, or ``none`` for the statement that there were none; by default what
+        `data.corporate_actions` says.
+    calendar
+        Exchange that turns a last date with the right into an ex date; by default `data.calendar`.
+
+    Raises
+    ------
+    CorporateActionDataError
+        If the file is unsound.
+    """
+    chosen = settings.data.corporate_actions if named is None else named
+    if chosen is None:
+        return None
+    if chosen == NO_ACTIONS:
+        return NoActions()
+    if chosen == YAHOO:
+        return YahooActionSource(settings.data.cache_dir / YAHOO, SystemClock())
+    return FileActionSource(Path(chosen), calendar or settings.data.calendar)
+
+
 def trading_actions(settings: Settings) -> TradingActions | None:
     """Return who explains splits, dividends and new symbols to the order path; None if nobody does.
 
@@ -56,11 +84,8 @@ def trading_actions(settings: Settings) -> TradingActions | None:
     CorporateActionDataError
         If the file is unsound.
     """
-    named = settings.data.corporate_actions
-    if named is None:
+    source = action_source(settings)
+    if source is None:
         return None
-    clock, today = SystemClock(), timestamp(SystemClock().now_ns()).date()
-    exchange = ExchangeClock(settings.data.calendar, today - _MARGIN, today + _MARGIN)
-    if named == YAHOO:
-        return TradingActions(YahooActionSource(settings.data.cache_dir / YAHOO, clock), exchange)
-    return TradingActions(FileActionSource(Path(named), settings.data.calendar), exchange)
+    today = timestamp(SystemClock().now_ns()).date()
+    return TradingActions(source, ExchangeClock(settings.data.calendar, today - _MARGIN, today + _MARGIN))

@@ -75,7 +75,11 @@ def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
         positions={symbol: Decimal(held) for symbol, held in closed.get("positions", {}).items()},
         cash=Decimal(broker["cash"]),
     )
-    in_doubt = [name for name, e in blotter.entries.items() if e.status is OrderStatus.UNKNOWN]
+    in_doubt = [
+        e.client_order_id
+        for e in blotter.open_entries()
+        if e.status is OrderStatus.UNKNOWN or e.awaits_executions
+    ]
     facts = ChainFacts(chain.ok, chain.events, chain.head, chain.problem or "")
     return Verdict.of(ours, theirs, facts, in_doubt=in_doubt)
 

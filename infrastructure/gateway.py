@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from backtesting.gateway.config import LOCKSTEP, AccountConfig, GatewayConfig
-from backtesting.gateway.control_socket import LONGEST_PATH
 from backtesting.gateway.equipment import equipped
 from backtesting.gateway.faults.rule import Script
 from backtesting.gateway.faults.script import load_preset, load_script
@@ -29,6 +28,7 @@ from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.server import run_gateway as serve_gateway
 from execution.clocks import timestamp
 from execution.errors import NumberFormatError
+from execution.local_socket import LONGEST_PATH
 from execution.numbers import parse_decimal
 from infrastructure.errors import ConfigError
 from infrastructure.gateway_market import ServedMarket, load_served_market, start_time

@@ -67,6 +67,12 @@ def _symbols(value: Any) -> Any:
     return symbols
 
 
+def _account(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9]{1,32}", value, re.ASCII):
+        raise ValueError(f"{value[:40]!r} is not an account; use its letters and digits, such as DU1234567")
+    return value
+
+
 def _timeframe(value: Any) -> Any:
     if isinstance(value, str) and value not in (names := [t.value for t in Timeframe]):
         raise ValueError(f"{value!r} is not offered; use one of {', '.join(names)}")
@@ -160,7 +166,7 @@ class BrokerSettings(Section):
     """The account, and what tells paper from live."""
 
     paper: bool = True
-    account: str | None = None
+    account: Annotated[str | None, BeforeValidator(_account)] = None
     live_ports: Annotated[tuple[Port, ...], BeforeValidator(_list)] = (7496, 4001)
     live_account_prefix: Annotated[str, Field(min_length=1)] = "U"
     initial_cash: Limit = Decimal(1_000_000)

@@ -5,13 +5,15 @@ Each command is answered while the trader waits, too: it waits for exactly these
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from data.calendars import ExchangeClock
 from execution.adjustments import Adjustment, AdjustmentKind, CorporateAction, describe, read_ratio
-from execution.clocks import SystemClock
+from execution.clocks import SystemClock, timestamp
 from execution.doubts import Resolution
 from execution.errors import InvalidOrderError, SettlementError
 from execution.models import ZERO
@@ -55,7 +57,7 @@ class Settling:
         return {
             "ready": trader.executor.is_ready,
             "waits_for": trader.orchestrator.waits_for,
-            "doubts": [doubt.as_dict() for doubt in trader.executor.doubts()],
+            "doubts": [doubt.as_dict() for doubt in await trader.executor.read_doubts()],
         }
 
     async def resolve(
@@ -98,9 +100,13 @@ class Settling:
         dividend: str | None = None,
         new_symbol: str | None = None,
         price: str | None = None,
+        ex_date: str | None = None,
     ) -> Answer:
-        """Book a corporate action."""
-        action = _action(symbol, self._trader.clock.now_ns(), split, dividend, new_symbol, price)
+        """Book a corporate action; a dividend on what was held when its ex date began at the exchange."""
+        if dividend is not None and ex_date is None:
+            raise InvalidOrderError("--dividend: give its --ex-date too: it is paid on what was held then")
+        time_ns = self._trader.clock.now_ns() if ex_date is None else self._began(ex_date)
+        action = _action(symbol, time_ns, split, dividend, new_symbol, price)
         adjustment = await self._trader.executor.apply_action(action, by=by, reason=reason)
         return self._went_on(**_told(adjustment))
 
@@ -144,6 +150,23 @@ class Settling:
                 for order in self._trader.executor.blotter.externals.open()
             ]
         }
+
+    def _began(self, ex_date: str) -> int:
+        """Return when an ex date began at the exchange, which is when sources say an action took hold."""
+        clock = self._trader.orchestrator.market_clock
+        opening = self._trader.executor.opening
+        if not isinstance(clock, ExchangeClock):
+            raise SettlementError("--ex-date: this trader's calendar knows no dates; nothing was adjusted")
+        time_ns = clock.midnight_ns(read_date(ex_date))
+        if time_ns > self._trader.clock.now_ns():
+            raise SettlementError(f"--ex-date {ex_date}: it has not come yet; nothing was adjusted")
+        if opening is None or time_ns < opening["trading_time"]:
+            began = "has not begun" if opening is None else f"began at {timestamp(opening['trading_time'])}"
+            raise SettlementError(
+                f"--ex-date {ex_date}: the book {began}, so what was held before is not on record; nothing "
+                "was adjusted"
+            )
+        return time_ns
 
     def _went_on(self, **answer: Any) -> Answer:
         self._trader.go_on()
@@ -208,9 +231,17 @@ def _journal_of(settings: Settings) -> Path:
     return found[0]
 
 
+def read_date(text: str) -> dt.date:
+    """Read an ex date, ``2026-05-05``; raise `InvalidOrderError` for anything else."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidOrderError(f"--ex-date {text[:40]!r}: write a date as 2026-05-05") from error
+
+
 def _action(
     symbol: str,
-    now_ns: int,
+    time_ns: int,
     split: str | None,
     dividend: str | None,
     new_symbol: str | None,
@@ -220,12 +251,12 @@ def _action(
         raise InvalidOrderError("give one of --split RATIO, --dividend AMOUNT and --symbol-change NEW")
     if split is not None:
         ratio, paid = read_ratio(split), _amount(price, "price")
-        return CorporateAction(AdjustmentKind.SPLIT, symbol, now_ns, ratio, price=paid)
+        return CorporateAction(AdjustmentKind.SPLIT, symbol, time_ns, ratio, price=paid)
     if dividend is not None:
         return CorporateAction(
-            AdjustmentKind.DIVIDEND, symbol, now_ns, amount=parse_decimal(dividend, name="dividend")
+            AdjustmentKind.DIVIDEND, symbol, time_ns, amount=parse_decimal(dividend, name="dividend")
         )
-    return CorporateAction(AdjustmentKind.SYMBOL_CHANGE, symbol, now_ns, new_symbol=new_symbol or "")
+    return CorporateAction(AdjustmentKind.SYMBOL_CHANGE, symbol, time_ns, new_symbol=new_symbol or "")
 
 
 def _amount(text: str | None, name: str) -> Decimal | None:

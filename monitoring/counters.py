@@ -15,9 +15,14 @@ import pandas as pd
 
 from execution.events import StepProgress
 from execution.models import Fill, Order, PortfolioSnapshot
+from monitoring.alerts import Alert
 
 WINDOW = 4_096
 """Number of latest close-to-submit times that median and p99 are taken from."""
+
+
+KEPT_ALERTS = 20
+"""Number of latest alerts that are kept for whoever asks."""
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
@@ -47,6 +52,7 @@ class Counters:
         self.close_to_submit_count = 0
         self.last_bar: pd.Timestamp | None = None
         self.snapshot: PortfolioSnapshot | None = None
+        self.alerts: deque[Alert] = deque(maxlen=KEPT_ALERTS)
         self._close_to_submit: deque[float] = deque(maxlen=WINDOW)
         self._open: set[str] = set()
 
@@ -89,6 +95,10 @@ class Counters:
         """Count an order that the broker refused."""
         self.orders_rejected += 1
         self._open.discard(order.client_order_id or order.order_id)
+
+    def on_alert(self, alert: Alert) -> None:
+        """Keep an alert for whoever asks how the run stands."""
+        self.alerts.append(alert)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counters as plain values; times in seconds, None where there was none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from execution.clocks import MonotonicClock, TradingClock, timestamp
@@ -28,6 +28,8 @@ class Heartbeat:
         A structlog logger.
     interval
         Seconds of wall time between two lines. The first line is due at once.
+    beyond
+        Returns what else the line tells, by name.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Heartbeat:
         clock: MonotonicClock,
         logger: Any,
         interval: float = 30.0,
+        beyond: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         if interval <= 0:
             raise ValueError(f"interval {interval}: must be a positive number of seconds")
@@ -48,6 +51,7 @@ class Heartbeat:
         self._clock = clock
         self._log = logger
         self._interval = interval
+        self._beyond = beyond
         self._due = clock.monotonic()
 
     def on_step(self, progress: StepProgress) -> None:  # noqa: ARG002 - the handler protocol has it
@@ -75,5 +79,6 @@ class Heartbeat:
             open_orders=counters.open_orders,
             fills=counters.fills,
             equity=format_decimal(snapshot.equity) if snapshot is not None else None,
+            **self._beyond(),
         )
         return True

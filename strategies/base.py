@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict
 
 from execution.models import Bar, Fill, OrderRequest
 from execution.portfolio import Portfolio
+from strategies.signals import Signal
 from strategies.sizing import OrderFactory
 
-Proposal = OrderRequest | Iterable[OrderRequest] | None
-"""What `Strategy.on_bar` returns: nothing, one order, or several."""
+Proposal = OrderRequest | Signal | Iterable[OrderRequest | Signal] | None
+"""What `Strategy.on_bar` returns: nothing, an order, a signal with the orders it leads to, or several."""
 
 
 class StrategyParams(BaseModel):
@@ -68,7 +69,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def on_bar(self, bar: Bar) -> Proposal:
-        """Take a completed bar; return the orders to place, which fill no earlier than the next bar."""
+        """Take a completed bar; return the orders to place, which fill no earlier than the next bar.
+
+        A `Signal` puts on record what was seen in the bar, and may have orders of its own.
+        """
 
     def on_gap(self, gap: Gap) -> None:  # noqa: B027 - optional to implement
         """Learn that sessions are missing before the next bar of a symbol; `on_bar` follows with that bar.

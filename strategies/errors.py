@@ -43,3 +43,9 @@ class SizingError(StrategyError, ValueError):
     """An order cannot be sized: wrong sizing settings or an unlisted symbol. Correct what is named."""
 
     code = "SIZING"
+
+
+class SignalError(StrategyError, ValueError):
+    """A signal cannot be put on record. The strategy lost the bar. Correct the named field in its code."""
+
+    code = "SIGNAL"

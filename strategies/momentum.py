@@ -8,6 +8,7 @@ from execution.models import Bar
 from strategies.base import Gap, Proposal, Strategy, StrategyContext, StrategyParams
 from strategies.indicators import RateOfChange
 from strategies.registry import strategy
+from strategies.signals import Direction, Signal
 
 
 class MomentumParams(StrategyParams):
@@ -33,7 +34,8 @@ class Momentum(Strategy):
     momentum", Journal of Financial Economics 104 (2012), for the idea. An entry is proposed once, when the
     threshold is passed: if it is refused or lapses unfilled, the next passing is awaited. An exit is proposed
     on every bar until nothing is held. State depends on the last lookback + 2 bars alone,
-    and on none before a gap.
+    and on none before a gap. Each turn, and each bar with an order, is a signal on record; its strength is
+    the return beyond the threshold.
     """
 
     Params = MomentumParams
@@ -48,7 +50,7 @@ class Momentum(Strategy):
         self._states.pop(gap.symbol, None)
 
     def on_bar(self, bar: Bar) -> Proposal:
-        """Take a completed bar; return an entry, an exit or nothing."""
+        """Take a completed bar; return a signal with an entry or an exit, a signal alone, or nothing."""
         state = self._states.get(bar.symbol)
         if state is None:
             state = self._states[bar.symbol] = _State(self._settings)
@@ -57,8 +59,16 @@ class Momentum(Strategy):
             return None
         was_rising, state.rising = state.rising, change > self._settings.threshold
         held = self.portfolio.position(bar.symbol)
+        order = None
         if not state.rising:
-            return self.context.orders.exit_long(bar, held)
-        if was_rising is False and held <= 0:
-            return self.context.orders.enter_long(bar)
-        return None
+            order = self.context.orders.exit_long(bar, held)
+        elif was_rising is False and held <= 0:
+            order = self.context.orders.enter_long(bar)
+        if order is None and was_rising in (None, state.rising):
+            return None
+        return Signal(
+            bar.symbol,
+            Direction.LONG if state.rising else Direction.FLAT,
+            strength=change - self._settings.threshold,
+            features={"return": change, "lookback": self._settings.lookback, "close": bar.close},
+        ).leading_to(order)

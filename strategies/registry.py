@@ -29,7 +29,10 @@ from strategies.errors import (
 _BUILT_IN = ("strategies.indicators", "strategies.ma_crossover", "strategies.momentum")
 _MACHINERY = frozenset(
     f"strategies.{name}"
-    for name in ("base", "errors", "live", "registry", "sizing", "spec", "step", "trader")
+    for name in (
+        *("base", "closing", "errors", "link", "live", "record"),
+        *("registry", "signals", "sizing", "spec", "step", "trader"),
+    )
 )
 
 _strategies: dict[str, type[Strategy]] = {}

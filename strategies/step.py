@@ -5,9 +5,9 @@ One step is all bars with the same end. By the time it runs, every fill before t
 1. Bars are sorted by symbol; a defective bar is reported and left out.
 2. The book is marked at the closes and a snapshot is taken; the kill switch looks at it.
    Steps before the book began only mark and show: there is no snapshot of theirs to record.
-3. The strategy sees each bar; what it proposes is collected. A strategy that raises loses its proposals for
-   that bar, is reported, and the step goes on. Where the calendar has sessions between a bar and the one
-   before it of its symbol, the strategy is told of the gap first.
+3. The strategy sees each bar; what it proposes is collected, and a signal it states is recorded before any
+   order is. A strategy that raises loses its proposals for that bar, is reported, and the step goes on. Where
+   the calendar has sessions between a bar and the one before it of its symbol, it is told of the gap first.
 4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
    manager, and is submitted. A refusal is final. While there is no session, an order is in doubt, or the
    journal cannot be written, the remaining proposals are kept: the step is not done, and running it again
@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -42,7 +42,8 @@ from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
 from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
 from execution.portfolio import LedgerPortfolio
 from risk.manager import RiskManager
-from strategies.base import Gap, Strategy
+from strategies.base import Gap, Proposal, Strategy
+from strategies.signals import Signal, StatedSignal
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 
@@ -95,6 +96,14 @@ class _Tally:
     failed: int = 0
 
 
+@dataclass(slots=True)
+class _Counts:
+    """How many orders and signals of a step there are by symbol as it is spelled in their ids."""
+
+    orders: Counter[str] = field(default_factory=Counter)
+    signals: Counter[str] = field(default_factory=Counter)
+
+
 def symbol_in_ids(symbol: str) -> str:
     """Return a symbol as it is spelled in order ids."""
     return _NOT_IN_IDS.sub("-", symbol)[:12]
@@ -115,7 +124,16 @@ def order_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
 
     The symbol is shortened by `symbol_in_ids`; the count has to run over all symbols that look alike there.
     """
-    return f"{strategy[:20]}-{symbol_in_ids(symbol)}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}-{count}"
+    return f"{_of_bar(strategy, symbol, end_ns)}-{count}"
+
+
+def signal_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
+    """Return the id of a strategy's `count`-th signal on a bar; see `order_identity`."""
+    return f"{_of_bar(strategy, symbol, end_ns)}-s{count}"
+
+
+def _of_bar(strategy: str, symbol: str, end_ns: int) -> str:
+    return f"{strategy[:20]}-{symbol_in_ids(symbol)}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}"
 
 
 class TradingStep:
@@ -137,6 +155,8 @@ class TradingStep:
         Daily-loss limit, or None.
     on_snapshot
         Called with each step's snapshot, for the record.
+    on_signal
+        Called with each signal the strategy states, before the orders of its step, for the record.
     on_kill_switch
         Called once when the limit is reached, for the record.
     progress
@@ -149,8 +169,8 @@ class TradingStep:
     Attributes
     ----------
     book_since_ns
-        When the book began, UTC nanoseconds: steps that end at or before this leave no snapshot and are not
-        shown to the kill switch.
+        When the book began, UTC nanoseconds: steps that end at or before this leave no snapshot and no
+        signal, and are not shown to the kill switch.
     """
 
     def __init__(
@@ -164,6 +184,7 @@ class TradingStep:
         clock: MonotonicClock,
         kill_switch: LossLimit | None = None,
         on_snapshot: Callable[[PortfolioSnapshot], None] | None = None,
+        on_signal: Callable[[StatedSignal], None] | None = None,
         on_kill_switch: Callable[[KillSwitchEvent], None] | None = None,
         progress: Sequence[ProgressHandler] = (),
         logger: Any = None,
@@ -179,6 +200,7 @@ class TradingStep:
         self._clock = clock
         self._kill_switch = kill_switch
         self._on_snapshot = on_snapshot
+        self._on_signal = on_signal
         self._on_kill_switch = on_kill_switch
         self._progress = tuple(progress)
         self._log = logger or structlog.get_logger("step")
@@ -190,7 +212,7 @@ class TradingStep:
         self._pending: list[OrderRequest] = []
         self._end = 0
         self._seen: set[str] = set()
-        self._counts: Counter[str] = Counter()
+        self._counts = _Counts()
 
     def run(self, end_ns: int, bars: Sequence[Bar], *, replay: bool = False) -> StepResult:
         """Run the step of the bars that end at `end_ns`, or go on with it if it was not done.
@@ -207,10 +229,10 @@ class TradingStep:
         started = self._clock.monotonic()
         tally = _Tally()
         if end_ns < self._end:
-            self._ask(end_ns, self._mark(bars), Counter(), tally)
+            self._ask(end_ns, self._mark(bars), _Counts(), tally)
             done = True
         else:
-            self._begin(end_ns, bars, tally)
+            self._begin(end_ns, bars, tally, replay=replay)
             if replay:
                 self._pending = []
             done = self._submit_pending(tally)
@@ -291,16 +313,18 @@ class TradingStep:
 
     # -- the parts of a step ---------------------------------------------------------------------
 
-    def _begin(self, end_ns: int, bars: Sequence[Bar], tally: _Tally) -> None:
+    def _begin(self, end_ns: int, bars: Sequence[Bar], tally: _Tally, *, replay: bool) -> None:
         if self._end != end_ns:
-            self._end, self._seen, self._counts, self._pending = end_ns, set(), Counter(), []
+            self._end, self._seen, self._counts, self._pending = end_ns, set(), _Counts(), []
             self._index += 1
         fresh = [bar for bar in bars if bar.symbol not in self._seen]
         if fresh or not self._seen:
             self._seen.update(bar.symbol for bar in fresh)
             sound = self._mark(fresh)
             self._look_at_the_book(end_ns)
-            self._pending += self._ask(end_ns, sound, self._counts, tally)
+            stated: list[StatedSignal] = []
+            self._pending += self._ask(end_ns, sound, self._counts, tally, stated)
+            self._tell_signals(stated, replayed=replay)
 
     def _mark(self, bars: Sequence[Bar]) -> list[Bar]:
         sound = []
@@ -328,20 +352,49 @@ class TradingStep:
                 self._on_kill_switch(event)
 
     def _ask(
-        self, end_ns: int, bars: Sequence[Bar], counts: Counter[str], tally: _Tally
+        self,
+        end_ns: int,
+        bars: Sequence[Bar],
+        counts: _Counts,
+        tally: _Tally,
+        stated: list[StatedSignal] | None = None,
     ) -> list[OrderRequest]:
         proposals: list[OrderRequest] = []
         for bar in bars:
             self._tell_of_gap(bar)
             try:
-                proposals += [
-                    self._named(wish, end_ns, counts) for wish in _as_list(self.strategy.on_bar(bar))
-                ]
+                signals, wishes = self._sorted_out(self.strategy.on_bar(bar), end_ns, counts.signals)
+                proposals += [self._named(wish, end_ns, counts.orders) for wish in wishes]
+                if stated is not None:
+                    stated += signals
             except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
                 self._log.exception("strategy raised on a bar", symbol=bar.symbol, bar_end=str(bar.end))
                 tally.failed += 1
         tally.proposed += len(proposals)
         return proposals
+
+    def _sorted_out(
+        self, answer: Proposal, end_ns: int, counts: Counter[str]
+    ) -> tuple[list[StatedSignal], list[OrderRequest]]:
+        """Give the signals in a strategy's answer their ids, and these to the orders they lead to."""
+        signals: list[StatedSignal] = []
+        wishes: list[OrderRequest] = []
+        for item in _as_list(answer):
+            if not isinstance(item, Signal):
+                wishes.append(item)
+                continue
+            alike = symbol_in_ids(item.symbol)
+            counts[alike] += 1
+            identity = signal_identity(self._name, item.symbol, end_ns, counts[alike])
+            signals.append(StatedSignal(identity, self._name, end_ns, item))
+            wishes += [replace(order, signal_id=identity) for order in item.orders]
+        return signals, wishes
+
+    def _tell_signals(self, stated: Iterable[StatedSignal], *, replayed: bool) -> None:
+        if self._on_signal is None or self._end <= self.book_since_ns:
+            return
+        for signal in stated:
+            self._on_signal(replace(signal, replayed=True) if replayed else signal)
 
     def _tell_of_gap(self, bar: Bar) -> None:
         after_ns = self._last_end.get(bar.symbol, bar.start_ns)
@@ -410,7 +463,7 @@ class TradingStep:
         tally.submitted += 1
 
 
-def _as_list(answer: OrderRequest | Iterable[OrderRequest] | None) -> list[OrderRequest]:
+def _as_list(answer: Proposal) -> list[OrderRequest | Signal]:
     if answer is None:
         return []
-    return [answer] if isinstance(answer, OrderRequest) else list(answer)
+    return [answer] if isinstance(answer, OrderRequest | Signal) else list(answer)

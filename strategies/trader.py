@@ -28,14 +28,14 @@ from data.ibkr import LiveBars
 from execution.adjustments import CorporateActionSource
 from execution.audit import AuditLogger
 from execution.claims import ClaimPolicy
-from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp, utc_ns
+from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp
 from execution.connection import IBKRConnectionManager
-from execution.errors import JournalError, SettlementError
+from execution.errors import SettlementError
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
 from execution.ledger import Ledger
-from execution.models import Instrument, PortfolioSnapshot
+from execution.models import Instrument
 from execution.patrol import Patrol
 from execution.portfolio import LedgerPortfolio
 from execution.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
@@ -45,10 +45,12 @@ from risk.engine import RiskEngine
 from risk.errors import KillSwitchResetError
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
+from risk.metrics import MetricsEvery
 from strategies.base import StrategyContext
 from strategies.closing import OpenOrders, cancel_open_orders, record_closing_book
 from strategies.link import BrokerClock, Subscription, TradingLink
 from strategies.live import LiveOrchestrator, LoopEnd
+from strategies.record import StepRecord
 from strategies.registry import create
 from strategies.sizing import OrderFactory
 from strategies.spec import RunSpec
@@ -69,7 +71,8 @@ class TraderOptions:
     `give_up` ends the trader when no session can be had, by default in lockstep only; else it keeps trying.
     `at_shutdown` says what becomes of open orders, `unfilled` of limit orders that do not fill, `claim` of
     orders of somebody else in the account. `reconcile_interval_seconds` is the pause between looks at the
-    broker's books while all is well; None takes none, and lockstep never does.
+    broker's books while all is well; None takes none, and lockstep never does. `risk_metrics` says when the
+    risk of the book is put on record.
     """
 
     account: str | None = None
@@ -90,6 +93,7 @@ class TraderOptions:
     claim_symbols: Sequence[str] | None = None
     corporate_actions: CorporateActionSource | None = None
     reconcile_interval_seconds: float | None = None
+    risk_metrics: MetricsEvery = MetricsEvery.SESSION
 
 
 class Trader:
@@ -165,6 +169,7 @@ class Trader:
             spec.params,
             StrategyContext(self.portfolio, OrderFactory(spec.sizing, instruments)),
         )
+        self._record = StepRecord(self.audit, sessions, options.risk_metrics)
         self.step = TradingStep(
             strategy=strategy,
             strategy_name=spec.strategy,
@@ -173,8 +178,9 @@ class Trader:
             execution=self.executor,
             clock=wall_clock or SystemClock(),
             kill_switch=self.kill_switch,
-            on_snapshot=self._record_snapshot,
-            on_kill_switch=self._record_kill_switch,
+            on_snapshot=self._record.snapshot,
+            on_signal=self._record.signal,
+            on_kill_switch=self._record.kill_switch,
             progress=progress,
             total=options.total,
             sessions=sessions,
@@ -200,7 +206,6 @@ class Trader:
             give_up=options.lockstep if options.give_up is None else options.give_up,
         )
         self._handlers = list(handlers)
-        self._snapshots_from_ns = 0
         self._recovered: Recovered | None = None
         self._announced = False
         self._replayed = False
@@ -210,7 +215,7 @@ class Trader:
     def restore(self) -> Recovered:
         """Fold the journal; call once, before `run`."""
         self._recovered = recovered = self.executor.restore()
-        self._snapshots_from_ns = recovered.last_snapshot_ns + 1
+        self._record.restore(recovered)
         tripped = recovered.kill_switch
         if tripped is not None:
             moment, loss, limit = (tripped[name] for name in ("trading_time", "loss", "limit"))
@@ -334,17 +339,3 @@ class Trader:
                 self.step.on_commission(item.fill)
             else:
                 self.step.on_fill(item.fill)
-
-    def _record_snapshot(self, snapshot: PortfolioSnapshot) -> None:
-        """Record a step's snapshot, again if a late bar joins the step: the last one counts."""
-        moment = utc_ns(snapshot.timestamp)
-        if moment >= self._snapshots_from_ns:
-            self._snapshots_from_ns = moment
-            self.audit.log_snapshot(snapshot)
-
-    def _record_kill_switch(self, event: KillSwitchEvent) -> None:
-        try:
-            self.audit.log_kill_switch(event)
-        except JournalError as error:
-            # The step must go on to its end; the journal holds the event and writes it with its next commit.
-            self._log.error("the kill switch is not on record yet", why=str(error))

@@ -11,23 +11,19 @@ import asyncio
 import json
 import logging
 import os
-import socket
 import stat
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from backtesting.gateway.control import Answer, GatewayControl
 from backtesting.gateway.errors import ControlError, GatewayError
+from execution import local_socket
+from execution.local_socket import LONGEST_PATH
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-LONGEST_PATH: Final = 103
-"""What a Unix socket's path may hold on every system: Linux takes 107 bytes, macOS 103."""
-
 _LIMIT: Final = 1 << 20
-_TIMEOUT: Final = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +57,7 @@ class ControlServer:
             raise ControlError(
                 f"control socket {self._path}: a path of {LONGEST_PATH} bytes at most: choose another"
             )
-        if _answers(self._path):
+        if local_socket.answers(self._path):
             raise ControlError(f"control socket {self._path}: another gateway has it: choose another path")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,7 +96,7 @@ class ControlServer:
         assert task is not None  # noqa: S101  this is a coroutine
         self._open[task] = writer
         try:
-            if not _same_user(writer.get_extra_info("socket")):
+            if not local_socket.same_user(writer.get_extra_info("socket")):
                 _log.warning("a control request of another user was refused")
                 return
             while line := await reader.readline():
@@ -135,7 +131,7 @@ def ask(path: Path, command: str, **arguments: object) -> Answer:
     """
     line = json.dumps({"command": command, **arguments}).encode() + b"\n"
     try:
-        received = _exchange(path, line)
+        received = local_socket.exchange(path, line)
     except OSError as error:
         raise ControlError(
             f"no gateway answers at {path} ({error}): start one with `trade gateway --control {path}`"
@@ -148,28 +144,6 @@ def ask(path: Path, command: str, **arguments: object) -> Answer:
         refusal.code = str(answer.get("code", ControlError.code))
         raise refusal
     return answer
-
-
-def _exchange(path: Path, line: bytes) -> bytes:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_TIMEOUT)
-        connection.connect(str(path))
-        if not _same_user(connection):
-            raise PermissionError("it is another user's process; nothing was sent to it")
-        connection.sendall(line)
-        received = b""
-        while not received.endswith(b"\n") and (part := connection.recv(_LIMIT)):
-            received += part
-        return received
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 def _clear(path: Path) -> None:
@@ -187,10 +161,3 @@ def _clear(path: Path) -> None:
     if not stat.S_ISSOCK(mode):
         raise ControlError(f"control socket {path}: a file of another kind stands there: choose another path")
     path.unlink()
-
-
-def _same_user(connection: socket.socket) -> bool:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the socket's mode keeps others out where the peer cannot be asked for
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return bool(struct.unpack("3i", credentials)[1] == os.getuid())

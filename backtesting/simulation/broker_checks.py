@@ -8,7 +8,10 @@
   with the prices of its moment; the check takes the lowest price of the symbol's bars, or of the orders' own
   if that is lower, so that it never calls a rise of the market a breach. It counts our executions alone and
   the account's position, and calls a breach what is one either way: what other clients hold is not ours to
-  limit, but may explain us. Orders that wait for a parent do not count, of an OCA group the largest does.
+  limit, but may explain us. Orders that wait for a parent do not count, of an OCA group the largest does. A
+  correction of an execution may carry a position over a limit, which nobody here could stop: what it moved
+  is excused, once no order of before it is on its way any more only as far as it leads over a limit, and no
+  longer than it does.
 * I7: what the risk engine holds for an order is at least what the order may still trade, executions that our
   process was not told of included.
 * I10: every order of ours is for the world's paper account.
@@ -24,7 +27,7 @@ from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.simulation.market import CLIENT_ID
 from backtesting.simulation.record_checks import RecordChecks, base_of
 from backtesting.simulation.view import Violation, WorldView
-from execution.models import ZERO, Side
+from execution.models import ZERO, OrderStatus, Side
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class BrokerChecks:
         self._served: list[Execution] = []
         self._acknowledged = 0
         self._lowest: dict[str, Decimal] = {}
+        self._excused: dict[str, Decimal] = {}
         self._told: set[str] = set()
 
     def check(self, *, record_grew: bool) -> list[Violation]:
@@ -98,7 +102,8 @@ class BrokerChecks:
     def _take_orders(self, book: OrderBook, found: list[Violation]) -> None:
         self._book, self._tickets = book, len(book.tickets)
         for ticket in book.tickets.values():
-            if ticket.perm_id not in self.placed and ticket.client_id == CLIENT_ID:
+            sent = ticket.client_id == CLIENT_ID and ticket.perm_id not in self._world.twins
+            if sent and ticket.perm_id not in self.placed:
                 placed = Placed(ticket, ticket.order_ref)
                 self.placed[ticket.perm_id] = placed
                 self.by_ref.setdefault(placed.ref, []).append(placed)
@@ -133,6 +138,10 @@ class BrokerChecks:
                 self.executions[base] = execution
                 placed = self.placed.get(execution.ticket.perm_id)
                 if placed is not None:
+                    symbol, before = placed.ticket.order.request.symbol, placed.executions.get(base)
+                    moved = ZERO if before is None else abs(execution.quantity - before.quantity)
+                    if moved:
+                        self._excused[symbol] = self._excused.get(symbol, ZERO) + moved
                     placed.executions[base] = execution
                     if placed not in self._live:
                         self._live.append(placed)
@@ -162,19 +171,55 @@ class BrokerChecks:
             groups[group] = max(ticket.remaining, groups.get(group, ZERO))
         ledger = book.broker.accounts.ledgers[self._world.account]
         gross = ZERO
+        values: dict[str, Decimal] = {}
         for symbol in sorted({*own, *(symbol for symbol, _ in working)}):
             buys, sells = (sum(working.get((symbol, side), {}).values(), ZERO) for side in Side)
             sizes = [
                 max(abs(held + buys), abs(held - sells))
                 for held in (own.get(symbol, ZERO), ledger.position(symbol))
             ]
-            value = min(sizes) * self._lowest.get(symbol, ZERO)
+            values[symbol] = value = min(sizes) * self._lowest.get(symbol, ZERO)
+            value = max(ZERO, value - self._excused.get(symbol, ZERO) * self._lowest.get(symbol, ZERO))
             gross += value
             cap = limits.per_symbol_notional_cap
             if cap is not None and value > cap:
                 self._once(found, "I6", f"{symbol}: worst case {value} is above {cap}")
         if limits.max_gross_exposure is not None and gross > limits.max_gross_exposure:
             self._once(found, "I6", f"worst case of the book {gross} is above {limits.max_gross_exposure}")
+        if self._excused:
+            self._excuse_less(values)
+
+    def _excuse_less(self, values: dict[str, Decimal]) -> None:
+        """Excuse what corrections moved only as far as it still leads over a limit."""
+        limits = self._world.limits
+        whole = sum(values.values(), ZERO)
+        for symbol in self._excused.keys() - self._unsettled_symbols():
+            over = [ZERO]
+            if limits.per_symbol_notional_cap is not None:
+                over.append(values.get(symbol, ZERO) - limits.per_symbol_notional_cap)
+            if limits.max_gross_exposure is not None:
+                over.append(whole - limits.max_gross_exposure)
+            price = self._lowest.get(symbol, ZERO)
+            left = min(self._excused[symbol], max(over) / price) if price else ZERO
+            if left > 0:
+                self._excused[symbol] = left
+            else:
+                del self._excused[symbol]
+
+    def _unsettled_symbols(self) -> set[str]:
+        """Return the symbols of which a correction is not on record yet, or an order may be on its way."""
+        entries = self._record.blotter.entries
+        untold = {
+            placed.ticket.order.request.symbol
+            for placed in self.placed.values()
+            if placed.ref in entries
+            and entries[placed.ref].filled != sum((e.quantity for e in placed.executions.values()), ZERO)
+        }
+        return untold | {
+            entry.request.symbol
+            for entry in entries.values()
+            if entry.status is OrderStatus.PENDING or entry.modification is not None
+        }
 
     def _note_price(self, symbol: str, *prices: Decimal | None) -> None:
         lowest = self._lowest.get(symbol)

@@ -66,14 +66,12 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "G4", "1100, then 1101 or 1102, with fills in between", "news of orders is withheld until then"
     ),
     _injected("G5", "nightly restart with orders under way", "the gateway restarts while an order is open"),
-    _absent(
-        "G6",
-        "a change during 1100 becomes a second order",
-        "two orders under one id break the limits whatever a client does; tests play it over the wire: the "
-        "second is counted in exposure and closes the way until it is gone",
+    _injected(
+        "G6", "TWS makes a second order of one of ours", "the book takes an order twice, under one number"
     ),
     _injected("G7", "a request times out or its list is partial", "answers of a request are withheld"),
     _injected("G8", "an end mark is missing", "the end mark of a request is withheld"),
+    _injected("G9", "a planned window of the gateway's week", "the gateway is away, and may overrun it"),
     _injected("B1", "an execution is corrected or busted", "the broker's desk corrects it in the book"),
     _injected(
         "B2", "a commission is late, missing or before its execution", "its frame is held, dropped, moved"
@@ -89,6 +87,11 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "B10", "executions are no longer served after midnight", "the gateway forgets the day's executions"
     ),
     _injected("B11", "another client trades the same account", "a second client places an order"),
+    _injected(
+        "B12",
+        "a night: DAY orders end, at midnight in New York executions are out of reach",
+        "the clock and the market pass to the close, then to the next session",
+    ),
     _injected(
         "D1", "the store cannot be opened or reached", "opening or writing the journal fails for a while"
     ),

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _PREFIX: Final = 4
 
@@ -24,8 +23,7 @@ ANSWERS: Final = {b"5": b"53", b"11": b"55", b"61": b"62", b"101": b"102"}
 _LIVE: Final = b"-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message with its length before it."""
 
     kind: bytes

@@ -14,6 +14,7 @@ from backtesting.simulation import frames
 from backtesting.simulation.frames import COMMISSION, ENDS, EXECUTION, NEWS, Frame, cut, joined
 from backtesting.simulation.incidents import Incidents
 from backtesting.simulation.loop import PROCESS
+from backtesting.simulation.milestones import Milestones
 from backtesting.simulation.network import Verdict, Wire
 from backtesting.simulation.storage import Fate
 from execution.journal import JournalEvent
@@ -43,6 +44,7 @@ class Injector:
     def __init__(self, world: World) -> None:
         self.active = True
         self.incidents = Incidents(world)
+        self.milestones = Milestones(world)
         self._world = world
         self._rates = dict(world.options.rates)
         self._rng = random.Random(f"{world.seed}/faults")  # noqa: S311  # nosec B311  repeatable
@@ -55,13 +57,14 @@ class Injector:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Begin what comes by the clock."""
-        return self.incidents.start()
+        return [*self.incidents.start(), *self.milestones.start()]
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.active = False
         self._mute = None
         self.incidents.heal()
+        self.milestones.heal()
         for wire in self._world.network.wires:
             wire.back.held_until = 0.0
             if wire.swallows:

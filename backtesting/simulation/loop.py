@@ -63,6 +63,39 @@ PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proces
 """The simulated process that the running code belongs to; None is the world itself."""
 
 
+def _nothing() -> None:
+    """Stands where a cancelled timer had its callback."""
+
+
+class _Timer(asyncio.TimerHandle):
+    """A timer that the loop need not be told of when it is cancelled: asyncio's, at a third of its cost."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = False
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()  # what it would have held on to may go
+
+
 class VirtualLoop(base_events.BaseEventLoop):
     """A loop over virtual seconds that start at zero.
 
@@ -80,6 +113,8 @@ class VirtualLoop(base_events.BaseEventLoop):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self._now = 0.0
+        self.stalled = 0.0
+        """Seconds in which nothing ran, so far."""
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._made = 0
         self._turns = 0
@@ -94,6 +129,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def stall(self, seconds: float) -> None:
         """Let time pass inside the running callback, as a process that is stopped or waits for its disk."""
         self._now += seconds
+        self.stalled += seconds
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
         """Make a task; it belongs to the process that makes it."""
@@ -125,16 +161,31 @@ class VirtualLoop(base_events.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Call something at a moment; what is due at the same one is called in order of making."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _Timer(when, callback, args, self, context)
         self._made += 1
         heapq.heappush(self._timers, (when, self._made, handle))
+        return handle
+
+    def call_later(  # type: ignore[override]  # as above
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """Call something so many seconds from now."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_soon(  # type: ignore[override]  # as above
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        """Call something in the next turn."""
+        self._check_closed()  # type: ignore[attr-defined]
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
     def _run_once(self) -> None:
         """Take one turn: move to the next timer where nothing is ready, and call what is."""
         ready: collections.deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
         if not ready and not self._stopping:  # type: ignore[attr-defined]
             if not timers:

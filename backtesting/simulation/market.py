@@ -39,9 +39,9 @@ class SharedMarket:
     bars: dict[str, BarSeries]
     instruments: tuple[Instrument, ...]
 
-    def open_ns(self) -> int:
-        """Return when the first session opens."""
-        return int(self.calendar.opens_ns[0])
+    def open_ns(self, day: int = 0) -> int:
+        """Return when a session opens, the first or a later one."""
+        return int(self.calendar.opens_ns[day])
 
     def close_ns(self) -> int:
         """Return when the first session closes."""

@@ -314,10 +314,9 @@ class SimulatedTransport(asyncio.Transport):
         wire.network.policy.on_arrival(wire, not self._outbound, data)
         if wire.bytewise:
             wire.bytewise -= 1
-            for place in range(len(data)):
-                self._give(data[place : place + 1])
-        else:
-            self._give(data)
+            self._guarded(self._give_bytewise, data)
+        elif not self._lost and not self._closing:
+            self._guarded(self._protocol.data_received, data)
         wire.network.policy.on_taken(wire, not self._outbound)
 
     def receive_eof(self) -> None:
@@ -358,9 +357,11 @@ class SimulatedTransport(asyncio.Transport):
             else:
                 self.receive(data)
 
-    def _give(self, data: bytes) -> None:
-        if not self._lost and not self._closing:
-            self._guarded(self._protocol.data_received, data)
+    def _give_bytewise(self, data: bytes) -> None:
+        for place in range(len(data)):
+            if self._lost or self._closing:
+                return
+            self._protocol.data_received(data[place : place + 1])
 
     def _guarded(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Call the protocol as a transport does: what it raises ends the connection."""

@@ -69,7 +69,19 @@ class Operator:
 
     async def _settle(self, doubt: Doubt) -> None:
         try:
-            what = await (self._order(doubt) if doubt.kind is DoubtKind.ORDER else self._position(doubt))
+            match doubt.kind:
+                case DoubtKind.ORDER:
+                    what = await self._order(doubt)
+                case DoubtKind.EXTERNAL:
+                    what = self._end_all(
+                        [
+                            each
+                            for each in self._world.book.open_tickets()
+                            if doubt.name == f"external-{each.perm_id}"
+                        ]
+                    )
+                case _:
+                    what = await self._position(doubt)
         except ExecutionError as error:
             what = f"{type(error).__name__}: {error}"
         self._world.note(f"operator: {doubt.kind} {doubt.name}: {what}")
@@ -79,8 +91,8 @@ class Operator:
         entry = executor.blotter.entries.get(doubt.name)
         if entry is None:
             raise UnknownOrderError(f"{doubt.name} is not known")
-        book = self._world.book
-        there = [ticket for ticket in book.tickets.values() if ticket.order_ref == doubt.name]
+        placed = self._world.invariants.broker.by_ref.get(doubt.name, [])
+        there = [each.ticket for each in placed if not each.lost]  # also what the gateway shows no more
         if any(ticket.completed_ns is None for ticket in there):
             return self._end_all(there)
         filled = sum((ticket.filled for ticket in there), Decimal(0))

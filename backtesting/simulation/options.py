@@ -63,15 +63,23 @@ PER_MINUTE: Final[Mapping[str, tuple[float, ...]]] = {
 }
 """How many times a minute a fault comes that comes by the clock."""
 
+ONCE: Final[Mapping[str, tuple[float, ...]]] = {
+    "G6": (0.15, 0.4, 0.7),
+    "G9": (0.2, 0.5, 0.75),
+    "B12": (0.3, 0.5, 0.7),
+}
+"""When a fault comes that comes once, as a share of the time in which faults come."""
+
 _CALM_SHARE: Final = 0.1
 _SHARE: Final = 0.18
+_SHARE_OF_ONCE: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a seed is run.
 
-    `rates` holds the faults of the seed: see `PER_OPPORTUNITY` and `PER_MINUTE`.
+    `rates` holds the faults of the seed: see `PER_OPPORTUNITY`, `PER_MINUTE` and `ONCE`.
     """
 
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -92,6 +100,11 @@ class Options:
                 for fault, choice in table.items():
                     if rng.random() < _SHARE:
                         rates[fault] = rng.choice(choice)
+            # From a stream of its own: a seed that has none of these is what it was before there were any.
+            rare = random.Random(f"{seed}/once")  # noqa: S311  # nosec B311  a seed is to be repeatable
+            for fault, choice in ONCE.items():
+                if rare.random() < _SHARE_OF_ONCE:
+                    rates[fault] = rare.choice(choice)
         return cls(rates=rates, latency=rng.choice((0.001, 0.01, 0.05)))
 
     @classmethod
@@ -102,5 +115,5 @@ class Options:
     @classmethod
     def only(cls, *faults: str) -> Options:
         """Return options with these faults, each at its highest rate."""
-        known = {**PER_OPPORTUNITY, **PER_MINUTE}
+        known = {**PER_OPPORTUNITY, **PER_MINUTE, **ONCE}
         return cls(rates={fault: max(known[fault]) for fault in faults})

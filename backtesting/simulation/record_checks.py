@@ -21,7 +21,7 @@ from execution.adjustments import AdjustmentKind
 from execution.blotter import Blotter, Entry
 from execution.codes import LINK_LOST, LINK_RESTORED
 from execution.journal import JournalEvent
-from execution.journal.chain import GENESIS, canonical, chain_hash
+from execution.journal.chain import GENESIS, chain_hash
 from execution.models import ZERO, OrderStatus
 from execution.recovery import fold
 
@@ -87,11 +87,11 @@ class RecordChecks:
         events = self._world.disk.events
         if len(events) == self._seen:
             return []
-        fresh = events[self._seen :]
+        fresh, texts = events[self._seen :], self._world.disk.texts[self._seen :]
         found: list[Violation] = []
         said: dict[str, OrderStatus] = {}
-        for event in fresh:
-            self._chain(event, found)
+        for event, text in zip(fresh, texts, strict=True):
+            self._chain(event, text, found)
             self._read(event, said, found)
             fold(event.kind, event.body, self.blotter)
         self._seen = len(events)
@@ -100,9 +100,9 @@ class RecordChecks:
 
     # -- I5 -------------------------------------------------------------------------------------------
 
-    def _chain(self, event: JournalEvent, found: list[Violation]) -> None:
+    def _chain(self, event: JournalEvent, text: str, found: list[Violation]) -> None:
         self._seen += 1
-        digest = chain_hash(self._head, event.seq, event.time_ns, event.kind, canonical(event.body))
+        digest = chain_hash(self._head, event.seq, event.time_ns, event.kind, text)
         if (event.seq, event.prev_hash, event.hash) != (self._seen, self._head, digest):
             found.append(
                 Violation("I5", f"event {event.seq} ({event.kind}) does not follow {self._seen - 1}")

@@ -56,7 +56,8 @@ class SimulatedDisk:
         self.stored: Callable[[list[JournalEvent]], None] = lambda _: None
         self.kill: Callable[[str], NoReturn] = _killed
         self.opens: Callable[[], None] = lambda: None
-        self._texts: list[str] = []
+        self.texts: list[str] = []
+        """Bodies of the events, as they are written."""
         self._read: list[JournalEvent] = []
         self.holder: SimulatedJournal | None = None
 
@@ -74,14 +75,14 @@ class SimulatedDisk:
         last = self.last_seq
         fresh = [(event, text) for event, text in pending if event.seq > last]
         self.events.extend(event for event, _ in fresh)
-        self._texts.extend(text for _, text in fresh)
+        self.texts.extend(text for _, text in fresh)
         if fresh:
             self.stored([event for event, _ in fresh])
 
     def read(self) -> list[JournalEvent]:
         """Return the events as they are read back: each was parsed once, none is to be changed."""
         for place in range(len(self._read), len(self.events)):
-            event, body = self.events[place], json.loads(self._texts[place])
+            event, body = self.events[place], json.loads(self.texts[place])
             self._read.append(
                 JournalEvent(event.seq, event.time_ns, event.kind, body, event.prev_hash, event.hash)
             )

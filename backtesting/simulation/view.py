@@ -77,6 +77,10 @@ class DiskView(Protocol):
     def events(self) -> Sequence[JournalEvent]:
         """Durable events, oldest first; only ever appended to."""
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """The bodies of these events, as they are written."""
+
 
 class WireView(Protocol):
     """One connection."""
@@ -97,6 +101,14 @@ class NetworkView(Protocol):
         """The connections, oldest first."""
 
 
+class LoopView(Protocol):
+    """Time."""
+
+    @property
+    def stalled(self) -> float:
+        """Seconds in which the process stood still, so far."""
+
+
 class WorldView(Protocol):
     """A simulated world, as checks read it; none of it is to be changed by them."""
 
@@ -111,6 +123,10 @@ class WorldView(Protocol):
     @property
     def now_ns(self) -> int:
         """Simulated UTC nanoseconds."""
+
+    @property
+    def loop(self) -> LoopView:
+        """Return the loop that everything runs on."""
 
     @property
     def server(self) -> GatewayServer:
@@ -147,6 +163,10 @@ class WorldView(Protocol):
     @property
     def acknowledged(self) -> Set[str]:
         """Client order ids whose submission returned to its caller, in any incarnation."""
+
+    @property
+    def twins(self) -> Set[int]:
+        """Permanent ids of the orders that TWS made beside one of ours; nobody sent them."""
 
     @property
     def fired(self) -> Counter[str]:

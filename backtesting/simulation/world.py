@@ -60,6 +60,8 @@ class WorldClock:
     def __init__(self, loop: VirtualLoop, start_ns: int) -> None:
         self._loop = loop
         self.start_ns = start_ns
+        self.skipped_ns = 0
+        """What passed without anybody being awake: a night."""
         self.shift_ns = 0
         """What a clock that was set wrong adds."""
 
@@ -69,7 +71,7 @@ class WorldClock:
 
     def true_ns(self) -> int:
         """Return UTC nanoseconds as they are."""
-        return self.start_ns + round(self._loop.time() * NANOS)
+        return self.start_ns + self.skipped_ns + round(self._loop.time() * NANOS)
 
     def monotonic(self) -> float:
         """Return seconds that are never set."""
@@ -99,7 +101,6 @@ class World:
             max_order_notional=Decimal(60_000),
             long_only=False,
         )
-        self.week: GatewayWeek | None = None
         self.known_actions = KnownActions()
         self.doubted_since: dict[str, float] = {}
         """When the operator first saw each thing that stands in doubt."""
@@ -108,6 +109,8 @@ class World:
         self.violations: list[Violation] = []
         self.submitted_requests: dict[str, OrderRequest] = {}
         self.acknowledged: set[str] = set()
+        self.twins: set[int] = set()
+        """Permanent ids of the orders that TWS made beside one of ours."""
         self.sessions = 0
         """Sessions on record so far."""
         self.marks: dict[str, float] = {}
@@ -133,6 +136,7 @@ class World:
         market = shared_market()
         start = market.open_ns() + self._rng.choice(_OPENING_MINUTES) * 60 * NANOS
         self.clock = WorldClock(self.loop, start)
+        self.week: GatewayWeek | None = self.injector.milestones.week(start)
         self.server = GatewayServer(
             gateway_config(start), market.bars, market.calendar, market.instruments, clock=self.clock
         )

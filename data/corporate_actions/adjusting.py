@@ -110,6 +110,23 @@ def continuous(
     return BarSeries(symbol, parts[0].timeframe, *arrays)
 
 
+def split_ratios(
+    bars: BarSeries, actions: Sequence[CorporateAction], clock: ExchangeClock, as_of: dt.date = dt.date.max
+) -> FloatArray:
+    """Return how many shares of `as_of` a share of each bar's day has become; shape (bars,).
+
+    Raises
+    ------
+    CorporateActionDataError
+        If an action is of another symbol.
+    """
+    ratio = np.ones(len(bars))
+    for action, first in _happened(bars, actions, clock, as_of):
+        if action.kind is ActionKind.SPLIT:
+            ratio[:first] *= action.amount
+    return ratio
+
+
 def _happened(
     bars: BarSeries, actions: Sequence[CorporateAction], clock: ExchangeClock, as_of: dt.date
 ) -> list[tuple[CorporateAction, int]]:

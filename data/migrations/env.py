@@ -2,10 +2,13 @@
 
 from alembic import context
 
+from data.database import own_schema
 from data.schema import Base
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
+    version_table_schema=own_schema(connection),
     target_metadata=Base.metadata,
     compare_type=True,
     render_as_batch=True,

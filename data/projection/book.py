@@ -1,13 +1,14 @@
 """What the projector knows of one run: its orders, fills and session, in memory between batches.
 
 Rows are read from the database only where they may exist and are not known: a run that was followed from its
-first event needs no reading at all. Only so many orders are kept; others are read again when they come up.
+first event needs no reading at all, up to half a million names of orders and fills. Only so many are kept;
+others are read again when they come up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -18,9 +19,11 @@ from data.projection.days import Days
 from data.schema import FillRow, OrderRow, RunRow, TradingSessionRow
 
 Row = dict[str, Any]
+_T = TypeVar("_T")
 OPEN = "RUNNING"
 _KEYS_IN_A_QUERY = 500
 _MOST_ORDERS = 20_000
+_MOST_NAMES = 500_000
 
 
 class Book:
@@ -53,14 +56,14 @@ class Book:
         missing = orders - self._orders.keys()
         if self._complete:
             missing &= self._known_orders
-        for keys in _chunks(sorted(missing)):
+        for keys in chunks(sorted(missing)):
             query = select(OrderRow.__table__).where(
                 OrderRow.run_id == self.run_id, OrderRow.client_order_id.in_(keys)
             )
             for found in session.execute(query).mappings():
                 self._orders[found["client_order_id"]] = _plain(found)
         if not self._complete:
-            for keys in _chunks(sorted(fills - self._known_fills)):
+            for keys in chunks(sorted(fills - self._known_fills)):
                 named = select(FillRow.fill_id).where(
                     FillRow.run_id == self.run_id, FillRow.fill_id.in_(keys)
                 )
@@ -85,9 +88,13 @@ class Book:
         self._known_fills.add(fill_id)
 
     def shrink(self) -> None:
-        """Let go of the oldest orders where there are too many; they are in the database."""
+        """Let go of the oldest orders, and of names, where there are too many; they are in the database."""
         for name in list(self._orders)[: max(0, len(self._orders) - _MOST_ORDERS)]:
             del self._orders[name]
+        if len(self._known_orders) + len(self._known_fills) > _MOST_NAMES:
+            self._complete = False
+            self._known_orders.clear()
+            self._known_fills.clear()
 
 
 def _first(session: Session, query: Any) -> Row | None:
@@ -99,6 +106,7 @@ def _plain(found: Any) -> Row:
     return {name: value.value if isinstance(value, pd.Timestamp) else value for name, value in found.items()}
 
 
-def _chunks(keys: list[str]) -> Iterator[Iterable[str]]:
+def chunks(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield parts of a list of keys, each short enough for one query."""
     for i in range(0, len(keys), _KEYS_IN_A_QUERY):
         yield keys[i : i + _KEYS_IN_A_QUERY]

@@ -1,21 +1,26 @@
-"""Rows into tables in bulk: text ``COPY`` on a server, one prepared statement for many rows on SQLite.
+"""Rows into tables in bulk: ``COPY`` on a server, one prepared statement for many rows on SQLite.
 
 A row is a dict of plain values: moments as integer nanoseconds, money as `Decimal`, documents as JSON text.
-Whole columns are encoded at once; a server takes about twice as long to store a row as it takes here to make
-it. What may replace rows goes through a temporary table and one ``INSERT … ON CONFLICT``.
+Whole columns are encoded at once, by Arrow, and those of the next table while the server stores the last: it
+takes about as long to store a row as it takes here to make it. What may replace rows goes through a temporary
+table and one ``INSERT … ON CONFLICT``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
+from pyarrow import csv
 from sqlalchemy import JSON, Boolean, Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -24,39 +29,87 @@ from data.schema import Base
 from data.schema.types import MICROSECOND, Money, UtcTime
 
 Row = dict[str, Any]
-Encode = Callable[[list[Any]], list[Any]]
-_NULL = "\\N"
-_SEPARATOR = "\x1f"
-_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
+Columns = Mapping[str, Sequence[Any]]
+_PLAIN_CSV = csv.WriteOptions(include_header=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What goes into one table: columns of equal length, by name.
+
+    `replaces` says that rows may be there already, to be put in the place of those with the same key.
+    """
+
+    table: Table
+    columns: Columns
+    replaces: bool = False
+
+    @classmethod
+    def of(cls, model: type[Base], rows: Sequence[Row], *, replaces: bool = False) -> Self:
+        """Return the part that consists of these rows, all with the columns of the first."""
+        names = list(rows[0]) if rows else []
+        return cls.of_columns(model, {n: [row[n] for row in rows] for n in names}, replaces=replaces)
+
+    @classmethod
+    def of_columns(cls, model: type[Base], columns: Columns, *, replaces: bool = False) -> Self:
+        """Return the part that consists of these columns."""
+        table = model.__table__
+        assert isinstance(table, Table)  # noqa: S101  # no model of ours maps anything else
+        return cls(table, columns, replaces)
+
+    def __bool__(self) -> bool:
+        return any(len(values) for values in self.columns.values())
 
 
 def append(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
     """Insert rows that are not there yet."""
-    if not rows:
-        return
-    table, connection = _table(model), session.connection()
-    names = list(rows[0])
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_insert(table.name, names), _sqlite_rows(table, rows))
-    else:
-        _copy(connection, table.name, table, rows)
+    store(session, [Part.of(model, rows)])
 
 
 def replace(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
     """Insert rows, or put them in the place of those with the same key."""
-    if not rows:
+    store(session, [Part.of(model, rows, replaces=True)])
+
+
+def store(session: Session, parts: Sequence[Part]) -> None:
+    """Write parts in their order; those without rows are passed over."""
+    full = [part for part in parts if part]
+    if not full:
         return
-    table, connection = _table(model), session.connection()
-    names = list(rows[0])
+    connection = session.connection()
     if connection.dialect.name == "sqlite":
-        statement = f"{_insert(table.name, names)} {_on_conflict(table, names)}"
-        connection.exec_driver_sql(statement, _sqlite_rows(table, rows))
+        for part in full:
+            _insert(connection, part)
+        return
+    with ThreadPoolExecutor(1, "encode rows") as ahead:
+        blocks = [ahead.submit(encoded, part.table, part.columns) for part in full]
+        try:
+            for part, block in zip(full, blocks, strict=True):
+                _send(connection, part, block.result())
+        finally:
+            ahead.shutdown(wait=True, cancel_futures=True)
+
+
+def _insert(connection: Connection, part: Part) -> None:
+    names = list(part.columns)
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {part.table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # ours
+    if part.replaces:
+        statement += f" {_on_conflict(part.table, names)}"
+    columns = [_plain(part.table.columns[name])(values) for name, values in part.columns.items()]
+    connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+
+
+def _send(connection: Connection, part: Part, block: pa.Buffer) -> None:
+    table, names = part.table, list(part.columns)
+    if not part.replaces:
+        _copy(connection, table.name, names, block)
         return
     staged = f"staged_{table.name}"
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {table.name}) ON COMMIT DELETE ROWS"
     )
-    _copy(connection, staged, table, rows)
+    _copy(connection, staged, names, block)
     columns = ", ".join(names)
     connection.exec_driver_sql(
         f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {staged} "  # noqa: S608  # names of ours
@@ -65,29 +118,25 @@ def replace(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
     connection.exec_driver_sql(f"TRUNCATE {staged}")
 
 
-def _table(model: type[Base]) -> Table:
-    table = model.__table__
-    assert isinstance(table, Table)  # noqa: S101  # no model of ours maps anything else
-    return table
-
-
-def _insert(table: str, names: Sequence[str]) -> str:
-    marks = ", ".join("?" * len(names))
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # names of ours
-
-
 def _on_conflict(table: Table, names: Sequence[str]) -> str:
     keys = [column.name for column in table.primary_key]
     changed = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
     return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
 
 
-def _sqlite_rows(table: Table, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-    columns = [_plain(table.columns[name])([row[name] for row in rows]) for name in rows[0]]
-    return list(zip(*columns, strict=True))
+def _copy(connection: Connection, into: str, names: Sequence[str], block: pa.Buffer) -> None:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT CSV)").format(
+        sql.Identifier(into), sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(memoryview(block))
+    except psycopg.Error as error:
+        raise DBAPIError.instance(f"COPY {into}", None, error, psycopg.Error) from error
 
 
-def _plain(column: Column[Any]) -> Encode:
+def _plain(column: Column[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     if isinstance(column.type, UtcTime):
         return lambda values: [None if v is None else v // MICROSECOND * MICROSECOND for v in values]
     if isinstance(column.type, Money):
@@ -97,51 +146,33 @@ def _plain(column: Column[Any]) -> Encode:
     return lambda values: values
 
 
-def _copy(connection: Connection, into: str, table: Table, rows: Sequence[Row]) -> None:
-    names = list(rows[0])
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(into), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    block = encoded(table, rows)
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(block)
-    except psycopg.Error as error:
-        raise DBAPIError.instance(f"COPY {into}", None, error, psycopg.Error) from error
+def encoded(table: Table, columns: Columns) -> pa.Buffer:
+    """Return columns as the lines of a ``COPY … (FORMAT CSV)``: a text is quoted, nothing is NULL."""
+    arrays = [_wire(table.columns[name])(values) for name, values in columns.items()]
+    lines = pa.BufferOutputStream()
+    csv.write_csv(pa.table(arrays, names=list(columns)), lines, _PLAIN_CSV)
+    return lines.getvalue()
 
 
-def encoded(table: Table, rows: Sequence[Row]) -> bytes:
-    """Return rows in the text format of ``COPY``, in the order of the first row's columns."""
-    columns = [_wire(table.columns[name])([row[name] for row in rows]) for name in rows[0]]
-    text = "\n".join(map("\t".join, zip(*columns, strict=True)))
-    return (text + "\n").encode("utf-8", "replace")
-
-
-def _wire(column: Column[Any]) -> Encode:
+def _wire(column: Column[Any]) -> Callable[[Sequence[Any]], pa.Array]:
     kind: Any = column.type
     if isinstance(kind, UtcTime):
         return _times
     if isinstance(kind, Money):
-        return lambda values: [_NULL if v is None else format(v, "f") for v in values]
-    if isinstance(kind, Boolean):
-        return lambda values: [_NULL if v is None else "t" if v else "f" for v in values]
+        return lambda values: pa.array([None if v is None else format(v, "f") for v in values], pa.string())
     if isinstance(kind, JSON):
         return _documents
-    return _texts if kind.python_type is str else _others
+    if isinstance(kind, Boolean):
+        return lambda values: pa.array(values, pa.bool_())
+    return _texts if kind.python_type is str else pa.array
 
 
-def _times(values: list[int | None]) -> list[str]:
-    micros = np.array([0 if v is None else v // MICROSECOND for v in values], "datetime64[us]")
-    found = np.char.add(np.datetime_as_string(micros), "+00").tolist()
-    return [_NULL if v is None else text for v, text in zip(values, found, strict=True)]
+def _times(values: Sequence[int | None]) -> pa.Array:
+    micros = pa.array([None if v is None else v // MICROSECOND for v in values], pa.int64())
+    return micros.view(pa.timestamp("us", "UTC"))
 
 
-def _others(values: list[Any]) -> list[str]:
-    return [_NULL if v is None else str(v) for v in values]
-
-
-def _documents(values: list[str]) -> list[str]:
+def _documents(values: Sequence[str]) -> pa.Array:
     # A server's JSON has no NUL and no half of a surrogate pair; the audit event keeps the text as it was.
     return _texts([_storable(v) if "\\u0000" in v or "\\ud" in v else v for v in values])
 
@@ -151,18 +182,16 @@ def _storable(text: str) -> str:
     return spelt.replace("\\u0000", "\\ufffd").encode("utf-8", "replace").decode()
 
 
-def _texts(values: list[str | None]) -> list[str]:
-    joined = _SEPARATOR.join(["" if v is None else v for v in values]).replace("\0", "\ufffd")
-    for plain, escaped in _ESCAPES:
-        joined = joined.replace(plain, escaped)
-    found = joined.split(_SEPARATOR)
-    if len(found) != len(values):  # a text holds the separator itself
-        return [_texts([v])[0] if v is None or _SEPARATOR not in v else _one(v) for v in values]
-    return [_NULL if v is None else text for v, text in zip(values, found, strict=True)]
-
-
-def _one(value: str) -> str:
-    return _texts([value.replace(_SEPARATOR, " ")])[0]
+def _texts(values: Sequence[str | None]) -> pa.Array:
+    try:
+        found = pa.array(values, pa.string())
+    except UnicodeEncodeError:  # a half of a surrogate pair
+        whole = [None if v is None else v.encode("utf-8", "replace").decode() for v in values]
+        found = pa.array(whole, pa.string())
+    letters = found.buffers()[2]
+    if letters is not None and b"\0" in letters.to_pybytes():  # a server's text has no NUL
+        found = pc.replace_substring(found, "\0", "\ufffd")
+    return found
 
 
 def money(text: str) -> Decimal:

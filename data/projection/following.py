@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import select
@@ -45,6 +46,14 @@ class ProjectionState:
     lag: Lag | None = None
     failures: int = 0
     problem: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for a log line or an answer; None for what is not known yet."""
+        return {
+            "database_behind_events": None if self.lag is None else self.lag.events,
+            "database_behind_seconds": None if self.lag is None else round(self.lag.seconds, 3),
+            "database_problem": self.problem or None,
+        }
 
 
 Observe = Callable[[ProjectionState], None]

@@ -121,13 +121,16 @@ def kinds_of(connection: Connection) -> dict[str, str]:
         query = f"SELECT name, 'r' FROM sqlite_master WHERE type = 'table' AND name IN ({names})"  # noqa: S608  # our names
         return {row[0]: row[1] for row in connection.execute(text(query))}
     query = (
-        "SELECT relname, relkind::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace "  # noqa: S608  # our names
-        f"AND relname IN ({names})"
+        "SELECT relname, relkind::text FROM pg_class WHERE relnamespace = "  # noqa: S608  # our names
+        f"(SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relname IN ({names})"
     )
     kinds = {row[0]: row[1] for row in connection.execute(text(query))}
     if ask(connection).timescale is not None:
         found = connection.execute(
-            text("SELECT view_name FROM timescaledb_information.continuous_aggregates")
+            text(
+                "SELECT view_name FROM timescaledb_information.continuous_aggregates "
+                "WHERE view_schema = current_schema()"
+            )
         )
         kinds |= {row[0]: "c" for row in found if row[0] in kinds}
     return kinds

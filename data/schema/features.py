@@ -101,11 +101,7 @@ def _install_aggregates(engine: Engine, edition: Edition) -> None:
 
 
 def _install_compression(connection: Connection) -> None:
-    compressed = set(
-        connection.execute(
-            text("SELECT hypertable_name FROM timescaledb_information.hypertables WHERE compression_enabled")
-        ).scalars()
-    )
+    compressed = _hypertables_made(connection, "compression_enabled")
     for name, series in all_series().items():
         if name not in compressed:
             connection.execute(
@@ -123,12 +119,19 @@ def _install_compression(connection: Connection) -> None:
         )
 
 
+def _hypertables_made(connection: Connection, condition: str = "true") -> set[str]:
+    """Return the hypertables of the schema that tables are made in; another may hold the same names."""
+    query = (
+        "SELECT hypertable_name FROM timescaledb_information.hypertables "  # noqa: S608  # conditions of ours
+        f"WHERE hypertable_schema = current_schema() AND {condition}"
+    )
+    return set(connection.execute(text(query)).scalars())
+
+
 def _hypertables(connection: Connection, edition: Edition) -> Feature:
     if not edition.has_hypertables:
         return Feature("hypertables", False, "ordinary tables", edition.why_not_timescale())
-    made = set(
-        connection.execute(text("SELECT hypertable_name FROM timescaledb_information.hypertables")).scalars()
-    )
+    made = _hypertables_made(connection)
     wanted = all_series()
     missing = sorted(wanted.keys() - made)
     why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
@@ -140,11 +143,7 @@ def _continuous(connection: Connection, edition: Edition) -> Feature:
     name = "continuous aggregates"
     if not edition.is_community:
         return Feature(name, False, instead, edition.why_not_community())
-    made = set(
-        connection.execute(
-            text("SELECT view_name FROM timescaledb_information.continuous_aggregates")
-        ).scalars()
-    )
+    made = {name for name, kind in continuous.kinds_of(connection).items() if kind == "c"}
     wanted = {*(level.name for level in aggregates.LEVELS), aggregates.DAILY_PARTS}
     missing = sorted(wanted - made)
     why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
@@ -154,11 +153,7 @@ def _continuous(connection: Connection, edition: Edition) -> Feature:
 def _compression(connection: Connection, edition: Edition) -> Feature:
     if not edition.is_community:
         return Feature("compression", False, "rows are kept as they are", edition.why_not_community())
-    enabled = set(
-        connection.execute(
-            text("SELECT hypertable_name FROM timescaledb_information.hypertables WHERE compression_enabled")
-        ).scalars()
-    )
+    enabled = _hypertables_made(connection, "compression_enabled")
     missing = sorted(all_series().keys() - enabled)
     why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
     return Feature("compression", not missing, f"{len(all_series()) - len(missing)} series", why)

@@ -40,7 +40,8 @@ def grant(connection: Connection) -> None:
     """Give the roles exactly what they need, and take away what they had beyond that."""
     present = connection.execute(
         text(
-            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "SELECT relname FROM pg_class WHERE relnamespace = "
+            "(SELECT oid FROM pg_namespace WHERE nspname = current_schema()) "
             "AND relkind IN ('r', 'p', 'v', 'm')"
         )
     ).scalars()

@@ -66,7 +66,7 @@ def policies(connection: Connection) -> dict[str, str]:
     found = connection.execute(
         text(
             "SELECT hypertable_name, config ->> 'drop_after' FROM timescaledb_information.jobs "
-            "WHERE proc_name = 'policy_retention'"
+            "WHERE proc_name = 'policy_retention' AND hypertable_schema = current_schema()"
         )
     )
     return {row[0]: row[1] for row in found}

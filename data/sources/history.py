@@ -62,6 +62,19 @@ class HistorySource(ABC):
             If it cannot be reached, after the tries that it makes itself.
         """
 
+    def basis(self, instrument: Instrument, window: Window, asked_ns: int) -> str:
+        """Return what the bars of a window, asked for at a moment, rest on besides the source's answer.
+
+        An answer that rests on something else, such as other splits, is asked for again. By default nothing.
+
+        Raises
+        ------
+        HistoryRefusedError
+            If it is not known.
+        """
+        del instrument, window, asked_ns
+        return ""
+
     async def close(self) -> None:
         """Release connections; the next question makes new ones."""
         return

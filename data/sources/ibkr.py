@@ -10,7 +10,14 @@ import numpy as np
 
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
-from data.errors import DelayedDataError, HistoryRefusedError, HistoryUnavailableError
+from data.corporate_actions import AsTraded
+from data.errors import (
+    CorporateActionDataError,
+    DelayedDataError,
+    HistoryRefusedError,
+    HistoryUnavailableError,
+    SourceNotInstalledError,
+)
 from data.sources.history import HistorySource, Window
 from data.sources.pacing import HistoryPace
 from execution.clocks import MonotonicClock
@@ -31,7 +38,10 @@ _NOT_KNOWN: Final = frozenset((200, 321, 354, 10089, 10090, 10186, 10187))
 
 
 class IbkrHistory(HistorySource):
-    """Bars of trades as Interactive Brokers keeps them: adjusted for splits of the past, not for dividends.
+    """Bars of trades as they were traded.
+
+    Interactive Brokers adjusts a stock's bars for its splits up to the day of the question, not for
+    dividends. That is undone here, so that what is stored does not depend on when it was asked for.
 
     Parameters
     ----------
@@ -41,6 +51,9 @@ class IbkrHistory(HistorySource):
         Sessions of the instruments; bars outside them are left out.
     clock
         Wall time, for the limits.
+    as_traded
+        Undoes the adjustment for splits. Without it stocks are refused: nobody could say in which shares
+        their prices are.
     pause
         Waits for seconds.
     regular_hours
@@ -57,6 +70,7 @@ class IbkrHistory(HistorySource):
         calendar: ExchangeClock,
         clock: MonotonicClock,
         *,
+        as_traded: AsTraded | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         regular_hours: bool = True,
         tries: int = 5,
@@ -66,6 +80,7 @@ class IbkrHistory(HistorySource):
         self._where = host, port, client_id
         self._calendar = calendar
         self._pace = HistoryPace(clock)
+        self._as_traded = as_traded
         self._pause = pause
         self._regular_hours = regular_hours
         self._tries = tries
@@ -83,6 +98,7 @@ class IbkrHistory(HistorySource):
     async def head_ns(self, instrument: Instrument, timeframe: Timeframe) -> int:
         """Return the head timestamp of an instrument's trades; see `HistorySource`."""
         del timeframe
+        self._splitting(instrument)
         return await self._asked(
             (instrument, "head"),
             instrument,
@@ -104,7 +120,39 @@ class IbkrHistory(HistorySource):
             ),
         )
         inside = [bar for bar in found if window.start_ns <= bar.start_ns < window.end_ns]
-        return series_of(instrument.symbol, timeframe, inside) if inside else None
+        if not inside:
+            return None
+        series = series_of(instrument.symbol, timeframe, inside)
+        undo = self._splitting(instrument)
+        try:
+            return series if undo is None else undo.bars(series)
+        except (CorporateActionDataError, SourceNotInstalledError) as error:
+            raise HistoryRefusedError(f"{instrument.symbol}: splits are not known: {error}") from error
+
+    def basis(self, instrument: Instrument, window: Window, asked_ns: int) -> str:
+        """Return the splits that were undone in a window's bars, or which contract it is of, if no stock.
+
+        A name of this house may stand for another contract tomorrow.
+        """
+        undo = self._splitting(instrument)
+        try:
+            if undo is not None:
+                return undo.basis(instrument.symbol, window.start_ns, asked_ns)
+            terms = (instrument.security_type, instrument.underlying, instrument.expiry, instrument.exchange)
+            return " ".join((*terms, str(instrument.strike or ""), instrument.right)).strip()
+        except (CorporateActionDataError, SourceNotInstalledError) as error:
+            raise HistoryRefusedError(f"{instrument.symbol}: splits are not known: {error}") from error
+
+    def _splitting(self, instrument: Instrument) -> AsTraded | None:
+        """Return what undoes splits; None for what has none."""
+        if instrument.security_type != "STK":
+            return None
+        if self._as_traded is None:
+            raise HistoryRefusedError(
+                f"{instrument.symbol}: Interactive Brokers adjusts prices for splits; name who knows the "
+                "splits, so that what was traded can be stored: --actions FILE, yahoo or none"
+            )
+        return self._as_traded
 
     async def close(self) -> None:
         """Close the connection."""

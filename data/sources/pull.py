@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from data.errors import HistoryRefusedError
 from data.sources.history import HistorySource, Window, windows
@@ -18,6 +19,13 @@ from data.stores.base import BarStore
 from execution.clocks import TradingClock, timestamp
 from execution.models import Instrument
 from execution.timeframes import Timeframe
+
+if TYPE_CHECKING:
+    from data.stores.option_minutes import OptionMinutes
+
+OPTIONS: Final = frozenset(("OPT", "FOP"))
+SIGNED: Final = frozenset(("FUT",))
+"""Kinds of contracts whose prices may be zero or negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ async def pull(
     *,
     start_ns: int,
     end_ns: int,
+    options: OptionMinutes | None = None,
     again: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> PullReport:
@@ -70,6 +79,8 @@ async def pull(
         Says when bars are learnt; a window that is not over is asked again next time.
     start_ns, end_ns
         The span, UTC nanoseconds; a start before the source's first bar is moved to it.
+    options
+        Where minutes of options go; None puts them into `store` with all others.
     again
         Ask for windows that were answered before, too: what the source revised becomes a revision.
     progress
@@ -93,8 +104,14 @@ async def pull(
                 report.refused[instrument.symbol] = str(error)
                 continue
             cut = windows(source.window_days(timeframe), max(start_ns, head_ns), min(end_ns, clock.now_ns()))
-            key = (source.name, instrument.symbol, timeframe.value)
-            missing = [w for w in cut if again or not _is_there(store, record, key, timeframe, w)]
+            target = _target(store, options, instrument, timeframe)
+            try:
+                missing = [
+                    w for w in cut if again or not _is_there(source, target, record, instrument, timeframe, w)
+                ]
+            except HistoryRefusedError as error:
+                report.refused[instrument.symbol] = str(error)
+                continue
             report.skipped += len(cut) - len(missing)
             work += [(instrument, window) for window in missing]
         for done, (instrument, window) in enumerate(work):
@@ -102,16 +119,24 @@ async def pull(
                 continue
             waits = source.seconds_for(len(work) - done)
             progress(Progress(done, len(work), instrument.symbol, waits))
-            await _take(source, store, record, report, instrument, timeframe, window, clock)
+            target = _target(store, options, instrument, timeframe)
+            await _take(source, target, record, report, instrument, timeframe, window, clock)
         progress(Progress(len(work), len(work), "", 0.0))
     finally:
         await source.close()
     return report
 
 
+def _target(
+    store: BarStore, options: OptionMinutes | None, instrument: Instrument, timeframe: Timeframe
+) -> BarStore | OptionMinutes:
+    is_option = instrument.security_type in OPTIONS and timeframe is Timeframe.MINUTE
+    return options if options is not None and is_option else store
+
+
 async def _take(
     source: HistorySource,
-    store: BarStore,
+    store: BarStore | OptionMinutes,
     record: PullRecord,
     report: PullReport,
     instrument: Instrument,
@@ -121,29 +146,40 @@ async def _take(
 ) -> None:
     try:
         bars = await source.bars(instrument, timeframe, window)
+        now_ns = clock.now_ns()
+        basis = source.basis(instrument, window, now_ns)
     except HistoryRefusedError as error:
         report.refused[instrument.symbol] = f"{window}: {error}"
         return
     report.asked += 1
-    now_ns = clock.now_ns()
     count = 0
     if bars is not None:
         finished = bars.slice(0, bars.completed(now_ns))  # a bar that still forms is not history
         count = len(finished)
         if count:
-            written = store.write(finished, known_at=timestamp(now_ns), timeframe=timeframe)
+            signed = [instrument.symbol] if instrument.security_type in SIGNED else []
+            written = store.write(finished, known_at=timestamp(now_ns), timeframe=timeframe, signed=signed)
             report.inserted += written.inserted
             report.revised += written.revised
             report.unchanged += written.unchanged
-    record.add((source.name, instrument.symbol, timeframe.value), window, count, now_ns)
+    record.add((source.name, instrument.symbol, timeframe.value), window, count, now_ns, basis)
 
 
 def _is_there(
-    store: BarStore, record: PullRecord, key: tuple[str, str, str], timeframe: Timeframe, window: Window
+    source: HistorySource,
+    store: BarStore | OptionMinutes,
+    record: PullRecord,
+    instrument: Instrument,
+    timeframe: Timeframe,
+    window: Window,
 ) -> bool:
-    """Return whether a window was answered and its bars are still in the store."""
-    answer = record.answer(key, window)
-    if answer is None or not answer.bars:
-        return answer is not None
+    """Return whether a window was answered, on what is still known, and its bars are still in the store."""
+    answer = record.answer((source.name, instrument.symbol, timeframe.value), window)
+    if answer is None:
+        return False
+    if not answer.bars:
+        return True
+    if answer.basis != source.basis(instrument, answer.window, answer.asked_ns):
+        return False
     span = timestamp(answer.window.start_ns), timestamp(answer.window.end_ns)
-    return len(store.read(key[1], timeframe, *span).to_arrow()) >= answer.bars
+    return len(store.read(instrument.symbol, timeframe, *span).to_arrow()) >= answer.bars

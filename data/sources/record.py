@@ -21,10 +21,15 @@ _SETTLED_NS = 3_600_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was asked, and how many bars came."""
+    """What was asked and when (UTC nanoseconds), how many bars came, and what they rest on.
+
+    `basis` is that of `HistorySource.basis`; None in records of before there was one.
+    """
 
     window: Window
     bars: int
+    asked_ns: int
+    basis: str | None
 
 
 class PullRecord:
@@ -42,7 +47,8 @@ class PullRecord:
         for line in self._lines():
             try:
                 row = json.loads(line)
-                answer, key = Answer(Window(row["start"], row["end"]), int(row["bars"])), tuple(row["of"])
+                key, window = tuple(row["of"]), Window(row["start"], row["end"])
+                answer = Answer(window, int(row["bars"]), int(row["asked"]), row.get("basis"))
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut short: its window is asked again
             self._answered.setdefault(key, []).append(answer)
@@ -54,7 +60,7 @@ class PullRecord:
                 return answer
         return None
 
-    def add(self, key: tuple[str, ...], window: Window, bars: int, now_ns: int) -> None:
+    def add(self, key: tuple[str, ...], window: Window, bars: int, now_ns: int, basis: str = "") -> None:
         """Take note of an answer; one about a time that is hardly over is not kept.
 
         Raises
@@ -65,6 +71,7 @@ class PullRecord:
         if window.end_ns + _SETTLED_NS > now_ns:
             return
         row = {"of": key, "start": window.start_ns, "end": window.end_ns, "bars": bars, "asked": now_ns}
+        row["basis"] = basis
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             whole = not self._path.exists() or self._path.read_bytes()[-1:] in (b"", b"\n")
@@ -76,7 +83,7 @@ class PullRecord:
             raise BarStoreError(
                 f"record of pulls {self._path}: {error.strerror or error}; free the disk, then pull again"
             ) from error
-        self._answered.setdefault(key, []).append(Answer(window, bars))
+        self._answered.setdefault(key, []).append(Answer(window, bars, now_ns, basis))
 
     def _lines(self) -> list[str]:
         try:

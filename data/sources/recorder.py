@@ -1,15 +1,20 @@
 """What streams in is kept in memory and goes into the store every few minutes, as bars of one minute.
 
-A minute is written once it is over, and again as a revision if more of it came later. A store that cannot be
-reached loses nothing: what was not written waits, up to a stated number of minutes, for the next snapshot.
+Only whole minutes are written: one of a share is over when its last part, or a later one, has come. The
+minute in which a stream begins, or breaks off, is left out, for nobody saw all of it: a gap, which a pull
+fills. A store that cannot be reached loses nothing: what was not written waits, up to a stated number of
+minutes, for the next snapshot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
 
+from data.bars import defects
 from data.database import Database
 from data.errors import BarStoreError, DatabaseUnavailableError
 from data.schema import OptionBarRow
@@ -22,8 +27,6 @@ from execution.models import Bar
 from execution.timeframes import Timeframe
 
 MINUTE_NS = 60 * NANOS
-GRACE_NS = 5 * NANOS
-"""How long after its end a minute may still get its last part."""
 MOST_MINUTES = 500_000
 """Minutes of all symbols kept while the store cannot be reached: a day of more than 1,200 symbols."""
 _END_OF_MINUTE = (
@@ -39,21 +42,29 @@ class MinuteRecorder:
     ----------
     store
         Where minutes go.
+    signed
+        Symbols whose prices may be zero or negative: futures.
     """
 
-    def __init__(self, store: BarStore) -> None:
+    def __init__(self, store: BarStore, *, signed: Collection[str] = ()) -> None:
         self._store = store
+        self._signed = frozenset(signed)
+        self._whole_from: dict[str, int] = {}
         self._minutes: dict[tuple[str, int], Bar] = {}
         self._last: dict[str, int] = {}
+        self.written = 0
+        """Minutes that went into the store."""
         self.lost = 0
         """Minutes given up because the store was away for too long."""
 
     def on_bar(self, bar: Bar) -> None:
-        """Take the next part of a minute; one that was taken before, or is of another minute, is left out."""
-        if bar.defect() or bar.start_ns < self._last.get(bar.symbol, 0):
+        """Take the next part of a minute; one that was taken before is left out."""
+        if not self._is_sound(bar) or bar.start_ns < self._last.get(bar.symbol, 0):
             return
         self._last[bar.symbol] = bar.end_ns
         start = bar.start_ns // MINUTE_NS * MINUTE_NS
+        if start < self._whole_from.setdefault(bar.symbol, -(-bar.start_ns // MINUTE_NS) * MINUTE_NS):
+            return
         key = bar.symbol, start
         held = self._minutes.get(key)
         if held is None:
@@ -66,14 +77,14 @@ class MinuteRecorder:
         self._minutes[key] = Bar(bar.symbol, start, held.end_ns, held.open, high, low, bar.close, volume)
 
     def snapshot(self, now_ns: int) -> int:
-        """Write the minutes that are over; return how many, 0 if the store cannot be reached.
+        """Write the minutes that are over as learnt now; return how many, 0 if the store cannot be reached.
 
         Raises
         ------
         BarDataError, BarConflictError
             If the store refuses what came: nothing of this snapshot was written.
         """
-        over = [key for key, bar in self._minutes.items() if bar.end_ns + GRACE_NS <= now_ns]
+        over = [key for key, bar in self._minutes.items() if self._is_over(bar)]
         if not over:
             return 0
         by_symbol: dict[str, list[Bar]] = {}
@@ -81,7 +92,8 @@ class MinuteRecorder:
             by_symbol.setdefault(key[0], []).append(self._minutes[key])
         series = {symbol: series_of(symbol, Timeframe.MINUTE, bars) for symbol, bars in by_symbol.items()}
         try:
-            self._store.write(series, known_at=timestamp(now_ns), timeframe=Timeframe.MINUTE)
+            known_at = timestamp(now_ns)
+            self._store.write(series, known_at=known_at, timeframe=Timeframe.MINUTE, signed=self._signed)
         except (BarStoreError, DatabaseUnavailableError) as error:
             _log().warning("minutes wait for the store", minutes=len(over), error=str(error))
             for key in sorted(over, key=lambda key: key[1])[: max(0, len(self._minutes) - MOST_MINUTES)]:
@@ -90,7 +102,29 @@ class MinuteRecorder:
             return 0
         for key in over:
             del self._minutes[key]
+        self.written += len(over)
         return len(over)
+
+    @property
+    def waiting(self) -> int:
+        """Minutes in memory."""
+        return len(self._minutes)
+
+    def broken_off(self, now_ns: int) -> None:
+        """Take note that the streams ended: what is not over stays unwritten, whatever comes later."""
+        del now_ns  # the parts themselves say what is over
+        self._minutes = {key: bar for key, bar in self._minutes.items() if self._is_over(bar)}
+        self._whole_from.clear()
+
+    def _is_over(self, bar: Bar) -> bool:
+        """Return whether nothing more of a minute can come: parts come in order."""
+        return self._last[bar.symbol] >= bar.end_ns
+
+    def _is_sound(self, bar: Bar) -> bool:
+        if bar.symbol not in self._signed:
+            return bar.defect() is None
+        columns = [np.array([value]) for value in (bar.open, bar.high, bar.low, bar.close, bar.volume)]
+        return not any(broken.any() for _, broken in defects(*columns, signed=True))
 
 
 @dataclass(slots=True)
@@ -116,6 +150,11 @@ class OptionRecorder:
         self._allow_delayed = allow_delayed
         self._state: dict[str, dict[str, float]] = {}
         self._minutes: dict[tuple[str, int], _OptionMinute] = {}
+        self._whole_from: dict[str, int] = {}
+        self.written = 0
+        """Minutes that went into the database."""
+        self.lost = 0
+        """Minutes given up because the database was away for too long."""
         self.delayed = 0
         """Ticks left out because they were delayed."""
 
@@ -126,14 +165,18 @@ class OptionRecorder:
             return
         state = self._state.setdefault(tick.symbol, {})
         start = now_ns // MINUTE_NS * MINUTE_NS
+        traded = 0.0
+        if "volume" in tick.values and "volume" in state:  # the day's volume so far
+            traded = max(0.0, tick.values["volume"] - state["volume"])
+        state.update(tick.values)
+        if start < self._whole_from.setdefault(tick.symbol, -(-now_ns // MINUTE_NS) * MINUTE_NS):
+            return
         minute = self._minutes.get((tick.symbol, start))
         if minute is None:
             minute = self._minutes[tick.symbol, start] = _OptionMinute()
         if "last" in tick.values:
             minute.trades.append(tick.values["last"])
-        if "volume" in tick.values and "volume" in state:  # the day's volume so far
-            minute.volume += max(0.0, tick.values["volume"] - state["volume"])
-        state.update(tick.values)
+        minute.volume += traded
         minute.at_end = {name: state[name] for name in _END_OF_MINUTE if name in state}
 
     def snapshot(self, now_ns: int) -> int:
@@ -152,10 +195,23 @@ class OptionRecorder:
             _log().warning("option minutes wait for the database", minutes=len(over), error=str(error))
             for key in sorted(over, key=lambda key: key[1])[: max(0, len(self._minutes) - MOST_MINUTES)]:
                 del self._minutes[key]
+                self.lost += 1
             return 0
         for key in over:
             del self._minutes[key]
+        self.written += len(rows)
         return len(rows)
+
+    @property
+    def waiting(self) -> int:
+        """Minutes in memory."""
+        return len(self._minutes)
+
+    def broken_off(self, now_ns: int) -> None:
+        """Take note that the streams ended: what is not over stays unwritten, and no quote stands."""
+        self._minutes = {key: held for key, held in self._minutes.items() if key[1] + MINUTE_NS <= now_ns}
+        self._whole_from.clear()
+        self._state.clear()
 
     @staticmethod
     def _row(symbol: str, start_ns: int, minute: _OptionMinute, now_ns: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -25,8 +25,11 @@ async def record(
     minutes: MinuteRecorder,
     options: OptionRecorder | None = None,
     every_seconds: float = SHORTEST_SECONDS,
+    written: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
-    """Record until told to stop, or until the session is gone; what is in memory is written at the end.
+    """Record until told to stop, until the session is gone, or until TWS has refused every stream.
+
+    Every minute of which all has come is written at the end. The recorders can go on with another session.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ async def record(
         Set to end it.
     every_seconds
         Time between two snapshots, one minute to five.
+    written
+        Told after each snapshot.
 
     Returns
     -------
@@ -54,6 +59,7 @@ async def record(
     if not SHORTEST_SECONDS <= every_seconds <= LONGEST_SECONDS:
         raise ValueError(f"every {every_seconds:g} s: take a snapshot every 60 to 300 seconds")
     refused: dict[str, str] = {}
+    nothing_left = asyncio.Event()
 
     def take(tick: QuoteTick) -> None:
         assert options is not None  # noqa: S101 - checked before the stream began
@@ -64,6 +70,8 @@ async def record(
 
         def refuse(said: str, symbol: str = symbol) -> None:
             refused[symbol] = said
+            if len(refused) == len(instruments):
+                nothing_left.set()
             structlog.get_logger("recorder").error("refused", symbol=symbol, said=said)
 
         if instrument.security_type in ("OPT", "FOP"):
@@ -72,16 +80,19 @@ async def record(
             session.watch_quotes(instrument, take, refuse, open_interest=True)
         else:
             session.watch_real_time(instrument, minutes.on_bar, refuse)
-    ends = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(session.closed())]
+    ends = [asyncio.ensure_future(end) for end in (stop.wait(), session.closed(), nothing_left.wait())]
+    recorders: list[MinuteRecorder | OptionRecorder] = [minutes] if options is None else [minutes, options]
     try:
         over = False
         while not over:
             done, _ = await asyncio.wait(ends, timeout=every_seconds, return_when=asyncio.FIRST_COMPLETED)
             over = bool(done)
-            minutes.snapshot(clock.now_ns())
-            if options is not None:
-                options.snapshot(clock.now_ns())
+            for recorder in recorders:
+                recorder.snapshot(clock.now_ns())
+            written()
     finally:
+        for recorder in recorders:
+            recorder.broken_off(clock.now_ns())
         for end in ends:
             end.cancel()
     return refused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -63,7 +63,12 @@ class BarStore(ABC):
 
     @abstractmethod
     def write(
-        self, bars: Bars, *, known_at: pd.Timestamp | None, timeframe: Timeframe | None = None
+        self,
+        bars: Bars,
+        *,
+        known_at: pd.Timestamp | None,
+        timeframe: Timeframe | None = None,
+        signed: Collection[str] = (),
     ) -> WriteReport:
         """Add new bars and revise those that changed, in one step.
 
@@ -76,6 +81,8 @@ class BarStore(ABC):
             When the bars were learnt; None to take the table's own column ``known_at``.
         timeframe
             Size of the bars; found from the longest if None.
+        signed
+            Symbols whose prices may be zero or negative: futures. Those of others are positive.
 
         Raises
         ------

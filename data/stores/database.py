@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -46,14 +47,24 @@ class DatabaseBarStore(BarStore):
         sqlite = database.engine.dialect.name == "sqlite"
         self._bars: PostgresBars | SqliteBars = SqliteBars(database) if sqlite else PostgresBars(database)
 
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self._database
+
     def __repr__(self) -> str:
         return f"DatabaseBarStore({str(self._database)!r})"
 
     def write(
-        self, bars: Bars, *, known_at: pd.Timestamp | None, timeframe: Timeframe | None = None
+        self,
+        bars: Bars,
+        *,
+        known_at: pd.Timestamp | None,
+        timeframe: Timeframe | None = None,
+        signed: Collection[str] = (),
     ) -> WriteReport:
         """Add new bars and revise those that changed; see `BarStore.write`."""
-        size, rows = checked_rows(bars, known_at, timeframe)
+        size, rows = checked_rows(bars, known_at, timeframe, signed)
         table = table_of(size)
         if not len(rows):
             return WriteReport(0, 0, 0)

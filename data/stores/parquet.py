@@ -7,7 +7,7 @@ one file to read and an update rewrites little. Versions that were superseded li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -62,10 +62,15 @@ class ParquetBarStore(BarStore):
         return f"ParquetBarStore({str(self.root)!r})"
 
     def write(
-        self, bars: Bars, *, known_at: pd.Timestamp | None, timeframe: Timeframe | None = None
+        self,
+        bars: Bars,
+        *,
+        known_at: pd.Timestamp | None,
+        timeframe: Timeframe | None = None,
+        signed: Collection[str] = (),
     ) -> WriteReport:
         """Add new bars and revise those that changed; see `BarStore.write`."""
-        size, rows = checked_rows(bars, known_at, timeframe)
+        size, rows = checked_rows(bars, known_at, timeframe, signed)
         inserted = revised = unchanged = 0
         with self._files.writing() as replacement:
             for symbol, first, last in rows.spans():

@@ -106,8 +106,7 @@ class PostgresBars:
                     return _asked(self._reading, text, use)
                 except adbc_driver_manager.Error:  # the server may have been restarted since: ask once more
                     self._drop()
-            url = self._database.url.set(drivername="postgresql")
-            self._reading = dbapi.connect(url.render_as_string(hide_password=False), autocommit=True)
+            self._reading = dbapi.connect(self._database.conninfo(), autocommit=True)
             return _asked(self._reading, text, use)
 
     def _drop(self) -> None:

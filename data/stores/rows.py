@@ -8,7 +8,7 @@ refuses what is unsound with the number of the row, before anything is written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
     + [(name, UTC if name in ("start", "end", "known_at") else pa.float64()) for name in COLUMNS]
 )
 HIGHEST_PRICE = 1e9
+_LOWEST_PRICE = np.nextafter(0.0, 1.0)
+"""Of what cannot be worth nothing: the smallest positive float."""
 HIGHEST_VOLUME = 1e15
 EARLIEST_US, LATEST_US = -2_208_988_800_000_000, 4_102_444_800_000_000
 """The years 1900 to 2099: a time outside them is a mistake of unit."""
@@ -206,7 +208,10 @@ def microseconds(when: pd.Timestamp) -> int:
 
 
 def checked_rows(
-    bars: Bars, known_at: pd.Timestamp | None, timeframe: Timeframe | None = None
+    bars: Bars,
+    known_at: pd.Timestamp | None,
+    timeframe: Timeframe | None = None,
+    signed: Collection[str] = (),
 ) -> tuple[Timeframe, Rows]:
     """Check bars and return them as rows to be written, with their timeframe.
 
@@ -219,6 +224,8 @@ def checked_rows(
         When these bars were learnt; None to take a column ``known_at`` of the table.
     timeframe
         Their size; found from the longest bar if None.
+    signed
+        Symbols whose prices may be zero or negative: futures.
 
     Raises
     ------
@@ -250,7 +257,8 @@ def checked_rows(
     else:
         known = np.full(len(start), microseconds(known_at), np.int64)
     rows = Rows.of(symbols, codes, [start, end, *numbers, known])
-    _check_values(rows)
+    free = [i for i, name in enumerate(symbols) if name in signed]
+    _check_values(rows, np.isin(codes, free) if free else False)
     size = timeframe or _longest(rows)
     _check_length(rows, size)
     return size, _sorted(rows)
@@ -335,7 +343,7 @@ def _numbers(column: pa.ChunkedArray, name: str) -> FloatArray:
     return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
 
-def _check_values(rows: Rows) -> None:
+def _check_values(rows: Rows, signed: BoolArray | bool) -> None:
     if not len(rows):
         return
     faults: list[tuple[str, BoolArray]] = []
@@ -344,7 +352,7 @@ def _check_values(rows: Rows) -> None:
             faults.append((f"{name} is outside 1900 to 2099", (times < EARLIEST_US) | (times >= LATEST_US)))
     if (rows.start >= rows.end).any():
         faults.append(("the bar does not end after it starts", rows.start >= rows.end))
-    faults += _price_faults(rows)
+    faults += _price_faults(rows, signed)
     for rule, broken in faults:
         if broken.any():
             i = int(np.argmax(broken))
@@ -352,20 +360,22 @@ def _check_values(rows: Rows) -> None:
             raise BarDataError(f"row {i + 1}, {rows.place(i)}: {rule} ({prices}); correct or remove the row")
 
 
-def _price_faults(rows: Rows) -> list[tuple[str, BoolArray]]:
+def _price_faults(rows: Rows, signed: BoolArray | bool) -> list[tuple[str, BoolArray]]:
     """Look for any fault with the least work, and name it only if there is one.
 
     A NaN or infinity anywhere fails one of these comparisons, which are written to be false for it.
     """
     top = np.maximum(rows.open, rows.close)
     bottom = np.minimum(rows.open, rows.close)
-    sound = (rows.low <= bottom) & (top <= rows.high) & (rows.low > 0) & (rows.high <= HIGHEST_PRICE)
+    lowest = np.where(signed, -HIGHEST_PRICE, _LOWEST_PRICE)
+    sound = (rows.low <= bottom) & (top <= rows.high) & (rows.low >= lowest) & (rows.high <= HIGHEST_PRICE)
     sound &= (rows.volume >= 0) & (rows.volume <= HIGHEST_VOLUME)
     if sound.all():
         return []
-    faults = list(defects(rows.open, rows.high, rows.low, rows.close, rows.volume))
+    faults = list(defects(rows.open, rows.high, rows.low, rows.close, rows.volume, signed=signed))
     faults += [
-        (f"{name} is above {HIGHEST_PRICE:,.0f}", getattr(rows, name) > HIGHEST_PRICE) for name in PRICES
+        (f"{name} is beyond {HIGHEST_PRICE:,.0f}", np.abs(getattr(rows, name)) > HIGHEST_PRICE)
+        for name in PRICES
     ]
     return [*faults, (f"volume is above {HIGHEST_VOLUME:,.0f}", rows.volume > HIGHEST_VOLUME)]
 

@@ -28,6 +28,8 @@ class Handshake:
         self._client = client
         self._refused: asyncio.Future[None] | None = None
         self._said: list[ErrorSeen] = []
+        self.offered_id = 0
+        """The next order id that TWS offered at the login; 0 before it."""
         # eventkit keeps handlers weakly: hold it here
         self._closed_handler = self._closed
         client.conn.disconnected += self._closed_handler
@@ -70,6 +72,7 @@ class Handshake:
         transport = client.conn.transport
         if not client.isReady() or transport is None or transport.is_closing():
             raise self.refusal(where)
+        self.offered_id = int(client._reqIdSeq)
         watch_socket(transport)
 
     def refusal(self, where: str) -> NotConnectedError:

@@ -84,7 +84,7 @@ class Lane:
         self._client.updateReqId(order_id + 1)
         # Not through the library's own book of orders: it asserts on what it believes to have ended, after
         # the message was written.
-        self._client.sendMsg(self._texts.text(order_id, contract, order))
+        self._send(self._texts.text(order_id, contract, order).encode())
 
     def cancel(self, order_id: int) -> None:
         """Ask for the cancellation of one of this client's orders."""
@@ -98,10 +98,15 @@ class Lane:
 
     def beat(self) -> None:
         """Ask for the next valid order id, ahead of a queue; it counts in the pace."""
-        client = self._client
-        client.conn.sendMsg(client._prefix(_NEXT_ID_REQUEST))
-        now = asyncio.get_running_loop().time()
-        while client._timeQ and now - client._timeQ[0] > client.RequestsInterval:
-            client._timeQ.popleft()
-        client._timeQ.append(now)
+        self._send(_NEXT_ID_REQUEST)
         self.beats += 1
+
+    def _send(self, message: bytes) -> None:
+        """Write a message ahead of a queue; it counts in the pace, where one is kept."""
+        client = self._client
+        client.conn.sendMsg(client._prefix(message))
+        if client.MaxRequests:
+            now, sent = asyncio.get_running_loop().time(), client._timeQ
+            while sent and now - sent[0] > client.RequestsInterval:
+                sent.popleft()
+            sent.append(now)

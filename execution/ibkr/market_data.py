@@ -122,7 +122,7 @@ class MarketDataSession:
         BrokerUnavailableError
             If TWS refuses, its code being in ``context["broker_code"]``, or no answer comes.
         """
-        client, contract = self._client, translate.to_contract(instrument)
+        client, contract = self._client, _of_the_past(instrument)
         end = _wire_time(end_ns)
         size, regular = timeframe.ib_bar_size, int(regular_hours)
 
@@ -139,7 +139,7 @@ class MarketDataSession:
 
     async def head(self, instrument: Instrument, *, regular_hours: bool = True) -> int:
         """Ask where the trades of an instrument begin; UTC nanoseconds. Raises as `history` does."""
-        client, contract = self._client, translate.to_contract(instrument)
+        client, contract = self._client, _of_the_past(instrument)
         fields = await self._ask(
             "head timestamp",
             instrument.symbol,
@@ -324,6 +324,13 @@ class MarketDataSession:
             return await asyncio.wait_for(answer, self._timeout)
         except TimeoutError as error:
             raise BrokerUnavailableError(f"{name}: no answer within {self._timeout:g} s") from error
+
+
+def _of_the_past(instrument: Instrument) -> ib_insync.Contract:
+    """Return the contract of a question about the past: TWS knows a future that expired only if told so."""
+    contract = translate.to_contract(instrument)
+    contract.includeExpired = instrument.security_type == "FUT"
+    return contract
 
 
 def _wire_time(ns: int) -> str:

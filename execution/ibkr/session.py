@@ -101,6 +101,11 @@ class IBSession(Tap):
         """The smallest order id that TWS will accept."""
         return int(self._ib.client._reqIdSeq)
 
+    @property
+    def offered_order_id(self) -> int:
+        """The next order id that TWS offered at the login: from it on, ids are for new orders."""
+        return self._handshake.offered_id
+
     def login(self) -> dict[str, Any]:
         """Return what the handshake agreed on, for the record."""
         return self._handshake.facts()

@@ -94,6 +94,7 @@ class Tap:
         self._unknown: dict[int, str] = {}
         self._definitions_down = False
         self._completed: list[CompletedOrderSeen] = []
+        self._row = ""
         self._hear_the_library()
         self._log = structlog.get_logger("ibkr")
         self.undecodable = 0
@@ -114,8 +115,9 @@ class Tap:
     @property
     def is_open(self) -> bool:
         """Whether the handshake is done and the socket stands."""
-        transport = self._ib.client.conn.transport
-        return bool(self._ib.client.isReady() and transport is not None and not transport.is_closing())
+        client = self._ib.client
+        transport = client.conn.transport
+        return bool(client._apiReady and transport is not None and not transport.is_closing())
 
     # -- the end ----------------------------------------------------------------------------------------
 
@@ -165,8 +167,19 @@ class Tap:
             self._collect(fields, evidence)
         except (ExecutionError, IndexError, ValueError) as error:
             self._take_unreadable(fields, str(error))
-        if what_if or fields[0] not in _READ_HERE:
+        if fields[0] == _COMPLETED:
+            self._take_completed(fields)
+        elif what_if or fields[0] not in _READ_HERE:
             self._interpret(fields)
+
+    def _take_completed(self, fields: list[str]) -> None:
+        """Decode a row of a listing; most rows were in the listing before."""
+        self._row = "\0".join((str(self._ib.client.serverVersion()), *fields))
+        known = _known_rows.get(self._row)
+        if known is None:
+            self._interpret(fields)
+        else:
+            self._completed.append(known.seen_in(self._contracts))
 
     def _take_unreadable(self, fields: list[str], why: str) -> None:
         # The gateway is not trusted: what cannot be read may have been a fill, so it is never skipped
@@ -246,7 +259,11 @@ class Tap:
             self._requests.finish(f"what if {order_id}")
 
     def _on_completed(self, contract: Any, order: Any, state: Any) -> None:
-        self._completed.append(translate.to_completed(contract, order, state, self._contracts))
+        completed = translate.Completed.of(contract, order, state)
+        if len(_known_rows) >= _MOST_KNOWN:
+            _known_rows.clear()
+        _known_rows[self._row] = completed
+        self._completed.append(completed.seen_in(self._contracts))
 
     def _on_details(self, number: int, details: Any) -> None:
         found = self._details.get(number)
@@ -254,6 +271,10 @@ class Tap:
             found.append(details)
             self.answers += self._requests.row(f"contract details {number}")
 
+
+_MOST_KNOWN = 4096
+_known_rows: dict[str, translate.Completed] = {}
+"""Completed orders by the message that they were decoded from, of any session: listings repeat."""
 
 _NUMBERS: dict[type[Any], list[tuple[str, type[Any], Any]]] = {}
 """Fields of the library's records that are no texts, with type and default."""
@@ -276,6 +297,7 @@ def parse_numbers(record: Any) -> None:
             setattr(record, name, default)
 
 
+_COMPLETED = "101"
 _NEXT_ID = "9"
 _NUMBERED = ("executions", "account summary", "bars", "what if", "contract details")
 _ROWS = {

@@ -7,11 +7,12 @@ an empty history. Outgoing orders are checked field by field: TWS takes numbers 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import ib_insync
@@ -268,21 +269,29 @@ def _error(f: list[str]) -> Evidence:
 _READERS = {"3": _order_status, "59": _commission, "4": _error}
 
 
-def to_completed(
-    contract: ib_insync.Contract,
-    order: ib_insync.Order,
-    state: ib_insync.OrderState,
-    contracts: ContractBook | None = None,
-) -> CompletedOrderSeen:
-    """Return the fact in a completed order, as ib_insync decoded it."""
-    return CompletedOrderSeen(
-        perm_id=int(order.permId),
-        order_ref=order.orderRef,
-        status=state.status,
-        filled=_filled(order),
-        detail=state.completedStatus or "",
-        symbol=(contracts or ContractBook()).symbol_of(_as_wire(contract)),
-    )
+class Completed(NamedTuple):
+    """What a completed order says, before it is known which of our instruments its contract is."""
+
+    fact: CompletedOrderSeen
+    contract: WireContract
+
+    @classmethod
+    def of(cls, contract: ib_insync.Contract, order: ib_insync.Order, state: ib_insync.OrderState) -> Self:
+        """Return what ib_insync decoded."""
+        fact = CompletedOrderSeen(
+            perm_id=int(order.permId),
+            order_ref=order.orderRef,
+            status=state.status,
+            filled=_filled(order),
+            detail=state.completedStatus or "",
+            symbol=contract.symbol,
+        )
+        return cls(fact, _as_wire(contract))
+
+    def seen_in(self, contracts: ContractBook) -> CompletedOrderSeen:
+        """Return the fact under our symbol of the contract."""
+        symbol = contracts.symbol_of(self.contract)
+        return self.fact if symbol == self.fact.symbol else replace(self.fact, symbol=symbol)
 
 
 def _as_wire(contract: ib_insync.Contract) -> WireContract:

@@ -50,7 +50,8 @@ class MemorySession(IBSession):
             self._broker.refusals -= 1
             raise NotConnectedError(f"no session at {host}:{port} as client {client_id}: refused as scripted")
         self._client_id = client_id
-        self._next_id = max([first_id, 1, *(order.order_id + 1 for order in self._broker.orders)])
+        self._offered_id = max([1, *(order.order_id + 1 for order in self._broker.orders)])
+        self._next_id = max(first_id, self._offered_id)
         self._stands = True
         self._broker.attach(self)
 
@@ -94,6 +95,11 @@ class MemorySession(IBSession):
     def next_order_id(self) -> int:
         """The smallest order id that the broker will accept."""
         return self._next_id
+
+    @property
+    def offered_order_id(self) -> int:
+        """The next order id that the broker offered at the login."""
+        return self._offered_id
 
     @property
     def bytes_received(self) -> int:

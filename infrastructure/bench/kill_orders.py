@@ -44,10 +44,13 @@ _MINUTE_NS: Final = 60_000_000_000
 _BARS: Final = 390
 _ORDERS_A_LIFE: Final = 20
 _MOST_CROSSINGS: Final = 30
+_KILLS_A_ROUND: Final = len(STEPS)
+"""Each life reads the journal of all before it: longer rounds cost ever more and show nothing new."""
 _RESTARTS: Final = 0.1
 """Share of lives in which the gateway restarts."""
 _LONGEST_LIFE: Final = 60.0
 _ACKNOWLEDGED, _INTENDED = "acknowledged ", "intend "
+_INBOUND: Final = "inbound"
 _ABSENT: Final = "NOT_SENT"
 _OVER: Final = ("FILLED", "CANCELLED", "REJECTED", _ABSENT)
 
@@ -194,15 +197,17 @@ class _Round:
         self._chance = random.Random(seed)  # noqa: S311  what is done is no secret
         self._report = report
         self._number = 1
+        self._crossings = _MOST_CROSSINGS
         self._again: set[int] = set()
         self._acknowledged: set[str] = set()
         self.found = Found(rounds=1)
 
     async def play(self, kills: int, steps: list[str]) -> Found:
-        """Kill until the bars of the session run out or enough were killed; then compare."""
+        """Kill until the round or the bars of the session are over, or enough were killed; then compare."""
         async with simulated_gateway(_bars(), sessions=_sessions(), config=GatewayConfig()) as gateway:
             left = list(steps)
-            while self.found.kills < kills and self._has_time(gateway) and not self.found.problems:
+            most = min(kills, _KILLS_A_ROUND)
+            while self.found.kills < most and self._has_time(gateway) and not self.found.problems:
                 step = left.pop(0)
                 if not await self._kill(gateway, step):
                     left.insert(self._chance.randrange(len(left) + 1), step)
@@ -220,9 +225,12 @@ class _Round:
         said, status = await self._live(gateway, step)
         if status == 0:
             self.found.missed[step] += 1
+            self._crossings = max(1, self._crossings // 2)  # the life was too short for so late an end
         elif status == -9:  # noqa: PLR2004  SIGKILL
             self.found.kills += 1
             self.found.by_step[step] += 1
+            if step.startswith(_INBOUND):
+                self._crossings = _MOST_CROSSINGS
             self._report(self.found.kills)
         else:
             self.found.problems.append(f"at {step!r}, seed of the life {self._life_seed}: {said[-1:]}")
@@ -236,7 +244,7 @@ class _Round:
             port=gateway.port,
             seed=self._life_seed,
             step=step,
-            nth=self._chance.randint(1, _MOST_CROSSINGS) if step.startswith("inbound") else 1,
+            nth=self._chance.randint(1, self._crossings) if step.startswith(_INBOUND) else 1,
             first=self._number,
             again=again,
             last=last,

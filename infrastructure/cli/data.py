@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infrastructure.cli import data_check, data_pull
+from infrastructure.cli import data_check, data_pull, data_record
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="Store bars, and look at what is stored.", no_args_is_help=True)
     o.add(group, data_pull.pull_bars, "pull")
+    o.add(group, data_record.record_bars, "record")
     o.add(group, import_bars, "import")
     o.add(group, export_bars, "export")
     o.add(group, data_check.check_bars, "check")
@@ -59,6 +60,10 @@ def import_bars(
     ] = None,
     tick: Annotated[str, typer.Option("--tick", help="Price increment to round to.")] = "0.0001",
     calendar: Calendar = "XNYS",
+    futures: Annotated[
+        str | None,
+        typer.Option("--futures", metavar="A,B", help="Symbols whose prices may be zero or negative."),
+    ] = None,
     store: Store = None,
     config: o.Config = None,
     sets: o.Set = None,
@@ -86,8 +91,9 @@ def import_bars(
             tick=_price(tick),
             calendar=calendar,
             regular_hours=False,
+            signed=_names(futures) or (),
         )
-        report = bars.write(loaded, known_at=learnt)
+        report = bars.write(loaded, known_at=learnt, signed=_names(futures) or ())
         where = str(bars)
     answer: dict[str, Any] = {
         "store": where,

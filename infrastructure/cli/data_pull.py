@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from data.calendars import ExchangeClock
     from data.sources.history import HistorySource
     from data.sources.pull import Progress
+    from data.stores import BarStore
+    from data.stores.option_minutes import OptionMinutes
     from infrastructure.settings import Settings
 
 _RECORD = "pulls.jsonl"
@@ -22,7 +24,7 @@ _MINUTE, _HOUR = 60, 3_600
 
 
 def pull_bars(
-    symbols: Annotated[str, typer.Argument(metavar="A,B", help="Stocks to pull, comma-separated.")],
+    symbols: Annotated[str, typer.Argument(metavar="A,B", help="Contracts to pull, comma-separated.")],
     timeframe: o.Timeframe = None,
     start: Annotated[
         str | None, typer.Option("--start", metavar="DATE", help="First date [where the source begins].")
@@ -31,6 +33,14 @@ def pull_bars(
         str | None, typer.Option("--end", metavar="DATE", help="Last date, included [now].")
     ] = None,
     source: Annotated[str, typer.Option("--source", metavar="ibkr|yahoo", help="Where from.")] = "ibkr",
+    actions: Annotated[
+        str | None,
+        typer.Option(
+            "--actions",
+            metavar="FILE|yahoo|none",
+            help="Who knows the splits of the stocks; none: there were none [data.corporate_actions].",
+        ),
+    ] = None,
     all_hours: Annotated[
         bool, typer.Option("--all-hours", help="Ask for bars outside regular trading hours, too.")
     ] = False,
@@ -44,6 +54,7 @@ def pull_bars(
     calendar: Annotated[
         str, typer.Option("--calendar", metavar="NAME", help="Exchange of the sessions.")
     ] = "XNYS",
+    *,
     store: Annotated[
         str | None,
         typer.Option(
@@ -59,9 +70,15 @@ def pull_bars(
 
     TWS or IB Gateway is found by data.ib.host and data.ib.port; it takes at most 60 questions in ten
     minutes, and a question brings a week of minutes, 12 weeks of hours or 5 years of days of one stock.
+    A contract is a stock's symbol, FUT:ES:20261218:CME:50, OPT:SPY:20261218:600:C or IND:SPX:CBOE; NAME=
+    before it chooses under which name it is stored. --calendar names its exchange, such as CMES.
     Yahoo needs the extra: pip install 'alphec-street[yahoo]'.
-      trade data pull SPY,QQQ --start 2015-01-01
-      trade data pull SPY --timeframe 1m --start 2024-01-01 --set data.ib.port=4002
+
+    What is stored are the prices that were traded. Interactive Brokers adjusts a stock's for its splits, so
+    the splits have to be known: by --actions, or data.corporate_actions.
+      trade data pull SPY,QQQ --start 2015-01-01 --actions actions.csv
+      trade data pull SPY --timeframe 1m --start 2024-01-01 --actions none --set data.ib.port=4002
+      trade data pull FUT:ES:20261218:CME:50 --timeframe 1h --calendar CMES
       trade data pull AAPL --source yahoo
     """
     import asyncio
@@ -69,32 +86,31 @@ def pull_bars(
     from data.sources.pull import pull
     from data.sources.record import PullRecord
     from execution.clocks import SystemClock
-    from execution.models import Instrument
     from execution.timeframes import Timeframe
+    from infrastructure.contract_text import read_contracts
     from infrastructure.stores import store_of
 
     size = _one_of("--timeframe", timeframe or "1D", Timeframe)
-    named = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
-    if not named:
-        raise typer.BadParameter("name at least one symbol, such as SPY")
+    contracts = read_contracts(symbols)
     settings, clock = o.load(config, profile, sets), SystemClock()
     first = None if start is None else _day("--start", start)
     last = None if end is None else _day("--end", end)
     exchange = _exchange(calendar, clock.now_ns())
     start_ns = 0 if first is None else exchange.midnight_ns(first.date())
     end_ns = clock.now_ns() if last is None else exchange.midnight_ns((last + _one_day()).date())
-    asked = _source(source, settings, exchange, client_id, regular_hours=not all_hours)
+    asked = _source(source, settings, exchange, client_id, actions, regular_hours=not all_hours)
     with store_of(settings, store) as bars, _Bar(shown=not as_json) as bar:
         report = asyncio.run(
             pull(
                 asked,
                 bars,
                 PullRecord(settings.var_dir / _RECORD),
-                [Instrument(symbol) for symbol in named],
+                contracts,
                 Timeframe(size),
                 clock,
                 start_ns=start_ns,
                 end_ns=end_ns,
+                options=option_minutes(bars),
                 again=again,
                 progress=bar.tell,
             )
@@ -104,7 +120,7 @@ def pull_bars(
         "store": where,
         "source": asked.name,
         "timeframe": size,
-        "symbols": named,
+        "symbols": [one.symbol for one in contracts],
         "questions": report.asked,
         "answered_before": report.skipped,
         "inserted": report.inserted,
@@ -120,20 +136,42 @@ def pull_bars(
         raise typer.Exit(1)
 
 
+def option_minutes(store: BarStore) -> OptionMinutes | None:
+    """Return where a store's minutes of options go; None for files, which keep them like all others."""
+    from data.stores import DatabaseBarStore, ParquetBarStore
+
+    if isinstance(store, ParquetBarStore) or not isinstance(store, DatabaseBarStore):
+        return None  # asked first: the database's drivers take a second to import
+    from data.stores.option_minutes import OptionMinutes
+
+    return OptionMinutes(store.database)
+
+
 def _source(
-    name: str, settings: Settings, exchange: ExchangeClock, client_id: int | None, *, regular_hours: bool
+    name: str,
+    settings: Settings,
+    exchange: ExchangeClock,
+    client_id: int | None,
+    named_actions: str | None,
+    *,
+    regular_hours: bool,
 ) -> HistorySource:
     from execution.clocks import SystemClock
 
     _one_of("--source", name, ("ibkr", "yahoo"))
     if name == "yahoo":
+        if named_actions is not None:
+            raise typer.BadParameter("--actions is for --source ibkr: Yahoo tells its splits itself")
         from data.corporate_actions import YahooActionSource
         from data.sources.yahoo import YahooHistory
 
         actions = YahooActionSource(settings.data.cache_dir / "yahoo", SystemClock())
         return YahooHistory(exchange, SystemClock(), actions, regular_hours=regular_hours)
+    from data.corporate_actions import AsTraded
     from data.sources.ibkr import IbkrHistory
+    from infrastructure.data_sources import action_source
 
+    known = action_source(settings, named_actions, exchange.name)
     ib = settings.data.ib
     own = ib.client_id + _OWN_CLIENT if client_id is None else client_id
     return IbkrHistory(
@@ -142,6 +180,7 @@ def _source(
         own,
         exchange,
         SystemClock(),
+        as_traded=None if known is None else AsTraded(known, exchange, SystemClock()),
         regular_hours=regular_hours,
         timeout=max(60.0, ib.timeout_seconds),
     )

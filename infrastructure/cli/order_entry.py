@@ -6,97 +6,130 @@ mistake is told before anything is asked of the trader.
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
 
 from infrastructure.cli import options as o
 
-Symbol = Annotated[str, typer.Argument(help="Symbol, e.g. SPY.")]
-SideOf = Annotated[str, typer.Argument(metavar="BUY|SELL")]
-Quantity = Annotated[str, typer.Argument(help="Number of shares or contracts.")]
-Kind = Annotated[
-    str | None,
-    typer.Option(
-        "--type",
-        metavar="TYPE",
-        help="MARKET, LIMIT, STOP, STOP_LIMIT, TRAIL, TRAIL_LIMIT, MOC, LOC, MIT or LIT; by default the "
-        "prices tell it.",
-    ),
-]
-Limit = Annotated[str | None, typer.Option(metavar="PRICE", help="Limit price.")]
-Stop = Annotated[str | None, typer.Option("--stop", metavar="PRICE", help="Stop or trigger price.")]
-TrailAmount = Annotated[
-    str | None, typer.Option(metavar="AMOUNT", help="Distance of a trailing stop from the market, in price.")
-]
-TrailPercent = Annotated[
-    str | None, typer.Option(metavar="PERCENT", help="The same in percent of the price: 2.5 is 2.5 %.")
-]
-TrailStop = Annotated[
-    str | None, typer.Option(metavar="PRICE", help="Stop that a trailing order begins with.")
-]
-LimitOffset = Annotated[
-    str | None, typer.Option(metavar="AMOUNT", help="Distance of a TRAIL_LIMIT's limit from its stop.")
-]
-Life = Annotated[
-    str | None,
-    typer.Option(
-        "--tif", metavar="DAY|GTC|GTD|IOC|FOK|OPG", help="How long it works [DAY, GTD with --good-till]."
-    ),
-]
-GoodTill = Annotated[
-    str | None, typer.Option(metavar="MOMENT", help="End of a GTD order, e.g. 2026-11-30T16:00:00-05:00.")
-]
-OcaGroup = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Group of orders of which one ends the others.")
-]
-OcaType = Annotated[
-    str | None,
-    typer.Option(metavar="1|2|3", help="What a fill does to its group: 1 cancels, 2 and 3 reduce [1]."),
-]
-OutsideRth = Annotated[bool, typer.Option("--outside-rth", help="May trade outside regular hours.")]
-AllOrNone = Annotated[bool, typer.Option("--all-or-none", help="Trades in full or not at all.")]
-Account = Annotated[
-    str | None, typer.Option(metavar="ID", help="Account, where the login has several [the trader's].")
-]
-OwnId = Annotated[
-    str | None, typer.Option("--id", help="Your own id: the same id with the same order is never sent twice.")
-]
+_Text = str | None
+FIELDS: dict[str, Any] = {
+    "symbol": Annotated[str, typer.Argument(help="Symbol, e.g. SPY.")],
+    "side": Annotated[str, typer.Argument(metavar="BUY|SELL")],
+    "quantity": Annotated[str, typer.Argument(help="Number of shares or contracts.")],
+    "order_type": Annotated[
+        _Text,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="MARKET, LIMIT, STOP, STOP_LIMIT, TRAIL, TRAIL_LIMIT, MOC, LOC, MIT or LIT; by default the "
+            "prices tell it.",
+        ),
+    ],
+    "limit_price": Annotated[_Text, typer.Option("--limit", metavar="PRICE", help="Limit price.")],
+    "stop_price": Annotated[_Text, typer.Option("--stop", metavar="PRICE", help="Stop or trigger price.")],
+    "trail_amount": Annotated[
+        _Text,
+        typer.Option(
+            "--trail-amount", metavar="AMOUNT", help="Distance of a trailing stop from the market, in price."
+        ),
+    ],
+    "trail_percent": Annotated[
+        _Text,
+        typer.Option(
+            "--trail-percent", metavar="PERCENT", help="The same in percent of the price: 2.5 is 2.5 %."
+        ),
+    ],
+    "trail_stop": Annotated[
+        _Text,
+        typer.Option("--trail-stop", metavar="PRICE", help="Stop that a trailing order begins with."),
+    ],
+    "limit_offset": Annotated[
+        _Text,
+        typer.Option(
+            "--limit-offset", metavar="AMOUNT", help="Distance of a TRAIL_LIMIT's limit from its stop."
+        ),
+    ],
+    "time_in_force": Annotated[
+        _Text,
+        typer.Option(
+            "--tif", metavar="DAY|GTC|GTD|IOC|FOK|OPG", help="How long it works [DAY, GTD with --good-till]."
+        ),
+    ],
+    "good_till": Annotated[
+        _Text,
+        typer.Option(
+            "--good-till", metavar="MOMENT", help="End of a GTD order, e.g. 2026-11-30T16:00:00-05:00."
+        ),
+    ],
+    "oca_group": Annotated[
+        _Text,
+        typer.Option("--oca-group", metavar="NAME", help="Group of orders of which one ends the others."),
+    ],
+    "oca_type": Annotated[
+        _Text,
+        typer.Option(
+            "--oca-type",
+            metavar="1|2|3",
+            help="What a fill does to its group: 1 cancels, 2 and 3 reduce [1].",
+        ),
+    ],
+    "outside_rth": Annotated[bool, typer.Option("--outside-rth", help="May trade outside regular hours.")],
+    "all_or_none": Annotated[bool, typer.Option("--all-or-none", help="Trades in full or not at all.")],
+    "account": Annotated[
+        _Text,
+        typer.Option("--account", metavar="ID", help="Account, where the login has several [the trader's]."),
+    ],
+    "client_order_id": Annotated[
+        _Text,
+        typer.Option("--id", help="Your own id: the same id with the same order is never sent twice."),
+    ],
+}
+"""The fields of an order by their names, each as the argument or option that gives it."""
 
+_SWITCHES = ("outside_rth", "all_or_none")
+_REQUIRED = ("symbol", "side", "quantity")
 _OPTIONS = {
-    "limit_price": "--limit",
-    "stop_price": "--stop",
-    "trail_amount": "--trail-amount",
-    "trail_percent": "--trail-percent",
-    "trail_stop": "--trail-stop",
-    "limit_offset": "--limit-offset",
-    "order_type": "--type",
-    "time_in_force": "--tif",
-    "good_till": "--good-till",
-    "oca_type": "--oca-type",
+    name: str(how.__metadata__[0].default)  # typer keeps the first name there until it builds the command
+    for name, how in FIELDS.items()
+    if name not in (*_REQUIRED, *_SWITCHES)
 }
 
 
+def _takes(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these fields; it gets their values, by name, as its first argument."""
+    taken = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=FIELDS[name],
+            default=inspect.Parameter.empty if name in _REQUIRED else False if name in _SWITCHES else None,
+        )
+        for name in names
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            command({one.name: arguments.pop(one.name) for one in taken}, **arguments)
+
+        parameters = [*taken, *own]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+@_takes(FIELDS)
 def place(
-    symbol: Symbol,
-    side: SideOf,
-    quantity: Quantity,
+    fields: dict[str, Any],
     *,
-    kind: Kind = None,
-    limit: Limit = None,
-    stop_price: Stop = None,
-    trail_amount: TrailAmount = None,
-    trail_percent: TrailPercent = None,
-    trail_stop: TrailStop = None,
-    limit_offset: LimitOffset = None,
-    time_in_force: Life = None,
-    good_till: GoodTill = None,
-    oca_group: OcaGroup = None,
-    oca_type: OcaType = None,
-    outside_rth: OutsideRth = False,
-    all_or_none: AllOrNone = False,
-    account: Account = None,
-    client_order_id: OwnId = None,
     config: o.Config = None,
     profile: o.Profile = None,
     sets: o.Set = None,
@@ -111,33 +144,12 @@ def place(
       trade orders place SPY SELL 10 --type MOC
       trade orders place SPY BUY 10 --limit 400 --good-till 2026-11-30T16:00:00-05:00
     """
-    fields = _checked(
-        symbol=symbol,
-        side=side,
-        quantity=quantity,
-        order_type=kind,
-        limit_price=limit,
-        stop_price=stop_price,
-        trail_amount=trail_amount,
-        trail_percent=trail_percent,
-        trail_stop=trail_stop,
-        limit_offset=limit_offset,
-        time_in_force=time_in_force,
-        good_till=good_till,
-        oca_group=oca_group,
-        oca_type=oca_type,
-        outside_rth=outside_rth or None,
-        all_or_none=all_or_none or None,
-        account=account,
-        client_order_id=client_order_id,
-    )
-    o.show_answer("place", o.load(config, profile, sets), as_json=as_json, **fields)
+    o.show_answer("place", o.load(config, profile, sets), as_json=as_json, **_checked(**fields))
 
 
+@_takes((*_REQUIRED, "time_in_force", "account", "client_order_id"))
 def bracket(
-    symbol: Symbol,
-    side: SideOf,
-    quantity: Quantity,
+    fields: dict[str, Any],
     *,
     take_profit: Annotated[str, typer.Option(metavar="PRICE", help="Limit price of the exit with a gain.")],
     stop_loss: Annotated[str, typer.Option(metavar="PRICE", help="Stop price of the exit with a loss.")],
@@ -147,12 +159,9 @@ def bracket(
     stop_limit: Annotated[
         str | None, typer.Option(metavar="PRICE", help="Limit of the stop-loss once triggered [none].")
     ] = None,
-    time_in_force: Life = None,
     exit_life: Annotated[
         str, typer.Option("--exit-tif", metavar="DAY|GTC", help="How long the exits work.")
     ] = "GTC",
-    account: Account = None,
-    client_order_id: OwnId = None,
     config: o.Config = None,
     profile: o.Profile = None,
     sets: o.Set = None,
@@ -164,10 +173,8 @@ def bracket(
     entry's with -tp and -sl behind it.
       trade orders bracket SPY BUY 10 --limit 420 --take-profit 430 --stop-loss 410
     """
-    common = {"symbol": symbol, "quantity": quantity, "account": account}
-    entry = _checked(
-        **common, side=side, limit_price=limit, time_in_force=time_in_force, client_order_id=client_order_id
-    )
+    common = {name: fields[name] for name in ("symbol", "quantity", "account")}
+    entry = _checked(**fields, limit_price=limit)
     out = {**common, "side": "SELL" if entry["side"] == "BUY" else "BUY", "time_in_force": exit_life}
     profit = _checked(
         {"limit_price": "--take-profit", "time_in_force": "--exit-tif"}, **out, limit_price=take_profit
@@ -186,15 +193,10 @@ def bracket(
         o.print_table("bracket", list(answer["orders"]))
 
 
+@_takes((*_REQUIRED, "order_type", "limit_price", "stop_price", "account"))
 def what_if(
-    symbol: Symbol,
-    side: SideOf,
-    quantity: Quantity,
+    fields: dict[str, Any],
     *,
-    kind: Kind = None,
-    limit: Limit = None,
-    stop_price: Stop = None,
-    account: Account = None,
     config: o.Config = None,
     profile: o.Profile = None,
     sets: o.Set = None,
@@ -204,16 +206,7 @@ def what_if(
 
     trade orders what-if SPY BUY 100 --limit 420
     """
-    fields = _checked(
-        symbol=symbol,
-        side=side,
-        quantity=quantity,
-        order_type=kind,
-        limit_price=limit,
-        stop_price=stop_price,
-        account=account,
-    )
-    answer = o.ask(o.load(config, profile, sets), "what_if", **fields)
+    answer = o.ask(o.load(config, profile, sets), "what_if", **_checked(**fields))
     if as_json:
         o.print_json(answer)
         return
@@ -221,7 +214,7 @@ def what_if(
         {"figure": name, **{when: answer.get(f"{name}_{when}") for when in ("before", "change", "after")}}
         for name in ("initial", "maintenance", "equity")
     ]
-    o.print_table(f"what if {side.upper()} {quantity} {symbol}", rows)
+    o.print_table(f"what if {fields['side'].upper()} {fields['quantity']} {fields['symbol']}", rows)
     unknown = "not told"
     typer.echo(f"commission: {answer['commission'] or unknown}")
     if answer["warning"]:
@@ -232,7 +225,7 @@ def _checked(named: dict[str, str] | None = None, /, **fields: Any) -> dict[str,
     """Return the fields that are given, after a look at them by the trader's own rules."""
     from infrastructure.order_fields import read_request
 
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in fields.items() if value not in (None, False)}
     given["side"] = given["side"].upper()
     read_request(given, names=_OPTIONS | (named or {}))
     return given

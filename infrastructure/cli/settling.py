@@ -135,6 +135,10 @@ def adjust(
         str | None, typer.Option("--symbol-change", metavar="NEW", help="The symbol from now on.")
     ] = None,
     price: Price = None,
+    ex_date: Annotated[
+        str | None,
+        typer.Option("--ex-date", metavar="YYYY-MM-DD", help="First day without it; a dividend needs it."),
+    ] = None,
     config: o.Config = None,
     profile: o.Profile = None,
     sets: o.Set = None,
@@ -142,9 +146,10 @@ def adjust(
 ) -> None:
     """Book a corporate action on a held position; it must lead to what the broker holds.
 
+    A dividend is paid on what was held when its ex date began at the exchange, whatever was traded since.
     A fraction that the broker paid out is booked at --price.
       trade orders adjust SPY --split 2 --by "A. Smith" --reason "2 for 1, 5 May"
-      trade orders adjust SPY --dividend 1.55 --by "A. Smith" --reason "ex 5 May"
+      trade orders adjust SPY --dividend 1.55 --ex-date 2026-05-05 --by "A. Smith" --reason "statement"
     """
     o.show_answer(
         "adjust",
@@ -157,6 +162,7 @@ def adjust(
         dividend=dividend,
         new_symbol=new_symbol,
         price=price,
+        ex_date=ex_date,
     )
 
 

@@ -61,7 +61,7 @@ def simulate(
     if seed is not None:
         summary = _one(seed, trace=trace, canary=canary)
     else:
-        summary = _many(start, seeds, twice=twice, canary=canary, workers=workers, quiet=as_json)
+        summary = _many(start, seeds, twice=twice, canary=canary, workers=workers)
     if as_json:
         o.print_json(summary.as_dict())
     elif not trace:
@@ -92,7 +92,7 @@ def _one(seed: int, *, trace: bool, canary: bool) -> Summary:
     return summary
 
 
-def _many(start: int, seeds: int, *, twice: bool, canary: bool, workers: int, quiet: bool) -> Summary:
+def _many(start: int, seeds: int, *, twice: bool, canary: bool, workers: int) -> Summary:
     import sys
 
     from rich.console import Console
@@ -110,7 +110,7 @@ def _many(start: int, seeds: int, *, twice: bool, canary: bool, workers: int, qu
         TextColumn("{task.fields[found]}"),
         console=console,
         transient=True,
-        disable=quiet or not sys.stderr.isatty(),
+        disable=not sys.stderr.isatty(),
     ) as progress:
         task = progress.add_task("", total=seeds, first=start, found="")
         violations = 0

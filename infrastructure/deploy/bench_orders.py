@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +22,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from infrastructure.bench import orders, pauses, processes, reconciling, sustained
+from infrastructure.bench import orders, pauses, processes, reconciling, scratch, sustained
 
 PARTS = ("latency", "pauses", "reconcile", "sustained")
 TITLES = {
@@ -74,19 +73,19 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {"machine": processes.machine()}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-orders-", dir=options.folder))
+        folder = stack.enter_context(scratch.folder("bench-orders-", Path(options.folder)))
 
         def run(part: str, total: int, measured: Callable[[Path, orders.Report], dict[str, float]]) -> None:
             if options.part and part not in options.part:
                 return
             bar = progress.add_task(part, total=total)
-            own = Path(folder) / part
+            own = folder / part
             own.mkdir()
             figures[part] = measured(own, lambda done: progress.update(bar, completed=done))
             progress.update(bar, completed=total)
 
         memory = orders.memory_folder()
-        fast = None if memory is None else Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
+        fast = None if memory is None else stack.enter_context(scratch.folder("bench-orders-", memory))
         # First: it would use again the memory that others have let go, and its slope be too good.
         run(
             "sustained",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from data.database import Database
 from data.testing import LocalServer
@@ -98,6 +102,54 @@ def file_database(sqlite_url: str, tmp_path: Path, migrated_file: Path) -> Itera
     opened = Database(sqlite_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres", "timescale"])
+def cramped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """URL of an empty database whose files lie on a small disk of their own, and that disk."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    kind = str(request.param)
+    server: LocalServer | None = None if kind == "sqlite" else request.getfixturevalue(f"{kind}_server")
+    disk = tmp_path / "disk" if server is None else server.folder / "disk"
+    disk.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        disk.rmdir()
+        pytest.skip("this machine does not let a test mount a disk")
+    try:
+        if server is None:
+            yield f"sqlite:///{disk / 'trading.db'}", disk
+            return
+        os.chown(disk, server.data.stat().st_uid, server.data.stat().st_gid)
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk))))
+            connection.execute("CREATE DATABASE cramped TABLESPACE small")
+        if kind == "timescale":
+            with psycopg.connect(server.conninfo("cramped"), autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION timescaledb")
+        yield server.url("cramped"), disk
+        server.drop_database("cramped")
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            connection.execute("DROP TABLESPACE small")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+        disk.rmdir()
+
+
+@pytest.fixture
+def leave() -> Callable[[Path, int], None]:
+    """Fill a disk until so many bytes are free, or empty it again of that ballast."""
+
+    def fill(disk: Path, free: int) -> None:
+        ballast = disk / "ballast"
+        ballast.unlink(missing_ok=True)
+        block = 64 * 1024
+        with ballast.open("wb", buffering=0) as file:
+            while shutil.disk_usage(disk).free > free:
+                file.write(bytes(min(block, shutil.disk_usage(disk).free - free)))
+
+    return fill
 
 
 @pytest.fixture

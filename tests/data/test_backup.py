@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import insert
 
 from data.backup import MANIFEST, backup, checksums, restore
 from data.database import Database
-from data.errors import BackupError, SchemaError
+from data.errors import BackupError, DatabaseUnavailableError, SchemaError
 from data.instruments import register
 from data.schema import (
     AccountSnapshotRow,
@@ -159,6 +161,60 @@ def test_a_backup_into_a_folder_that_cannot_be_made_leaves_nothing(
     backup(file_database, tmp_path / "kept")
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".part") == []
     shutil.rmtree(tmp_path / "kept")
+
+
+def many(database: Database) -> None:
+    """Put enough bars into a database that they take megabytes, in a backup too."""
+    values = np.random.default_rng(7).random((20_000, 5)).tolist()
+    names = ("open", "high", "low", "close", "volume")
+    rows = [
+        {"symbol": "SPY", "ts": MOMENT.value + n * 60_000_000_000, "known_at": MOMENT}
+        | dict(zip(names, row, strict=True))
+        for n, row in enumerate(values)
+    ]
+    with database.session() as session:
+        session.execute(insert(MinuteBarRow), rows)
+
+
+@pytest.mark.parametrize("cramped", ["sqlite"], indirect=True)
+def test_a_disk_that_fills_up_in_a_backup_keeps_nothing_and_the_same_call_finishes_it(
+    file_database: Database, cramped: tuple[str, Path], leave: Callable[[Path, int], None]
+) -> None:
+    _, disk = cramped
+    many(file_database)
+    for free in (0, 600_000):
+        leave(disk, free)
+        with pytest.raises(BackupError, match=r"the disk is full: free some space.*nothing was kept"):
+            backup(file_database, disk / "kept")
+        assert [path.name for path in disk.iterdir()] == ["ballast"]
+    leave(disk, 2**40)
+    manifest = backup(file_database, disk / "kept")
+    assert manifest["tables"]["bars_1m"]["rows"] == 20_000
+
+
+@pytest.mark.parametrize("before", ["nothing", "tables"])
+def test_a_disk_that_fills_up_in_a_restore_leaves_the_database_empty_and_the_same_call_finishes_it(
+    file_database: Database,
+    cramped: tuple[str, Path],
+    leave: Callable[[Path, int], None],
+    tmp_path: Path,
+    before: str,
+) -> None:
+    url, disk = cramped
+    empty = checksums(file_database)
+    many(file_database)
+    backup(file_database, tmp_path / "kept")
+    target = Database(url)
+    if before == "tables":
+        target.upgrade()
+    leave(disk, {"nothing": 200_000, "tables": 2_000_000}[before] // (8 if url.startswith("sqlite") else 1))
+    with pytest.raises(DatabaseUnavailableError, match=r"free (it|the disk) and run the same command again"):
+        restore(target, tmp_path / "kept")
+    leave(disk, 2**40)
+    assert target.revision() is None or checksums(target) == empty
+    restore(target, tmp_path / "kept")
+    assert checksums(target) == checksums(file_database)
+    target.close()
 
 
 def test_tables_of_another_revision_are_not_backed_up(sqlite_url: str, tmp_path: Path) -> None:

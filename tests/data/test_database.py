@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from psycopg import sql
+from sqlalchemy import make_url, text
 
+from data.aggregation import mark_everything, refresh
+from data.backup import backup, checksums, restore
+from data.bars import BarSeries
 from data.database import Database
 from data.errors import DatabaseUnavailableError
+from data.inspection import check, status
+from data.instruments import register
 from data.repositories import Repository
 from data.schema import AccountSnapshotRow, Money
+from data.stores import DatabaseBarStore
+from data.testing import LocalServer
+from execution.models import Instrument
+from execution.timeframes import Timeframe
 
 
 def test_upgrading_again_changes_nothing_and_the_journal_mode_is_wal(file_database: Database) -> None:
@@ -125,3 +139,103 @@ def test_a_server_that_cancels_or_only_reads_is_named_with_what_to_do(
     with pytest.raises(DatabaseUnavailableError, match=remedy), database.connection() as connection:
         connection.execute(text(statement))
     database.close()
+
+
+ODD = """Desk "1"'s Ü"""
+
+
+@pytest.fixture(params=["postgres", "timescale"])
+def odd_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a database, a schema and a user with odd names, on a server far from UTC with odd formats."""
+    server: LocalServer = request.getfixturevalue(f"{request.param}_server")
+    server.create_database(ODD)
+    name = sql.Identifier(ODD)
+    with psycopg.connect(server.conninfo(ODD), autocommit=True) as connection:
+        for statement in (
+            "CREATE ROLE {} LOGIN", "CREATE SCHEMA {} AUTHORIZATION {}",
+            "ALTER DATABASE {} SET TimeZone = 'America/New_York'",
+            "ALTER DATABASE {} SET DateStyle = 'German'", "ALTER DATABASE {} SET extra_float_digits = -5",
+            "ALTER ROLE {} SET search_path = {}, public",
+        ):  # fmt: skip
+            connection.execute(sql.SQL(statement.replace("{}", "{0}")).format(name))
+    yield server.url(ODD, ODD)
+    server.drop_database(ODD)
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def load(database: Database) -> None:
+    """Put bars of the sessions before and after New York changed its clocks."""
+    start = pd.Timestamp("2024-03-08 14:30", tz="UTC").value
+    minutes = np.concatenate([start + d * 86_400 * 10**9 + np.arange(390) * 60 * 10**9 for d in (0, 3)])
+    price = 100 + np.arange(len(minutes)) / 3
+    ends = minutes + 60 * 10**9
+    series = BarSeries("SPY", Timeframe.MINUTE, minutes, ends, price, price, price, price, price)
+    register(database, [Instrument("SPY")])
+    with closing(DatabaseBarStore(database)) as store:
+        store.write({"SPY": series}, known_at=pd.Timestamp("2024-03-20", tz="UTC"))
+        assert store.read("SPY", Timeframe.MINUTE).to_arrow().num_rows == len(minutes)
+    refresh(database, pd.Timestamp("2024-03-21", tz="UTC"))
+
+
+def test_names_formats_and_the_time_zone_of_a_server_change_nothing(
+    odd_url: str, file_database: Database, tmp_path: Path
+) -> None:
+    database = Database(odd_url)
+    database.upgrade()
+    assert not any(finding.problem for finding in check(database))
+    assert not any("trade db upgrade" in feature.why for feature in status(database).features)
+    for target in (database, file_database):
+        load(target)
+    assert checksums(database) == checksums(file_database)
+    days = "SELECT session_date, open, high, low, close, volume, bars FROM bars_1d ORDER BY ts"
+    answers = []
+    for target in (database, file_database):
+        with target.connection() as connection:
+            answers.append([(str(row[0]), *row[1:]) for row in connection.execute(text(days))])
+    assert answers[0] == answers[1]
+    assert [row[0] for row in answers[0]] == ["2024-03-08", "2024-03-11"]
+    backup(database, tmp_path / "kept")
+    database.downgrade("base")
+    restore(database, tmp_path / "kept")
+    assert checksums(database) == checksums(file_database)
+    mark_everything(database)  # a backup holds no aggregates
+    refresh(database)
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+def test_tables_of_another_schema_on_the_search_path_are_not_ours(odd_url: str) -> None:
+    """Two desks in one database: neither sees the other's revision, hypertables or aggregates as its own."""
+    url = make_url(odd_url)
+    first = Database(url.set(username="postgres").render_as_string(hide_password=False))
+    first.upgrade()
+    second = Database(odd_url)
+    assert second.revision() is None
+    assert status(second).state == "empty"
+    assert not any(f.on for f in status(second).features if f.name == "hypertables")
+    second.upgrade()
+    assert not any(finding.problem for finding in check(second))
+    load(second)
+    second.downgrade("base")
+    assert not any(finding.problem for finding in check(first))
+    assert status(first).state == "current"
+    for database in (first, second):
+        database.close()
+
+
+def test_a_search_path_without_a_schema_or_without_the_extension_is_named(timescale_url: str) -> None:
+    nowhere = Database(f"{timescale_url}?options=-csearch_path%3Dnowhere")
+    with pytest.raises(DatabaseUnavailableError, match="create one or correct search_path"):
+        nowhere.upgrade()
+    nowhere.close()
+    with psycopg.connect(timescale_url.replace("+psycopg", ""), autocommit=True) as bare:
+        bare.execute("CREATE SCHEMA desk")
+    hidden = Database(f"{timescale_url}?options=-csearch_path%3Ddesk")
+    with pytest.raises(DatabaseUnavailableError, match="name its schema there too"):
+        hidden.upgrade()
+    hidden.close()
+    found = Database(f"{timescale_url}?options=-csearch_path%3Ddesk,public")
+    found.upgrade()
+    assert not any(finding.problem for finding in check(found))
+    found.close()

@@ -321,3 +321,14 @@ def test_real_files_load_and_every_bar_lies_in_a_session(lean: Path) -> None:
             assert all(bars.clock.is_bar_in_session(bar.start_ns, bar.end_ns) for bar in series)
             assert all(bar.defect() is None for bar in series)
     assert [bar.symbol for bar in next(steps(load_bars(lean / "daily")))[1]] == ["AAPL", "IBM", "SPY"]
+
+
+def test_a_future_may_be_worth_less_than_nothing_and_a_stock_may_not(write: Writer) -> None:
+    folder = write("CL.csv", DAILY + "2020-04-20,17.73,17.85,-40.32,-37.63,1000\n")
+    with pytest.raises(BarFileError, match=r"CL.csv, line 2: low is not positive"):
+        load_bars(folder)
+    write("AAA.csv", DAILY + "2020-04-20,0.001,0.002,0.001,0.002,1000\n")
+    with pytest.raises(BarFileError, match=r"AAA\.csv: a price below half the tick"):
+        load_bars(folder, signed=["CL"])
+    bars = load_bars(folder, symbols=["CL"], signed=["CL"])["CL"]
+    assert (bars.low.tolist(), bars.close.tolist()) == ([-40.32], [-37.63])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -123,6 +124,23 @@ def test_a_process_killed_half_way_through_a_migration_leaves_the_file_as_it_was
     assert done.returncode == -9
     assert database.revision() == "0001"
     assert tables_of(database) == before
+    database.upgrade()
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+@pytest.mark.parametrize("free", [0, 200_000, 600_000])
+def test_a_disk_that_fills_up_in_a_migration_leaves_nothing_and_the_same_call_finishes_it(
+    cramped: tuple[str, Path], leave: Callable[[Path, int], None], free: int
+) -> None:
+    url, disk = cramped
+    database = Database(url)
+    leave(disk, free if not url.startswith("sqlite") else free // 4)
+    with pytest.raises(DatabaseUnavailableError, match=r"free (it|the disk) and run the same command again"):
+        database.upgrade()
+    leave(disk, 2**40)
+    assert database.revision() in (None, newest_revision())  # on a server more is made after the tables
+    assert tables_of(database) == set() or database.revision() == newest_revision()
     database.upgrade()
     assert not any(finding.problem for finding in check(database))
     database.close()

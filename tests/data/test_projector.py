@@ -77,6 +77,21 @@ def paid(key: str, n: int = 1) -> tuple[str, dict[str, Any]]:
     return "commission", {"client_order_id": key, "fill_id": f"{key}-{n}", "commission": "0.35"}
 
 
+def asked(key: str, number: int, quantity: str) -> tuple[str, dict[str, Any]]:
+    request = wish(key, 5) | {"quantity": quantity}
+    return "order_modifying", {
+        "client_order_id": key, "number": number, "trading_time": 1_000 * number, "request": request,
+    }  # fmt: skip
+
+
+def ended(key: str, number: int, outcome: str) -> tuple[str, dict[str, Any]]:
+    return "order_modified", {"client_order_id": key, "number": number, "outcome": outcome, "reason": ""}
+
+
+def shown(key: str, quantity: str) -> tuple[str, dict[str, Any]]:
+    return "broker_message", {"client_order_id": key, "message": "open_order", "quantity": quantity}
+
+
 def snapshot(at: int, *symbols: str) -> tuple[str, dict[str, Any]]:
     amounts = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
     held = ("quantity", "average_cost", "market_value", "unrealized_pnl")
@@ -194,6 +209,31 @@ def test_event_by_event_equals_all_at_once_and_a_moment_seen_again_replaces_its_
         assert Repository(one).runs()["started_at"].tolist() == [pd.Timestamp(1_001_000, tz="UTC")]
 
 
+def test_a_rebuild_leaves_the_rows_of_other_journals(database: Database) -> None:
+    other = numbered([started("q"), submitted("x"), fill("x"), snapshot(1, "IWM")])
+    Projector(database, "other", "q").project(other)
+    events = numbered(
+        [started(), submitted("a"), fill("a"), status("a", "FILLED"), paid("a"), snapshot(2, "SPY")]
+    )
+    projector = Projector(database, "j", "r")
+    projector.project(events)
+    before = tables(database)
+    assert projector.rebuild(events) == len(events)
+    assert tables(database) == before
+    assert Repository(database).orders("q")["client_order_id"].tolist() == ["x"]
+    assert Repository(database).latest_positions("q")["symbol"].tolist() == ["IWM"]
+    assert Projector(database, "other", "q").cursor() == len(other)
+
+
+def test_names_that_were_let_go_are_read_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.projection.book._MOST_NAMES", 1)
+    events = numbered([started(), submitted("a"), fill("a"), fill("a"), paid("a"), status("a", "FILLED")])
+    projector = Projector(database, "j", "r", batch=1)
+    projector.project(events)
+    assert len(Repository(database).fills("r")) == 1
+    assert Repository(database).orders("r")["status"].tolist() == ["FILLED"]
+
+
 KEYS = st.sampled_from(["a", "b"])
 EVENTS = st.lists(
     st.one_of(
@@ -205,6 +245,9 @@ EVENTS = st.lists(
         st.builds(paid, KEYS, st.integers(1, 2)),
         st.builds(snapshot, st.integers(1, 4), st.sampled_from(["SPY", "IWM"])),
         st.just(("run_finished", {"status": "FINISHED"})),
+        st.builds(asked, KEYS, st.integers(1, 2), st.sampled_from(["7", "8"])),
+        st.builds(ended, KEYS, st.integers(0, 2), st.sampled_from(["accepted", "refused"])),
+        st.builds(shown, KEYS, st.sampled_from(["3", "4"])),
     ),
     max_size=25,
 ).map(numbered)

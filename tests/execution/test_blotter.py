@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -128,7 +129,7 @@ def test_the_same_execution_counts_once() -> None:
 
 def test_a_correction_replaces_and_is_reported_and_an_older_one_is_ignored() -> None:
     made = blotter()
-    made.apply(executed("a.01", 10))
+    fold(made, executed("a.01", 10), status("Filled", 10))
     changes = made.apply(executed("a.02", 8))
     assert [type(change) for change in changes] == [Corrected]
     assert made.apply(executed("a.01", 10)) == []
@@ -345,3 +346,46 @@ def test_replaying_the_journal_rebuilds_the_same_blotter(
         n: e.fills() for n, e in live.entries.items()
     }
     assert recovered.net() == inbox.net
+
+
+def test_an_order_shown_at_work_at_a_size_that_is_executed_already_ends_by_the_brokers_word() -> None:
+    made = blotter()
+    known = fold(made, opened(), executed("e1.01", 3), executed("e2.01", 5))
+    listed = replace(opened(), quantity=Decimal(7))
+    fold(made, listed, status("Submitted", 5))
+    assert (known.status, known.request.quantity) == (S.PARTIALLY_FILLED, Decimal(7))
+    fold(made, executed("e1.02", 0))  # the bust that was on its way
+    assert (known.status, known.filled) == (S.PARTIALLY_FILLED, Decimal(5))
+    fold(made, executed("e3.01", 2))
+    assert known.status is S.FILLED
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        status("Filled", 8),
+        CompletedOrderSeen(105, "o-1", "Filled", Decimal(8)),
+    ],
+)
+def test_an_order_cut_to_what_is_executed_is_filled_when_the_broker_says_so(word: Evidence) -> None:
+    made = blotter()
+    cut = replace(opened(), quantity=Decimal(8))
+    known = fold(made, opened(), executed("e1.01", 3), status("Submitted", 8), cut)
+    fold(made, status("Filled", 8))
+    assert known.order().status is S.PARTIALLY_FILLED  # of the eight, five are not shown yet
+    fold(made, executed("e2.01", 5), word)
+    assert known.status is S.FILLED
+
+
+def test_an_order_filled_by_executions_alone_is_open_again_when_a_correction_takes_some() -> None:
+    alone = fold(blotter(), opened(), executed("e1.01", 3), executed("e2.01", 7))
+    told = fold(blotter(), opened(), executed("e1.01", 3), executed("e2.01", 7), status("Filled", 10))
+    assert alone.status is told.status is S.FILLED
+    made = blotter()
+    alone = fold(made, opened(), executed("e1.01", 3), executed("e2.01", 7), executed("e2.02", 4))
+    assert (alone.status, alone.filled) == (S.PARTIALLY_FILLED, Decimal(7))
+    fold(made, status("Filled", 10))
+    assert alone.status is S.FILLED  # it ended before the correction
+    made = blotter()
+    fold(made, opened(), executed("e1.01", 3), executed("e2.01", 7), status("Filled", 10))
+    assert fold(made, executed("e2.02", 0)).status is S.FILLED

@@ -80,6 +80,8 @@ async def test_an_external_order_that_ended_holds_nothing_any_more(floor: MakeFl
         GatewayControl(f.server).cancel(order.perm_id)
         await f.executor.reconcile()
         assert validator.held == {}
+        (ended,) = [e.body for e in f.journal.events() if e.kind == "external_order_ended"]
+        assert (ended["key"], ended["filled"]) == (order.key, "0")
         await f.shut()
         assert f.another(validator=(kept := Held())).blotter.externals.open() == []
         assert kept.held == {}

@@ -717,7 +717,7 @@ async def test_a_corrected_execution_is_booked_and_submissions_wait_until_the_po
     r = rig()
     await r.executor.submit_order(buy())
     order_id = int(broker.placed[0][1])
-    broker.say(broker.execution(order_id, "e.01", "10", ref="o-1"))
+    broker.say(broker.execution(order_id, "e.01", "10", ref="o-1"), broker.status(order_id, "Filled", "10"))
     broker.say(broker.execution(order_id, "e.02", "7", ref="o-1"))
     await broker.until(lambda: not r.executor.is_ready)
     broker.positions = [("AAA", "10", "100.5")]

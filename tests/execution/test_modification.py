@@ -334,10 +334,81 @@ async def test_an_order_whose_cancel_is_asked_for_is_not_changed_any_more(
     assert (len(broker.placed), "order_modifying" in r.kinds()) == (1, False)
     await broker.drop()  # the next session's list says whether the cancel arrived
     broker.open_orders = [open_order(broker, order_id, "10", "90"), broker.status(order_id, "Submitted")]
+    broker.next_id = order_id + 1
     await r.manager.connect()
     await r.executor.ensure_ready()
     broker.on_place = lambda number, _ref: [open_order(broker, number, "30", "90")]
     assert (await r.executor.modify_order("o-1", quantity=Decimal(30))).quantity == 30
+
+
+async def test_an_order_of_before_is_not_changed_where_the_brokers_ids_count_from_lower_again(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    broker.next_id = 40
+    r = rig()
+    await r.executor.submit_order(limit())
+    order_id = int(broker.placed[0][1])
+    broker.on_place = lambda number, _ref: [open_order(broker, number, "30", "90")]
+    await r.executor.modify_order("o-1", quantity=Decimal(30))  # TWS counts on from what is sent to it
+    await broker.drop()
+    broker.next_id = 20
+    broker.open_orders = [open_order(broker, order_id, "30", "90"), broker.status(order_id, "Submitted")]
+    await r.manager.connect()
+    await r.executor.ensure_ready()
+    with pytest.raises(
+        NotModifiableError, match=rf"from 20 again, below this order's {order_id}.*Cancel it.*anew"
+    ):
+        await r.executor.modify_order("o-1", quantity=Decimal(40))
+    assert (len(broker.placed), r.kinds().count("order_modifying")) == (2, 1)
+    await r.executor.cancel_order("o-1")
+    await broker.until(lambda: broker.cancelled == [str(order_id)])
+    broker.on_place = lambda number, ref: [broker.open_order(number, ref), broker.status(number, "Submitted")]
+    await r.executor.submit_order(limit(name="o-2"))  # this session's own can be changed
+    broker.on_place = lambda number, _ref: [open_order(broker, number, "40", "90", "o-2")]
+    assert (await r.executor.modify_order("o-2", quantity=Decimal(40))).quantity == 40
+
+
+async def test_after_a_refused_cancel_an_order_shown_at_work_can_be_changed_again(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    for name in ("o-1", "o-2"):
+        await r.executor.submit_order(limit(name=name, oca_group="g"))
+    order_id = int(broker.placed[0][1])
+    await r.executor.cancel_order("o-1")
+    broker.say(broker.status(order_id, "Submitted"), broker.error(order_id, 10148))
+    await broker.until(lambda: not r.executor.is_ready)
+    entry = r.executor.blotter.entries["o-1"]
+    assert r.executor._desk.gate.may_be_ending(entry)  # the refusal alone does not say that it lives
+    broker.open_orders = [
+        shown
+        for number, name in ((order_id, "o-1"), (order_id + 1, "o-2"))
+        for shown in (open_order(broker, number, "10", "90", name), broker.status(number, "Submitted"))
+    ]
+    await r.executor.ensure_ready()
+    for name in ("o-1", "o-2"):
+
+        def shows_it(number: int, _ref: str, ref: str = name) -> list[bytes]:
+            return [open_order(broker, number, "30", "90", ref)]
+
+        broker.on_place = shows_it
+        assert (await r.executor.modify_order(name, quantity=Decimal(30))).quantity == 30
+
+
+async def test_of_two_cancels_the_refusal_of_one_says_nothing_of_the_other(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(limit())
+    order_id = int(broker.placed[0][1])
+    await r.executor.cancel_order("o-1")
+    await r.executor.cancel_order("o-1")
+    broker.say(broker.error(order_id, 10148))
+    await broker.until(lambda: not r.executor.is_ready)
+    broker.open_orders = [open_order(broker, order_id, "10", "90"), broker.status(order_id, "Submitted")]
+    await r.executor.ensure_ready()
+    with pytest.raises(NotModifiableError, match="cancel"):
+        await r.executor.modify_order("o-1", quantity=Decimal(30))
 
 
 async def test_a_cancel_of_one_order_of_a_group_bars_changes_of_the_others(
@@ -419,7 +490,7 @@ def cut_rig(r: Rig, broker: ScriptedBroker, path: Any, events: list[tuple[str, A
     return type(r)(broker, path)
 
 
-def open_order(broker: ScriptedBroker, order_id: int, quantity: str, price: str) -> bytes:
-    fields = split(broker.open_order(order_id, "o-1")[4:])
+def open_order(broker: ScriptedBroker, order_id: int, quantity: str, price: str, ref: str = "o-1") -> bytes:
+    fields = split(broker.open_order(order_id, ref)[4:])
     fields[14], fields[15], fields[16], fields[17] = quantity, "LMT", price, "0.0"
     return message(*fields)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.errors import InvalidOrderError
 from execution.models import OrderRequest, OrderType, Side, TimeInForce
 from execution.request_body import request_from_body, request_to_body
 
@@ -80,3 +81,14 @@ D = Decimal
 )
 def test_the_rarer_terms_survive_too(request_: OrderRequest) -> None:
     assert request_from_body(json.loads(json.dumps(request_to_body(request_)))) == request_
+
+
+def test_a_signal_id_survives_the_journal_and_only_an_order_with_one_has_it_on_record() -> None:
+    plain = OrderRequest("AAA", D(1), OrderType.MARKET, Side.BUY, client_order_id="o-1")
+    signalled = OrderRequest("AAA", D(1), OrderType.MARKET, Side.BUY, client_order_id="o-1", signal_id="s-1")
+    assert "signal_id" not in request_to_body(plain)
+    assert request_to_body(signalled)["signal_id"] == "s-1"
+    assert request_from_body(json.loads(json.dumps(request_to_body(signalled)))) == signalled
+    assert signalled.under("o-2", "DU1").signal_id == "s-1"
+    with pytest.raises(InvalidOrderError, match="signal_id 'a b'"):
+        OrderRequest("AAA", D(1), OrderType.MARKET, Side.BUY, signal_id="a b")

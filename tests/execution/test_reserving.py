@@ -315,3 +315,15 @@ def _do(act: str, live: Bench) -> None:
         identity = "AAA/split/1" if act == "split" else ""
         adjustment = Adjustment(kind, "AAA", 1, Decimal(2), action=identity)
         live.inbox.deliver(live.blotter.adjusted(adjustment))
+
+
+def test_what_a_correction_gives_back_of_an_order_at_work_is_reserved(bench: Bench) -> None:
+    bench.take(bench.execution("o-1", 4, "y1.01"), bench.execution("o-1", 5, "y2.01"))
+    shown = OpenOrderSeen(5, 1, 105, "o-1", "", "AAA", "BUY", Decimal(6), "MKT")
+    bench.take(shown, OrderStatusSeen(5, 1, 105, "Submitted", Decimal(5), Decimal(1)))
+    bench.take(bench.execution("o-1", 0, "y1.02"))
+    assert bench.risk.reservations.open_buys("AAA") == 1
+    bench.take(
+        bench.execution("o-1", 1, "y3.01"), OrderStatusSeen(5, 1, 105, "Filled", Decimal(6), Decimal(0))
+    )
+    assert bench.risk.reservations.open_buys("AAA") == 0

@@ -306,3 +306,29 @@ async def test_a_name_or_reason_that_would_not_show_as_it_is_is_refused(
     for who in ({**WHO, "by": text}, {**WHO, "reason": text}):
         with pytest.raises(SettlementError, match="one line of plain text"):
             await r.executor.resolve("o-1", Resolution.CANCELLED, **who)
+
+
+async def test_an_order_that_ended_stays_ended_while_executions_of_it_are_missing(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = rig()
+    await r.executor.submit_order(buy())
+    order_id = int(broker.placed[0][1])
+    broker.say(broker.execution(order_id, "e.01", "2", ref="o-1"), broker.status(order_id, "Cancelled", "6"))
+    await broker.until(lambda: r.executor.orders()[0].status is OrderStatus.CANCELLED)
+    broker.positions = [("AAA", "6", "100.5")]
+    assert "reports 6 filled, its executions show 2" in (await r.executor.reconcile()).in_doubt["o-1"]
+    assert not r.executor.is_ready
+    await r.shut()
+    again = rig()
+    (order,) = again.executor.orders()
+    assert (order.status, order.filled_quantity) == (OrderStatus.CANCELLED, Decimal(2))
+    with pytest.raises(OrderInDoubtError):
+        await again.executor.ensure_ready()
+    (doubt,) = (d for d in again.executor.doubts() if d.kind is DoubtKind.ORDER)
+    assert "find the 4 in the trade log" in doubt.next_step
+    settled = await again.executor.resolve(
+        "o-1", Resolution.CANCELLED, quantity=Decimal(4), price=Decimal(101), **WHO
+    )
+    assert (settled.status, settled.filled_quantity) == (OrderStatus.CANCELLED, Decimal(6))
+    assert again.executor.is_ready

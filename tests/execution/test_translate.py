@@ -12,9 +12,10 @@ import pytest
 from execution.clocks import utc_ns
 from execution.errors import InvalidOrderError, NumberFormatError
 from execution.evidence import ErrorSeen, OrderStatusSeen
+from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.translate import (
+    Completed,
     parse_time,
-    to_completed,
     to_contract,
     to_evidence,
     to_wire_order,
@@ -173,8 +174,18 @@ def test_an_execution_with_an_unknown_side_is_an_error() -> None:
 def test_a_completed_order_tells_its_filled_size_unset_is_none(sent: float, read: Decimal) -> None:
     order = ib_insync.Order(permId=5, orderRef="o-1", filledQuantity=sent)
     state = ib_insync.OrderState(status="Cancelled", completedStatus="Cancelled by Trader")
-    seen = to_completed(ib_insync.Stock("AAA", "SMART", "USD"), order, state)
+    seen = Completed.of(ib_insync.Stock("AAA", "SMART", "USD"), order, state).seen_in(ContractBook())
     assert (seen.filled, seen.symbol, seen.detail) == (read, "AAA", "Cancelled by Trader")
+
+
+def test_a_completed_order_that_was_read_once_goes_by_the_symbol_each_book_has_for_its_contract() -> None:
+    state = ib_insync.OrderState(status="Cancelled")
+    completed = Completed.of(
+        ib_insync.Stock("AAA", "SMART", "USD", conId=7), ib_insync.Order(permId=5), state
+    )
+    renamed = ContractBook([Instrument("AAA.US", underlying="AAA", con_id=7)])
+    symbols = [completed.seen_in(book).symbol for book in (ContractBook(), renamed, ContractBook())]
+    assert symbols == ["AAA", "AAA.US", "AAA"]
 
 
 @pytest.mark.parametrize("life", [TimeInForce.IOC, TimeInForce.FOK])

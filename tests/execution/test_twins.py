@@ -9,7 +9,7 @@ import pytest
 
 from backtesting.gateway.control import GatewayControl
 from execution.blotter import Blotter
-from execution.claims import Claim
+from execution.claims import Claim, ClaimPolicy
 from execution.entry import Entry
 from execution.errors import ExecutionError, OrderInDoubtError
 from execution.evidence import ExecutionSeen, OpenOrderSeen
@@ -35,21 +35,44 @@ async def twinned(f: Floor) -> None:
     assert len(f.book.open_tickets()) == 2
 
 
-async def test_a_second_order_under_our_reference_closes_the_way_until_it_is_gone(floor: MakeFloor) -> None:
+async def test_a_second_order_under_our_reference_closes_the_way_and_is_cancelled(floor: MakeFloor) -> None:
     async with floor(acknowledgement_timeout=0.3) as f:
         await twinned(f)
         first, second = f.book.open_tickets()
         with pytest.raises(OrderInDoubtError, match=f"{second.perm_id}.*second order.*{first.perm_id}"):
             await f.executor.ensure_ready()
+        await f.executor.ensure_ready()
+        assert f.book.open_tickets() == [first]
+        assert not f.executor.blotter.entries["o"].status.is_final
+        told = [event for event in f.journal.events() if event.kind in ("order_twinned", "twin_cancelled")]
+        assert [event.kind for event in told] == ["order_twinned", "twin_cancelled"]
+        assert {event.body["client_order_id"] for event in told} == {"o"}
+        assert {event.body["perm_id"] for event in told} == {first.perm_id}
+        assert told[0].body["twin"]["perm_id"] == told[1].body["twin_perm_id"] == second.perm_id
+
+
+@pytest.mark.parametrize("hands_off", ["refuse", "readonly"])
+async def test_a_second_order_that_is_not_ours_to_end_is_left_to_a_person(
+    floor: MakeFloor, hands_off: str
+) -> None:
+    claim = ClaimPolicy.REFUSE if hands_off == "refuse" else ClaimPolicy.ADOPT
+    async with floor(acknowledgement_timeout=0.3, claim=claim) as f:
+        await twinned(f)
+        f.executor.manager.readonly = hands_off == "readonly"
+        first, second = f.book.open_tickets()
+        with pytest.raises(OrderInDoubtError, match=f"{second.perm_id}.*second order.*{first.perm_id}"):
+            await f.executor.ensure_ready()
         doubt = next(one for one in f.executor.doubts() if str(second.perm_id) in one.reason)
         assert str(first.perm_id) in doubt.reason
-        assert "Cancel both" in doubt.next_step
+        assert "cancel both" in doubt.next_step
         entry = f.executor.blotter.entries["o"]
         assert entry.perm_id == first.perm_id
+        assert len(f.book.open_tickets()) == 2
         GatewayControl(f.server).cancel(second.perm_id)
         await f.executor.ensure_ready()
         assert not entry.status.is_final
         assert f.executor.is_ready
+        assert "twin_cancelled" not in f.kinds()
 
 
 def test_what_a_second_order_fills_is_booked_and_is_no_fill_of_the_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import io
 import json
 import socket
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from rich.console import Console
 
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
@@ -23,9 +26,10 @@ from execution.journal import SqliteJournal
 from execution.models import Instrument
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard
-from infrastructure.control import ControlClient, ControlServer, _same_user, socket_path
+from infrastructure.control import ControlClient, ControlServer, socket_path
 from infrastructure.errors import TraderUnreachableError
 from infrastructure.settings import Settings, load_settings
+from infrastructure.watch import Watch
 from monitoring.counters import Counters
 from risk.limits import RiskLimits
 from strategies.spec import RunSpec
@@ -97,6 +101,24 @@ async def test_status_tells_connection_run_and_counters(ask: Any) -> None:
     answer = await ask("status")
     assert (answer["run_id"], answer["profile"], answer["connected"]) == ("r-1", "demo", True)
     assert (answer["ready"], answer["halted"], answer["orders_submitted"]) == (True, False, 0)
+
+
+async def test_status_and_heartbeat_tell_how_far_the_database_is_behind(
+    trader: Trader, settings: Settings, tmp_path: Path
+) -> None:
+    watch = Watch(settings, Console(file=io.StringIO()), "r-1")
+    client = ControlClient.for_settings(settings)
+    trader.journal.append("run_started", {"run_id": "r"})
+    trader.journal.commit()
+    with structlog.testing.capture_logs() as lines:
+        async with watch.over(trader, tmp_path / "journal.db", "r", tmp_path / "trading.db"):
+            answer = await asyncio.to_thread(client.request, "status")
+            while answer["database_behind_events"] is None:  # the database is being made
+                answer = await asyncio.to_thread(client.request, "status")
+    told = (answer["database_behind_events"], answer["database_behind_seconds"], answer["database_problem"])
+    assert told == (0, 0.0, None)
+    (beat, *_) = [line for line in lines if line["event"] == "heartbeat"]
+    assert {"database_behind_events", "database_behind_seconds", "database_problem"} <= beat.keys()
 
 
 async def test_an_order_is_placed_listed_and_cancelled(ask: Any, trader: Trader) -> None:
@@ -279,15 +301,6 @@ def test_without_a_trader_there_is_one_clear_line(settings: Settings) -> None:
         ControlClient.for_settings(settings).request("status")
     assert "trade live" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="the system does not tell the peer")
-def test_only_the_same_user_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert _same_user(ours)
-        monkeypatch.setattr("os.getuid", lambda: 4242)
-        assert not _same_user(ours)
 
 
 def test_the_path_is_short_and_differs_by_profile_and_folders(settings: Settings, tmp_path: Path) -> None:

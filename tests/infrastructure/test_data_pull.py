@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sqlalchemy import select
 
 from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import GatewayThread
+from data.bars import BarSeries
+from data.database import Database
 from data.samples import sample_bars
+from data.schema import OptionBarRow
+from execution.clocks import NANOS, timestamp
+from execution.models import Instrument
+from execution.timeframes import Timeframe
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard
 from infrastructure.cli.data_pull import time_text
+
+FIRST_NS = 1_514_989_800 * NANOS  # 2018-01-03 14:30 UTC
+COUNT = 30
+ESH8 = Instrument("ESH8", "FUT", "CME", multiplier=Decimal(50), underlying="ES", expiry="20180316")
+CALL = Instrument(
+    "AAA 180119C100", "OPT", multiplier=Decimal(100), underlying="AAA", expiry="20180119",
+    strike=Decimal(100), right="C",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +53,7 @@ def test_bars_are_pulled_once_and_found_again(capsys: pytest.CaptureFixture[str]
     start = pd.Timestamp(last, tz="UTC")
     config = GatewayConfig(speed="1", paused=True, historical_pacing=True, start=start)
     with GatewayThread(bars, config=config) as gateway:
-        at = ["--set", f"data.ib.port={gateway.port}", "--end", before]
+        at = ["--set", f"data.ib.port={gateway.port}", "--end", before, "--actions", "none"]
         first = trade(capsys, "pull", "SPXSIM,COMPSIM", *at, "--json")
         again = trade(capsys, "pull", "SPXSIM", *at, "--json")
         told = trade(capsys, "pull", "SPXSIM", *at, "--start", "2018-01-01")
@@ -50,10 +67,50 @@ def test_bars_are_pulled_once_and_found_again(capsys: pytest.CaptureFixture[str]
     assert held["SPXSIM"]["bars"] == len(bars["SPXSIM"]) - 1
 
 
+def test_futures_and_options_are_pulled_into_their_tables(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    start = FIRST_NS + np.arange(COUNT) * Timeframe.MINUTE.nanos
+    price = np.asarray(100.0 + np.arange(COUNT) % 7 * 0.25, np.float64)
+    names = (ESH8.symbol, CALL.symbol)
+    bars = {
+        name: BarSeries(
+            name, Timeframe.MINUTE, start, start + Timeframe.MINUTE.nanos,
+            price, price + 0.5, price - 0.5, price, np.full(COUNT, 10.0),
+        )
+        for name in names
+    }  # fmt: skip
+    url = f"sqlite:///{tmp_path}/market.db"
+    assert guard(app, ["db", "upgrade", "--set", f"database.url={url}"]) == 0
+    capsys.readouterr()
+    config = GatewayConfig(speed="1", paused=True, start=timestamp(int(start[-1])), historical_pacing=True)
+    with GatewayThread(bars, config=config, instruments=[ESH8, CALL]) as gateway:
+        contracts = "ESH8=FUT:ES:20180316:CME:50,OPT:AAA:20180119:100:C"
+        at = [contracts, "--timeframe", "1m", "--end", "2018-01-03", "--store", url]
+        at += ["--set", f"data.ib.port={gateway.port}", "--json"]
+        first = trade(capsys, "pull", *at)
+        again = trade(capsys, "pull", *at)
+        other = contracts.replace("20180316", "20180615")
+        refused = trade(capsys, "pull", other, *at[1:], status=1)
+    assert (first["inserted"], first["refused"]) == (2 * COUNT, {})
+    assert (again["questions"], again["answered_before"]) == (0, first["questions"])
+    assert list(refused["refused"]) == ["ESH8"]  # another contract is never taken for it
+    held = {row["symbol"]: row["bars"] for row in trade(capsys, "list", "--store", url, "--json")["holdings"]}
+    assert held == {"ESH8": COUNT}
+    database = Database(url)
+    with database.session() as session:
+        rows = session.scalars(select(OptionBarRow).order_by(OptionBarRow.ts)).all()
+        assert [row.close for row in rows][:-1] == price[:-1].tolist()  # the last one still forms there
+        assert {row.symbol for row in rows} == {CALL.symbol}
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "complaint"),
     [
         (["SPY", "--timeframe", "5m"], 2, "--timeframe '5m': use 1D, 1h, 1m"),
+        (["SPY", "--source", "yahoo", "--actions", "none"], 2, "Yahoo tells its splits itself"),
+        (["SPY", "--actions", "none.csv"], 2, "none.csv: cannot be read"),
         (["SPY", "--source", "bloomberg"], 2, "--source 'bloomberg': use ibkr, yahoo"),
         (["SPY", "--start", "soon"], 2, "--start 'soon' is no date"),
         ([" , "], 2, "name at least one symbol"),

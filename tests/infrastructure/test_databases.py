@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from data.database import Database
+from data.projection.following import JournalFollower
+from execution.journal import SqliteJournal
 
 
 def test_a_database_is_made_checked_backed_up_and_restored_by_commands(program: Any) -> None:
@@ -58,6 +64,29 @@ def test_a_server_says_what_is_on_and_why_the_rest_is_not(program: Any, timescal
     assert program("db", "check", *server).returncode == 0
 
 
+def test_status_says_how_far_the_database_is_behind_each_journal(program: Any) -> None:
+    ticks = iter(range(1_700_000_000_000_000_000, 2**62, 1_000_000_000))
+    with closing(SqliteJournal(program.folder / "journal.db", lambda: next(ticks))) as journal:
+        journal.append("run_started", {"run_id": "r1"})
+        journal.commit()
+        program("db", "upgrade", "trading.db")
+        assert program.json("db", "status", "trading.db")["journals"] == []
+        with closing(Database(f"sqlite:///{program.folder / 'trading.db'}")) as database:
+            JournalFollower(database, program.folder / "journal.db", "r1").advance()
+        (told,) = program.json("db", "status", "trading.db")["journals"]
+        assert (told["run"], told["event"], told["behind"]) == ("r1", 1, 0)
+        for number in range(3):
+            journal.append("note", {"number": number})
+        journal.commit()
+    (told,) = program.json("db", "status", "trading.db")["journals"]
+    assert (told["event"], told["behind"]) == (1, 3)
+    assert told["recorded"].startswith("2023-11-14T22:13")
+    assert "events behind" in program("db", "status", "trading.db").stdout
+    (program.folder / "journal.db").unlink()  # somewhere else: nobody can say
+    (told,) = program.json("db", "status", "trading.db")["journals"]
+    assert (told["event"], told["behind"]) == (1, None)
+
+
 def test_a_server_that_is_away_leaves_with_3_and_hides_its_password(program: Any) -> None:
     url = "postgresql+psycopg://u:hunter2@127.0.0.1:1/desk"  # pragma: allowlist secret
     away = program("db", "status", "--set", f"database.url={url}")
@@ -70,7 +99,9 @@ def test_the_container_is_pinned_checked_and_has_the_least_rights(root: Path) ->
 
     compose = yaml.safe_load((root / "infrastructure/deploy/docker-compose.yml").read_text())
     (service,) = compose["services"].values()
-    assert ":latest" not in service["image"]
+    assert re.fullmatch(r"timescale/timescaledb:[0-9.]+-pg17@sha256:[0-9a-f]{64}", service["image"])
+    # Where images of PostgreSQL 17 keep their data; those of 18 moved it.
+    assert any(volume.endswith(":/var/lib/postgresql/data") for volume in service["volumes"])
     assert service["user"] == "postgres"
     assert service["healthcheck"]["test"][1] == "pg_isready"
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])

@@ -43,6 +43,14 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
     assert found.events
 
 
+def test_a_round_ends_before_its_journal_is_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kill_orders, "_KILLS_A_ROUND", 2)
+    done: list[int] = []
+    found = asyncio.run(kill_orders.play(tmp_path, kills=3, seed=SEED, report=done.append))
+    assert (found.problems, found.kills, found.rounds) == ([], 3, 2)
+    assert done == [1, 2, 3]
+
+
 def test_agreement_is_no_problem() -> None:
     assert kill_orders.differences(*sound()) == []
 

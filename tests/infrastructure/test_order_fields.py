@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from execution.errors import InvalidOrderError, NumberFormatError
 from execution.models import OrderRequest, OrderType, Side, TimeInForce
+from infrastructure.cli import order_entry
 from infrastructure.order_fields import FIELDS, read_moment, read_order_type, read_request
 
 PLAIN: dict[str, Any] = {"symbol": "SPY", "side": "BUY", "quantity": "10"}
@@ -107,3 +109,16 @@ def test_whatever_is_written_is_an_order_or_a_refusal_that_says_so(fields: dict[
 def test_parts_stand_alone() -> None:
     assert read_order_type("stop limit") is OrderType.STOP_LIMIT
     assert read_moment("x", "2026-11-30T21:00:00Z") == pd.Timestamp("2026-11-30 21:00", tz="UTC")
+
+
+def test_every_field_of_an_order_is_stated_once_for_the_commands_that_take_it() -> None:
+    own = {"config", "profile", "sets", "as_json"}
+    assert order_entry.FIELDS.keys() == FIELDS
+    assert inspect.signature(order_entry.place).parameters.keys() == FIELDS | own
+    for command in (order_entry.place, order_entry.bracket, order_entry.what_if):
+        taken = {
+            name: one.annotation
+            for name, one in inspect.signature(command).parameters.items()
+            if name in FIELDS
+        }
+        assert taken.items() <= order_entry.FIELDS.items()

@@ -128,9 +128,16 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 def test_references_are_taken_from_the_environment_before_dotenv(write: Any, tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("WHERE=dotenv\nRUN_ID=from-dotenv\n")
-    path = write("run_id: ${RUN_ID}\ndata: {ib: {host: '${WHERE}'}}\nbroker: {account: '$$${X:-9}'}\n")
+    path = write("run_id: ${RUN_ID}\ndata: {ib: {host: '${WHERE}'}, corporate_actions: '$$${X:-9}'}\n")
     settings = load_settings(config_path=path, environ={"WHERE": "env"}, dotenv_path=dotenv)
-    assert (settings.run_id, settings.data.ib.host, settings.broker.account) == ("from-dotenv", "env", "$9")
+    data = settings.data
+    assert (settings.run_id, data.ib.host, data.corporate_actions) == ("from-dotenv", "env", "$9")
+
+
+@pytest.mark.parametrize("account", ["DU 1", "../DU1", "DU1:5:margin"])
+def test_a_bad_account_is_reported_by_the_name_of_its_setting(account: str) -> None:
+    with pytest.raises(ConfigError, match=r"broker\.account.*is not an account; use its letters and digits"):
+        load_settings(overrides={"broker.account": account})
 
 
 def test_naming_another_strategy_drops_the_parameters_of_the_old_one(write: Any) -> None:

@@ -169,6 +169,36 @@ async def test_a_split_told_over_the_socket_ends_the_wait(start: Any, gateway: G
         assert row["journal"] == row["quantity"]
 
 
+async def test_a_dividend_is_paid_on_what_was_held_at_its_ex_date(start: Any) -> None:
+    waiting = await start()
+    assert await waiting.end() is LoopEnd.COMPLETED
+    first = next(e.body for e in start.journal.events() if e.kind == "fill" and e.body["symbol"] == "SPXSIM")
+    bought = timestamp(first["time"]).date()
+
+    async def pay(**more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = await waiting.ask(
+            "adjust", symbol="SPXSIM", dividend="1.55", **SIGNED, **more
+        )
+        return answer
+
+    for wrong, says in (
+        ({}, "give its --ex-date too"),
+        ({"ex_date": "5 May"}, "--ex-date '5 May': write a date"),
+        ({"ex_date": "2026-05-05"}, "it has not come yet"),
+        ({"ex_date": "1990-01-02"}, "what was held before is not on record"),
+        ({"ex_date": str(bought)}, "the journal holds none for it"),  # bought on the day: too late
+    ):
+        with pytest.raises(ExecutionError, match=says):
+            await pay(**wrong)
+    cash = waiting.trader.portfolio.ledger.cash
+    day_after = str(bought + dt.timedelta(days=1))
+    assert (await pay(ex_date=day_after))["adjusted"] == "SPXSIM"
+    due = (Decimal("1.55") * Decimal(first["quantity"])).quantize(Decimal("0.01"))
+    assert waiting.trader.portfolio.ledger.cash - cash == due
+    with pytest.raises(ExecutionError, match="booked already"):
+        await pay(ex_date=day_after)
+
+
 def tripped(settings: Settings, account: str = ACCOUNT) -> Path:
     """Leave a journal behind whose kill switch is tripped."""
     path = settings.var_dir / "paper" / account / "journal.db"

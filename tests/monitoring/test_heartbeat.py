@@ -49,6 +49,16 @@ def test_trading_time_that_stands_still_does_not_stop_the_heart(clock: Any) -> N
     assert [line["trading_time"] for line in lines] == ["2020-01-01T12:00:00+00:00"] * 2
 
 
+def test_the_line_tells_what_else_there_is_as_it_stands_then(clock: Any) -> None:
+    behind = iter([7, 0])
+    heart = build(Counters(), clock, interval=10, beyond=lambda: {"database_behind_events": next(behind)})
+    with structlog.testing.capture_logs() as lines:
+        heart.beat()
+        clock.now += 10
+        heart.beat()
+    assert [line["database_behind_events"] for line in lines] == [7, 0]
+
+
 def test_the_line_tells_the_state_of_the_run(clock: Any, step: Callable[..., StepProgress]) -> None:
     counters = Counters()
     counters.on_step(step(1, submitted=2, equity="1000000.50"))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from execution.models import Bar, Fill, Instrument, OrderRequest, Side
 from execution.portfolio import LedgerPortfolio
 from strategies.base import Strategy, StrategyContext
 from strategies.registry import create
+from strategies.signals import Signal
 from strategies.sizing import OrderFactory
 from strategies.spec import SizingSpec
 
@@ -25,10 +26,11 @@ def bar(close: float, day: int = 1, symbol: str = "AAA") -> Bar:
 
 @dataclass
 class Stage:
-    """A strategy over a real ledger; its orders fill in full at the next bar's price."""
+    """A strategy over a real ledger; its orders fill in full at the next bar's price; signals are kept."""
 
     strategy: Strategy
     ledger: Ledger
+    signals: list[Signal] = field(default_factory=list)
 
     def play(self, bars: Iterable[Bar], held: Sequence[Decimal] | None = None) -> list[OrderRequest | None]:
         """Return the proposal at each bar; `held` dictates the position at each bar instead of fills."""
@@ -40,6 +42,9 @@ class Stage:
             elif pending is not None:
                 self._carry(b, pending.quantity * pending.side.sign)
             answer = self.strategy.on_bar(b)
+            if isinstance(answer, Signal):
+                self.signals.append(answer)
+                answer = answer.orders[0] if answer.orders else None
             assert answer is None or isinstance(answer, OrderRequest)
             pending = answer
             proposals.append(answer)

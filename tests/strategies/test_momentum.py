@@ -29,6 +29,14 @@ def test_it_buys_when_the_return_passes_the_threshold_and_sells_when_it_falls_ba
     assert sides(proposals) == [None, None, Side.BUY, None, Side.SELL, Side.BUY, Side.SELL]
 
 
+def test_turns_and_orders_are_signals_that_say_what_they_rest_on(stage: MakeStage, bars: Bars) -> None:
+    played = stage("momentum", lookback=1)
+    played.play(bars([100.0, 50.0, 60.0, 66.0, 33.0]))
+    assert [(s.direction, len(s.orders)) for s in played.signals] == [("LONG", 1), ("FLAT", 1)]
+    assert played.signals[0].strength == pytest.approx(0.2)
+    assert played.signals[0].features == {"return": pytest.approx(0.2), "lookback": 1, "close": 60.0}
+
+
 def test_a_return_of_exactly_the_threshold_is_not_above_it(stage: MakeStage, bars: Bars) -> None:
     assert sides(stage("momentum", lookback=1).play(bars([2.0, 1.0, 1.0, 1.0]))) == [None] * 4
 

@@ -21,6 +21,7 @@ from execution.models import Bar, Fill, OrderRequest, OrderType, Side
 from execution.portfolio import LedgerPortfolio
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
 from strategies.base import Gap, StrategyParams
+from strategies.signals import Direction, Signal, StatedSignal
 from strategies.step import TradingStep, missing_sessions, order_identity
 
 
@@ -377,3 +378,50 @@ def test_sessions_that_are_only_in_part_between_two_bars_are_not_missing() -> No
     assert missing_sessions(CLOCK, noon, int(CLOCK.opens_ns[4])) == 0
     assert missing_sessions(CLOCK, noon, int(CLOCK.closes_ns[4])) == 1
     assert missing_sessions(CLOCK, int(CLOCK.closes_ns[-1]), 2**62) == 0
+
+
+def test_signals_are_told_before_any_order_and_their_orders_carry_their_id() -> None:
+    told: list[tuple[StatedSignal, int]] = []
+    desk: Desk = Desk(
+        lambda bar: [Signal(bar.symbol, Direction.LONG).leading_to(buy(bar.symbol), None), buy(bar.symbol)],
+        on_signal=lambda stated: told.append((stated, len(desk.engine.orders))),
+    )
+    desk.run(*pair())
+    assert [(one.signal_id, sent) for one, sent in told] == [
+        ("scripted-AAA-20180102T143100Z-s1", 0),
+        ("scripted-BBB-20180102T143100Z-s1", 0),
+    ]
+    requests = [desk.engine.requests[name] for name in desk.engine.orders]
+    assert [r.signal_id for r in requests] == [told[0][0].signal_id, None, told[1][0].signal_id, None]
+
+
+def test_a_step_that_runs_again_or_a_bar_that_comes_late_states_no_signal_twice() -> None:
+    told: list[StatedSignal] = []
+    desk = Desk(lambda bar: Signal(bar.symbol, Direction.FLAT), on_signal=told.append)
+    first, second = pair()
+    desk.run(first)
+    desk.run(first)
+    desk.run(second)  # joins the step
+    assert [one.signal.symbol for one in told] == ["BBB", "AAA"]
+    later = bars_from_closes([1.0, 2.0], "AAA")[1]
+    desk.run(later)
+    desk.run(bars_from_closes([1.0], "CCC")[0])  # too late for its step: only shown
+    assert [one.signal.symbol for one in told] == ["BBB", "AAA", "AAA"]
+
+
+def test_a_replayed_signal_says_so_and_one_before_the_book_began_is_not_told() -> None:
+    told: list[StatedSignal] = []
+    desk = Desk(lambda bar: Signal(bar.symbol, Direction.LONG).leading_to(buy()), on_signal=told.append)
+    early, late = bars_from_closes([1.0, 2.0], "AAA")
+    desk.step.book_since_ns = early.end_ns
+    desk.run(early, replay=True)
+    desk.run(late, replay=True)
+    assert [(one.time_ns, one.replayed) for one in told] == [(late.end_ns, True)]
+    assert not desk.engine.orders
+
+
+def test_a_strategy_that_states_a_malformed_signal_loses_its_bar() -> None:
+    told: list[StatedSignal] = []
+    desk = Desk(lambda bar: Signal(bar.symbol, Direction.LONG, strength=float("nan")), on_signal=told.append)
+    assert desk.run(*pair()).progress.failed == 2
+    assert told == []

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from backtesting.gateway.testing import simulated_gateway
+from data.database import Database
+from data.projector import Projector
 from data.samples import sample_bars
+from data.schema import OrderRow, RiskMetricRow, SignalRow
 from execution.clocks import timestamp
 from execution.connection import IBKRConnectionManager
 from execution.errors import JournalError, JournalLockedError, SettlementError
@@ -112,6 +116,7 @@ class Run:
     def book(self) -> dict[str, Any]:
         """Orders, executions, commissions and the closing book, without what differs between sessions."""
         orders, fills, fees, closed, snapshots = [], {}, {}, {}, {}
+        signals, risk = [], []
         for event in read(self.path):
             body = event.body
             if event.kind == "order_submitted":
@@ -126,12 +131,17 @@ class Run:
                 snapshots[body["trading_time"]] = body
             elif event.kind == "session_closed":
                 closed = body
-        return {"orders": orders, "fills": fills, "fees": fees, "closed": closed, "snapshots": snapshots}
+            elif event.kind == "signal":
+                signals.append(body)
+            elif event.kind == "risk_metrics":
+                risk.append(body)
+        books = {"orders": orders, "fills": fills, "fees": fees, "closed": closed, "snapshots": snapshots}
+        return books | {"signals": signals, "risk": risk}
 
 
-async def undisturbed(path: Path) -> dict[str, Any]:
+async def undisturbed(path: Path, **options: Any) -> dict[str, Any]:
     async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
-        run = Run(gateway.port, path)
+        run = Run(gateway.port, path, **options)
         assert await run.trade() is LoopEnd.COMPLETED
         return run.book()
 
@@ -369,3 +379,51 @@ async def test_each_run_on_a_journal_announces_itself_once(tmp_path: Path) -> No
             run = Run(gateway.port, tmp_path / "j.db", started={"run_id": name})
             await run.trade(stop_after=1 if name == "first" else 2)
         assert [body["run_id"] for body in kinds(tmp_path / "j.db", "run_started")] == ["first", "second"]
+
+
+MOMENTUM = {"strategy": "momentum", "params": {"lookback": 3}}
+
+
+async def test_signals_and_risk_are_on_record_once_however_often_the_trader_dies(tmp_path: Path) -> None:
+    expected = await undisturbed(tmp_path / "whole.db", spec=spec(**MOMENTUM))
+    assert len(expected["signals"]) >= 6
+    assert len(expected["risk"]) == len(expected["snapshots"])  # daily bars: each step ends a session
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "broken.db", spec=spec(**MOMENTUM))
+        for step in (1, 6, 7, 13, 20, 21, 33):
+            assert await run.trade(KillAt(step)) is None
+        assert await run.trade() is LoopEnd.COMPLETED
+        book = run.book()
+        # A signal without an order is not committed by itself: one that a death took is stated by the replay.
+        assert {signal.pop("replayed", True) for signal in book["signals"]} == {True}
+        assert book == expected
+
+
+async def test_a_signal_is_on_record_before_the_orders_that_carry_its_id(tmp_path: Path) -> None:
+    await undisturbed(tmp_path / "j.db", spec=spec(**MOMENTUM))
+    told: set[str] = set()
+    orders = 0
+    for event in read(tmp_path / "j.db"):
+        if event.kind == "signal":
+            told.add(event.body["signal_id"])
+        elif event.kind == "order_submitted":
+            assert event.body["signal_id"] in told
+            orders += 1
+    assert orders >= 4
+
+
+async def test_signals_and_risk_become_rows_and_the_orders_name_their_signal(tmp_path: Path) -> None:
+    await undisturbed(tmp_path / "j.db", spec=spec(**MOMENTUM))
+    database = Database(f"sqlite:///{tmp_path / 'p.db'}")
+    try:
+        database.upgrade()
+        Projector(database, "j", "r").project(read(tmp_path / "j.db"))
+        with database.session() as session:
+            signals = {row.signal_id: row for row in session.scalars(select(SignalRow))}
+            orders = list(session.scalars(select(OrderRow)))
+            risk = list(session.scalars(select(RiskMetricRow)))
+    finally:
+        database.close()
+    assert orders
+    assert {signals[order.signal_id or ""].symbol for order in orders} == {order.symbol for order in orders}
+    assert all(row.drawdown is not None and "peak_equity" in row.details for row in risk)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from backtesting.gateway.session import ClientSession
 
 _TRACE: Final = 10_000
+_EXECUTION: Final = b"11\0"
 
 
 class FaultEngine:
@@ -209,6 +210,28 @@ class FaultEngine:
     def on_outbound(self, session: ClientSession, messages: Sequence[bytes]) -> None:
         """Write what a client is to receive in place of messages, now or later."""
         peer = self.peer(session)
+        if peer.answered and not (self.rules or peer.holds or self.standing.keeps_some):
+            items: list[Item] = self._unchanged(messages)
+        else:
+            items = self._changed(session, peer, messages)
+        peer.asked = False
+        self._put(peer, items)
+        if session.client_id is not None and not peer.joined:
+            peer.joined = True
+            self.on_event("join", session)
+        while self._after_flush:
+            self._after_flush.popleft()()
+
+    def _unchanged(self, messages: Sequence[bytes]) -> list[Item]:
+        """Return messages as they are; only whose the executions are is remembered, for rules to come."""
+        for block in messages:
+            if _EXECUTION in block and not isinstance(block, Injected):
+                for one in frames_of(block):
+                    if one.startswith(_EXECUTION, PREFIX):
+                        self.order_of("out", *read(one[PREFIX:]))
+        return [bytes(block) for block in messages]
+
+    def _changed(self, session: ClientSession, peer: Peer, messages: Sequence[bytes]) -> list[Item]:
         items: list[Item] = []
         coming = [
             one
@@ -221,13 +244,7 @@ class FaultEngine:
                 items.append(bytes(one))
             else:
                 items += self._outwards(session, peer, one, coming)
-        peer.asked = False
-        self._put(peer, items)
-        if session.client_id is not None and not peer.joined:
-            peer.joined = True
-            self.on_event("join", session)
-        while self._after_flush:
-            self._after_flush.popleft()()
+        return items
 
     def _outwards(
         self, session: ClientSession, peer: Peer, data: bytes, following: list[bytes]

@@ -193,6 +193,11 @@ class Standing:
             return False
         return True
 
+    @property
+    def keeps_some(self) -> bool:
+        """Whether there are messages to clients that do not leave now."""
+        return self.outage is not None or self.market_down
+
     def outward_delay(self) -> tuple[Item, ...]:
         """Return the instruction that delays what leaves now."""
         if not self.latency_out:

@@ -54,9 +54,18 @@ class Path:
         extremes = (bar.low, bar.high) if rising else (bar.high, bar.low)
         self._points = (bar.open, *extremes, bar.close)
         self._length = bar.end_ns - bar.start_ns
+        self._asked = (bar.start_ns, bar.open)
+        """The price asked for last: the next part begins where the last one ended."""
 
     def price(self, ns: int) -> float:
         """Return the price at a moment within the bar, its start and end included."""
+        at, price = self._asked
+        if ns != at:
+            price = self._compute(ns)
+            self._asked = (ns, price)
+        return price
+
+    def _compute(self, ns: int) -> float:
         leg, rest = divmod(LEGS * (ns - self.bar.start_ns), self._length)
         if rest == 0:
             return self._points[leg]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -15,13 +14,13 @@ from typing import Any
 import ib_insync as ibi
 import pytest
 
-from backtesting.gateway import control_socket
 from backtesting.gateway.control import COMMANDS, GatewayControl
 from backtesting.gateway.control_socket import ControlServer, ask
 from backtesting.gateway.errors import ControlError, GatewayError
 from backtesting.gateway.faults.errors import FaultActionError
 from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import WireClient
+from execution import local_socket
 
 AAA = ibi.Stock("AAA", "SMART", "USD")
 
@@ -243,20 +242,13 @@ async def test_another_user_is_refused(
 ) -> None:
     path = tmp_path / "control.sock"
     async with ControlServer(control, path):
-        monkeypatch.setattr(control_socket, "_same_user", lambda _connection: False)
+        monkeypatch.setattr(local_socket, "same_user", lambda _connection: False)
         with pytest.raises(ControlError, match="another user's process"):
             await asyncio.to_thread(ask, path, "status")
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b'{"command": "status"}\n')
         assert await closed(reader)
         await hang_up(writer)
-        monkeypatch.undo()
-        one, _other = socket.socketpair()
-        assert control_socket._same_user(one)
-        monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
-        assert not control_socket._same_user(one)
-        one.close()
-        _other.close()
 
 
 async def test_the_python_face_raises_the_gateways_errors(control: GatewayControl) -> None:

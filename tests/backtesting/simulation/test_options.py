@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from backtesting.simulation.options import PER_MINUTE, PER_OPPORTUNITY, Options
+from backtesting.simulation.options import ONCE, PER_MINUTE, PER_OPPORTUNITY, Options
 
-ALL = {**PER_OPPORTUNITY, **PER_MINUTE}
+ALL = {**PER_OPPORTUNITY, **PER_MINUTE, **ONCE}
 
 
 def test_options_are_the_same_for_the_same_seed() -> None:

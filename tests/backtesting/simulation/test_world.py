@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from backtesting.simulation.market import SYMBOLS
-from backtesting.simulation.options import PER_MINUTE, PER_OPPORTUNITY, Options
+from backtesting.simulation.options import ONCE, PER_MINUTE, PER_OPPORTUNITY, Options
 from backtesting.simulation.trader import Trader
 from backtesting.simulation.world import World
 
@@ -51,7 +51,7 @@ def test_a_run_leaves_logging_as_it_was() -> None:
     assert (structlog.get_config(), logging.root.manager.disable) == before
 
 
-@pytest.mark.parametrize("fault", [*PER_OPPORTUNITY, *PER_MINUTE])
+@pytest.mark.parametrize("fault", [*PER_OPPORTUNITY, *PER_MINUTE, *ONCE])
 def test_each_fault_takes_effect_and_finds_nothing(fault: str) -> None:
     for seed in range(MOST_SEEDS):
         outcome = World(seed, Options.only(fault)).run()

@@ -21,6 +21,7 @@ from data.schema import (
     AuditEventRow,
     DailyPnlRow,
     OrderEventRow,
+    OrderRow,
     RiskMetricRow,
     RunRow,
     SignalRow,
@@ -113,6 +114,76 @@ def test_an_order_s_events_are_kept_with_their_states(story: Story) -> None:
         ("order_resolved", None, None),
     ]  # fmt: skip
     assert story.rows(OrderEventRow)[2].body["by"] == "me"
+
+
+def asking(number: int, **more: Any) -> dict[str, Any]:
+    request = {
+        "client_order_id": "a", "symbol": "SPY", "side": "BUY", "quantity": "10", "order_type": "LIMIT",
+        "limit_price": "1.5", "stop_price": None, "time_in_force": "DAY", "outside_rth": False,
+    }  # fmt: skip
+    return {
+        "client_order_id": "a",
+        "number": number,
+        "trading_time": NOON + number,
+        "request": request | more,
+    }
+
+
+def ending(number: int, outcome: str = "accepted") -> dict[str, Any]:
+    return {"client_order_id": "a", "number": number, "outcome": outcome, "reason": "told so"}
+
+
+def shown(quantity: str, limit: str | None, kind: str = "LIMIT", aux: str | None = None) -> dict[str, Any]:
+    return {
+        "client_order_id": "a", "message": "open_order", "quantity": quantity, "order_type": kind,
+        "limit_price": limit, "aux_price": aux,
+    }  # fmt: skip
+
+
+def test_an_order_s_row_follows_the_changes_that_were_accepted(story: Story) -> None:
+    def terms() -> tuple[Any, ...]:
+        row = story.rows(OrderRow)[0]
+        return row.quantity, row.order_type, row.limit_price, row.stop_price
+
+    story.tell("order_submitted", **order("a", order_type="LIMIT", limit_price="1.5"))
+    story.tell("order_modifying", **asking(1, quantity="12", limit_price="1.6"))
+    assert terms() == (D(10), "LIMIT", D("1.5"), None)  # asked for is not agreed
+    story.tell("order_modified", **ending(1))  # another batch
+    assert terms() == (D(12), "LIMIT", D("1.6"), None)
+    assert story.rows(OrderRow)[0].updated_at.value == (NOON + 1) // 1_000 * 1_000
+    for number, outcome in enumerate(("refused", "not-sent", "overtaken"), start=2):
+        story.tell("order_modifying", **asking(number, quantity="99"))
+        story.tell("order_modified", **ending(number, outcome))
+    assert terms() == (D(12), "LIMIT", D("1.6"), None)
+    story.tell("order_modifying", **asking(5, order_type="MARKET", limit_price=None))
+    story.tell("order_modified", **ending(5))
+    assert terms() == (D(10), "MARKET", None, None)
+
+
+def test_a_change_made_at_the_broker_reaches_the_row_too(story: Story) -> None:
+    story.tell("order_submitted", **order("a", order_type="STOP_LIMIT", limit_price="1.5", stop_price="1.4"))
+    story.tell("broker_message", client_order_id="a", message="order_status", quantity="1")
+    story.tell("broker_message", **shown("7", "1.25", "STOP_LIMIT", "1.2"))
+    story.project()
+    story.tell("order_modified", **ending(0))
+    row = story.rows(OrderRow)[0]
+    assert (row.quantity, row.limit_price, row.stop_price) == (D(7), D("1.25"), D("1.2"))
+    story.tell("broker_message", **shown("6", "3", "LIMIT"))  # of another type: its prices are not ours
+    story.tell("order_modified", **ending(0))
+    row = story.rows(OrderRow)[0]
+    assert (row.quantity, row.limit_price, row.stop_price) == (D(6), D("1.25"), D("1.2"))
+
+
+def test_a_change_whose_terms_are_not_known_is_told(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+    story.tell("order_modified", **ending(1))
+    story.tell("order_submitted", **order("a"))
+    story.tell("order_modifying", **asking(1, quantity="12"))
+    story.tell("order_modified", **ending(2))
+    assert story.rows(OrderRow)[0].quantity == D(10)
+    assert [record.getMessage() for record in caplog.records] == [
+        "change of order a, which this run did not submit",
+        "the terms of change 2 of order a are not known",
+    ]
 
 
 def test_a_corrected_fill_counts_once_with_its_new_figures_and_a_fallen_one_with_none(story: Story) -> None:

@@ -12,6 +12,7 @@ from data.database import Database
 from data.errors import ProjectionError
 from data.projection.events import batches_of, head_of, read_events
 from data.projection.following import JournalFollower, ProjectionState, identity
+from data.projector import Lag
 from data.repositories import Repository
 from data.testing import LocalServer
 from execution.errors import JournalCorruptError, JournalError
@@ -34,6 +35,14 @@ def path(tmp_path: Path) -> Path:
 def begin(journal: SqliteJournal, run: str = "r") -> None:
     journal.append("run_started", {"run_id": run})
     journal.commit()
+
+
+def test_what_is_not_known_yet_is_told_as_nothing() -> None:
+    assert ProjectionState().as_dict() == {
+        "database_behind_events": None, "database_behind_seconds": None, "database_problem": None,
+    }  # fmt: skip
+    told = ProjectionState(Lag(3, 1.23456), 2, "the server is away").as_dict()
+    assert list(told.values()) == [3, 1.235, "the server is away"]
 
 
 def test_an_empty_journal_has_no_name_and_nothing_to_project(

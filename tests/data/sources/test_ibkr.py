@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import pytest
 
 from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import WireClient, simulated_gateway
+from backtesting.gateway.wire import requests as ask
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
-from data.errors import DelayedDataError, HistoryRefusedError, HistoryUnavailableError
-from data.sources.history import Window
+from data.corporate_actions import AsTraded, CorporateActionSource, FileActionSource, NoActions, adjusted
+from data.errors import BarDataError, DelayedDataError, HistoryRefusedError, HistoryUnavailableError
+from data.sources.history import HistorySource, Window
 from data.sources.ibkr import IbkrHistory, require_live_data
 from data.sources.pull import Progress, PullReport, pull
 from data.sources.record import PullRecord
@@ -45,11 +49,16 @@ class Desk:
         self.until = int(bars["AAA"].end_ns[-2])
         self.clock = now(self.until + 2 * HOUR_NS)
         self.told: list[Progress] = []
+        self.actions: CorporateActionSource = NoActions()
 
     def source(self, port: int, **more: Any) -> IbkrHistory:
-        return IbkrHistory("127.0.0.1", port, 9, self.exchange, self.wall, pause=self.wall.sleep, **more)
+        undo = AsTraded(self.actions, self.exchange, self.clock)
+        return IbkrHistory(
+            "127.0.0.1", port, 9, self.exchange, self.wall,
+            **{"as_traded": undo, "pause": self.wall.sleep, **more},
+        )  # fmt: skip
 
-    async def pull(self, source: IbkrHistory, *instruments: Instrument, **more: Any) -> PullReport:
+    async def pull(self, source: HistorySource, *instruments: Instrument, **more: Any) -> PullReport:
         return await pull(
             source, self.store, PullRecord(self.record), instruments or (AAA, BBB), Timeframe.MINUTE,
             self.clock, **{"start_ns": 0, "end_ns": self.until, "progress": self.told.append, **more},
@@ -255,3 +264,119 @@ async def test_a_refusal_of_the_broker_is_no_empty_answer(desk: Desk) -> None:
         with pytest.raises(HistoryRefusedError, match="check the contract"):
             await source.bars(Instrument("ZZZ"), Timeframe.MINUTE, Window(0, desk.until))
         await source.close()
+
+
+async def adjusted_gateway_pull(desk: Desk, file: Path, **more: Any) -> PullReport:
+    """Pull from a gateway that, as the broker does, adjusts for the splits of a file up to today."""
+    today = timestamp(desk.clock.now_ns()).date()
+    actions = FileActionSource(file)
+    told = {
+        name: adjusted(bars, actions.actions(name, FIRST, today), desk.exchange, as_of=today)
+        for name, bars in desk.bars.items()
+    }
+    async with simulated_gateway(told, config=config(desk.bars), clock=desk.wall) as gateway:
+        return await desk.pull(desk.source(gateway.port), AAA, **more)
+
+
+FIRST = dt.date(2017, 1, 1)
+
+
+async def test_what_is_stored_is_what_was_traded_whenever_it_was_asked_for(
+    desk: Desk, tmp_path: Path, moment: Callable[[int], Any]
+) -> None:
+    file, later = tmp_path / "one.csv", tmp_path / "two.csv"
+    file.write_text("date,symbol,kind,value\n2018-01-16,AAA,split,4\n2018-01-16,AAA,dividend,0.5\n")
+    later.write_text(file.read_text() + "2018-02-20,AAA,split,2\n")
+    raw = desk.bars["AAA"]
+    desk.actions = FileActionSource(file)
+    first = await adjusted_gateway_pull(desk, file)
+    desk.clock = moment(desk.until + 7 * 24 * HOUR_NS)  # after the second split
+    desk.actions = FileActionSource(later)
+    second = await adjusted_gateway_pull(desk, later)
+    third = await adjusted_gateway_pull(desk, later, again=True)
+    stored = desk.store.read("AAA", Timeframe.MINUTE).to_series()["AAA"]
+    assert first.inserted == len(stored) == len(raw) - 1
+    for name in ("open", "high", "low", "close", "volume"):
+        assert (getattr(stored, name) == getattr(raw, name)[:-1]).all(), name
+    assert (second.asked, third.asked, third.revised) == (0, first.asked, 0)
+
+
+async def test_a_split_that_was_not_known_at_the_first_pull_mends_the_store_at_the_next(
+    desk: Desk, tmp_path: Path, moment: Callable[[int], Any]
+) -> None:
+    file = tmp_path / "actions.csv"
+    file.write_text("date,symbol,kind,value\n2018-01-16,AAA,split,4\n")
+    first = await adjusted_gateway_pull(desk, file)  # believing that there was none
+    wrong = desk.store.read("AAA", Timeframe.MINUTE).to_series()["AAA"]
+    desk.actions = FileActionSource(file)
+    desk.clock = moment(desk.clock.now_ns() + HOUR_NS)
+    second = await adjusted_gateway_pull(desk, file)
+    third = await adjusted_gateway_pull(desk, file)
+    right = desk.store.read("AAA", Timeframe.MINUTE).to_series()["AAA"]
+    assert wrong.close[0] == right.close[0] / 4 == desk.bars["AAA"].close[0] / 4
+    assert (right.close == desk.bars["AAA"].close[:-1]).all()
+    assert 0 < second.asked < first.asked  # only the windows of before the split
+    assert third.asked == 0
+
+
+async def test_a_stock_whose_splits_nobody_knows_is_refused(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "actions").mkdir()
+    (tmp_path / "actions" / "BBB.csv").write_text("date,kind,value\n2018-01-16,split,4\n")
+    async with simulated_gateway(desk.bars, config=config(desk.bars), clock=desk.wall) as gateway:
+        nobody = await desk.pull(desk.source(gateway.port, as_traded=None), AAA)
+        desk.actions = FileActionSource(tmp_path / "actions")
+        other = await desk.pull(desk.source(gateway.port), AAA)
+    assert "--actions FILE, yahoo or none" in nobody.refused["AAA"]
+    assert "splits are not known" in other.refused["AAA"]
+    assert desk.store.symbols() == []
+
+
+async def test_futures_that_expired_are_asked_for_as_such_and_may_be_worth_less_than_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+    async with simulated_gateway(
+        {"AAA": desk.bars["AAA"]}, config=config(desk.bars), clock=desk.wall, instruments=[FUTURE]
+    ) as gateway:
+        handlers = gateway.service._handlers
+        answer = handlers[ask.History]
+
+        def hear(session: Any, wish: Any) -> None:
+            asked.append(wish.include_expired)
+            answer(session, wish)
+
+        handlers[ask.History] = hear
+        source = desk.source(gateway.port)
+        assert (await desk.pull(source, FUTURE)).refused == {}
+        shifted = Shifted(desk.source(gateway.port))
+        desk.store = ParquetBarStore(tmp_path / "shifted")
+        assert (await desk.pull(shifted, FUTURE, again=True)).inserted == len(desk.bars["AAA"]) - 1
+        with pytest.raises(BarDataError, match=r"AAA .*not positive"):
+            await desk.pull(shifted, AAA, again=True)
+    assert asked
+    assert all(asked)
+
+
+class Shifted(HistorySource):
+    """Another source's bars, 1,000 lower."""
+
+    name = "shifted"
+
+    def __init__(self, source: IbkrHistory) -> None:
+        self.source = source
+
+    def window_days(self, timeframe: Timeframe) -> int:
+        return self.source.window_days(timeframe)
+
+    async def head_ns(self, instrument: Instrument, timeframe: Timeframe) -> int:
+        return await self.source.head_ns(FUTURE, timeframe)
+
+    async def bars(self, instrument: Instrument, timeframe: Timeframe, window: Window) -> BarSeries | None:
+        found = await self.source.bars(FUTURE, timeframe, window)
+        return None if found is None else BarSeries(
+            "AAA", timeframe, found.start_ns, found.end_ns,
+            found.open - 1000, found.high - 1000, found.low - 1000, found.close - 1000, found.volume,
+        )  # fmt: skip
+
+
+FUTURE = Instrument("AAA", "FUT", "CME", multiplier=Decimal(50), underlying="ES", expiry="20180116")

@@ -33,18 +33,49 @@ def test_parts_of_five_seconds_become_minutes_once_they_are_over(tmp_path: Path)
     for i, price in enumerate([100.0, 103.0, 98.0, 101.0]):
         minutes.on_bar(part(i, price))
     minutes.on_bar(part(3, 500.0))  # told twice
+    assert minutes.snapshot(START + 600 * NANOS) == 0
     minutes.on_bar(part(13, 102.0))
-    assert minutes.snapshot(START + 60 * NANOS) == 0
     assert minutes.snapshot(START + 65 * NANOS) == 1
     assert minutes.snapshot(START + 65 * NANOS) == 0
     (bar,) = store.read("AAA", Timeframe.MINUTE).to_series()["AAA"]
     assert bar == Bar("AAA", START, START + 60 * NANOS, 100.0, 103.5, 97.5, 101.0, 40.0)
-    assert minutes.snapshot(START + 125 * NANOS) == 1
+    minutes.on_bar(part(23, 102.0))
+    assert minutes.snapshot(START + 120 * NANOS) == 1
+    assert (minutes.written, minutes.lost) == (2, 0)
+
+
+def test_a_minute_that_nobody_saw_whole_is_a_gap(tmp_path: Path) -> None:
+    store = ParquetBarStore(tmp_path)
+    minutes = MinuteRecorder(store)
+    for i in (*range(3, 30), *range(40, 50)):  # begins in the first minute, breaks off in the third
+        if i == 40:
+            assert minutes.snapshot(START + 600 * NANOS) == 1
+            minutes.broken_off(START + 600 * NANOS)
+        minutes.on_bar(part(i, 100.0 + i))
+    assert minutes.snapshot(START + 600 * NANOS) == 0
+    starts = store.read("AAA", Timeframe.MINUTE).to_series()["AAA"].start_ns.tolist()
+    assert starts == [START + 60 * NANOS]
+    minutes.broken_off(START + 600 * NANOS)
+    for i in range(48, 60):
+        minutes.on_bar(part(i, 100.0))
+    assert minutes.snapshot(START + 600 * NANOS) == 0
+
+
+def test_a_future_may_be_worth_less_than_nothing(tmp_path: Path) -> None:
+    store = ParquetBarStore(tmp_path)
+    minutes = MinuteRecorder(store, signed=["AAA"])
+    minutes.on_bar(part(0, -37.63))
+    minutes.on_bar(Bar("AAA", START + 5 * NANOS, START + 10 * NANOS, -37.0, -38.0, -39.0, -37.0))
+    minutes.on_bar(part(11, -37.0))
+    assert minutes.snapshot(START + 60 * NANOS) == 1
+    (bar,) = store.read("AAA", Timeframe.MINUTE).to_series()["AAA"]
+    assert (bar.low, bar.close) == (-38.13, -37.0)
 
 
 def test_a_bar_that_is_none_is_left_out(tmp_path: Path) -> None:
     minutes = MinuteRecorder(ParquetBarStore(tmp_path))
     minutes.on_bar(Bar("AAA", START, START + 5 * NANOS, 100.0, 90.0, 95.0, 100.0, 1.0))
+    minutes.on_bar(part(12, 100.0))
     assert minutes.snapshot(START + 600 * NANOS) == 0
 
 
@@ -57,6 +88,7 @@ def test_minutes_wait_for_a_store_that_is_away_and_the_oldest_are_given_up(
     minutes = MinuteRecorder(store)
     for i in range(3):
         minutes.on_bar(part(12 * i, 100.0 + i))
+    minutes.on_bar(part(35, 102.0))
     assert minutes.snapshot(START + 600 * NANOS) == 0
     monkeypatch.setattr(recorder, "MOST_MINUTES", 2)
     assert minutes.snapshot(START + 600 * NANOS) == 0
@@ -140,4 +172,22 @@ def test_option_minutes_wait_for_a_database_that_is_away(
     database.upgrade()
     assert options.snapshot(START + 600 * NANOS) == 2
     assert [row["close"] for row in rows(database)] == [3.5, 4.5]
+    assert (options.written, options.lost) == (2, 1)
     database.close()
+
+
+def test_quotes_of_before_a_stream_broke_off_do_not_stand_after_it(file_database: Database) -> None:
+    options = OptionRecorder(file_database)
+    options.on_tick(QuoteTick(CALL, {"bid": 2.0, "ask": 2.2}), START + 20 * NANOS)  # in the first minute
+    options.on_tick(QuoteTick(CALL, {"bid": 2.1}), START + 70 * NANOS)
+    options.on_tick(QuoteTick(CALL, {"bid": 2.2}), START + 130 * NANOS)
+    assert options.snapshot(START + 150 * NANOS) == 1
+    options.broken_off(START + 150 * NANOS)
+    options.on_tick(QuoteTick(CALL, {"delta": 0.5}), START + 170 * NANOS)
+    options.on_tick(QuoteTick(CALL, {"delta": 0.6}), START + 190 * NANOS)
+    assert options.snapshot(START + 600 * NANOS) == 1
+    found = [(row["ts"], row["bid"], row["ask"], row["delta"]) for row in rows(file_database)]
+    assert found == [
+        (timestamp(START + 60 * NANOS), 2.1, 2.2, None),
+        (timestamp(START + 180 * NANOS), None, None, 0.6),
+    ]

@@ -63,7 +63,7 @@ PROBLEMS: dict[str, tuple[Change, str]] = {
     "a price of zero": (put("low", 1, 0.0), r"row 2, AAA 2024-03-04 14:31:00\+00:00: low is not positive"),
     "a negative price": (put("low", 2, -37.0), r"row 3, .*low is not positive \(open 10, high 10, low -37"),
     "an infinite price": (put("high", 0, np.inf), r"row 1, .*high is not a finite number"),
-    "an enormous price": (put("high", 0, 1e10), r"row 1, .*high is above 1,000,000,000"),
+    "an enormous price": (put("high", 0, 1e10), r"row 1, .*high is beyond 1,000,000,000"),
     "high below low": (put("high", 1, 9.0), r"row 2, .*high is below low"),
     "close above high": (put("close", 1, 11.0), r"row 2, .*close is outside low and high"),
     "a negative volume": (put("volume", 1, -1.0), r"row 2, .*volume is negative"),

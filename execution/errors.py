@@ -60,7 +60,10 @@ class ModificationRejectedError(OrderRejectedError):
 
 
 class NotModifiableError(ExecutionError, ValueError):
-    """The order is not at work, or a change of it is under way. Nothing was sent; it is as it was."""
+    """The order is not at work, a change or a cancel of it is under way, or TWS may give its id anew.
+
+    Nothing was sent; it is as it was. The message names which, and what to do.
+    """
 
     code = "NOT_MODIFIABLE"
 

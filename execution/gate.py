@@ -30,13 +30,14 @@ class GateState(enum.StrEnum):
 class _Cancelling:
     """Cancels of one order that were written in one session."""
 
+    entry: Entry
     epoch: int
     survivable: int
     """How many refused cancels the order has survived when all of these were refused."""
 
-    def is_over(self, entry: Entry) -> bool:
+    def is_over(self) -> bool:
         """Return whether each was refused, and the broker showed the order at work after that."""
-        return entry.survived_cancels >= self.survivable
+        return self.entry.survived_cancels >= self.survivable
 
 
 class Gate:
@@ -132,11 +133,11 @@ class Gate:
         """Take note that an order's cancel is about to be written in this session."""
         epoch, entry = self._manager.epoch, self._blotter.entries[client_order_id]
         before = self._cancels.get(client_order_id)
-        if before is not None and before.epoch == epoch and not before.is_over(entry):
+        if before is not None and before.epoch == epoch and not before.is_over():
             before.survivable += 1
         else:
             refused = entry.survived_cancels + entry.refused_cancels
-            self._cancels[client_order_id] = _Cancelling(epoch, refused + 1)
+            self._cancels[client_order_id] = _Cancelling(entry, epoch, refused + 1)
 
     def may_be_ending(self, entry: Entry) -> bool:
         """Return whether a cancel written in this session may have ended an order, whatever was told so far.
@@ -147,9 +148,9 @@ class Gate:
         self._cancels = {
             name: one
             for name, one in self._cancels.items()
-            if one.epoch == self._manager.epoch and not one.is_over(self._blotter.entries[name])
+            if one.epoch == self._manager.epoch and not one.is_over()
         }
-        return any(_ends_with(entry, self._blotter.entries[name]) for name in self._cancels)
+        return any(_ends_with(entry, one.entry) for one in self._cancels.values())
 
     def _overdue(self) -> bool:
         for name in [name for name in self._unanswered if self._answered(name)]:

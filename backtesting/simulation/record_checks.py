@@ -21,7 +21,7 @@ from execution.adjustments import AdjustmentKind
 from execution.blotter import Blotter, Entry
 from execution.codes import LINK_LOST, LINK_RESTORED
 from execution.journal import JournalEvent
-from execution.journal.chain import GENESIS, chain_hash
+from execution.journal.chain import GENESIS, canonical, chain_hash
 from execution.models import ZERO, OrderStatus
 from execution.recovery import fold
 
@@ -103,7 +103,8 @@ class RecordChecks:
     def _chain(self, event: JournalEvent, text: str, found: list[Violation]) -> None:
         self._seen += 1
         digest = chain_hash(self._head, event.seq, event.time_ns, event.kind, text)
-        if (event.seq, event.prev_hash, event.hash) != (self._seen, self._head, digest):
+        as_told = canonical(event.body) == text
+        if not as_told or (event.seq, event.prev_hash, event.hash) != (self._seen, self._head, digest):
             found.append(
                 Violation("I5", f"event {event.seq} ({event.kind}) does not follow {self._seen - 1}")
             )

@@ -23,9 +23,9 @@ from backtesting.margin import Account, AccountTerms, Balance, MarginImpact, Res
 from backtesting.orders import BrokerFill, WorkingOrder
 from backtesting.schedules import Traded
 from backtesting.working import WorkingOrders
+from execution.book.ledger import Ledger
+from execution.book.matching import LIMIT_KINDS
 from execution.clocks import NANOS, timestamp
-from execution.ledger import Ledger
-from execution.matching import LIMIT_KINDS
 from execution.models import ZERO, Fill, Instrument, OrderRequest, Side
 from execution.numbers import from_ticks
 from strategies.spec import CUSTOM, CostSpec

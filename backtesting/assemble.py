@@ -16,11 +16,11 @@ from backtesting.engine import BacktestEngine
 from backtesting.errors import BacktestError
 from backtesting.execution import SimulatedExecution
 from data.bars import BarSeries, steps
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import MonotonicClock, SteppedClock, SystemClock
 from execution.events import ProgressHandler
-from execution.ledger import Ledger
 from execution.models import PortfolioSnapshot
-from execution.portfolio import LedgerPortfolio
 from risk.engine import RiskEngine
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from execution.book.ledger import Holding, Ledger
 from execution.clocks import timestamp
-from execution.ledger import Holding, Ledger
 from execution.models import ZERO, Fill, Side
 
 Key = tuple[str, str]

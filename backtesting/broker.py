@@ -6,8 +6,8 @@ is told the time. `advance` processes one step, all bars with the same end:
 1. Bars are visited in symbol order, a symbol's open orders in order of acceptance. An order fills no earlier
    than the first bar that starts at or after its placement or last modification, and not in a bar that starts
    after its expiry. A bar wholly outside the sessions fills only orders that allow it (`outside_rth`).
-2. `execution.matching` decides on whole ticks. A stop that was triggered and not filled in full goes on as a
-   market order; a triggered stop-limit as a limit order. What orders of a limited life do:
+2. `execution.book.matching` decides on whole ticks. A stop that was triggered and not filled in full goes on
+   as a market order; a triggered stop-limit as a limit order. What orders of a limited life do:
    `backtesting.filling`.
 3. Where a participation cap is set, the orders of a symbol share the bar's capacity; the rest keeps working.
 4. Each fill is charged (`backtesting.costs`) and booked in its account's ledger (`backtesting.accounts`). It

@@ -20,7 +20,7 @@ from typing import Final
 from backtesting.accounts import Accounts
 from backtesting.orders import BrokerChange, BrokerEvent, WorkingOrder
 from backtesting.working import WorkingOrders
-from execution.ledger import Ledger
+from execution.book.ledger import Ledger
 from execution.models import Instrument, Side
 
 SPLIT: Final = "the contract was split"

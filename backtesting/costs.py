@@ -75,7 +75,7 @@ def plan_commission(costs: CostSpec, order: ChargedOrder, quantity: Decimal, tra
 
 
 def slippage_centi_bps(costs: CostSpec) -> int:
-    """Return the slippage in hundredths of a basis point, as `execution.matching` takes it.
+    """Return the slippage in hundredths of a basis point, as `execution.book.matching` takes it.
 
     Raises
     ------

@@ -21,9 +21,9 @@ from typing import Literal
 from backtesting.broker import SimulatedBroker
 from backtesting.errors import BacktestError
 from backtesting.execution import SimulatedExecution
+from execution.book.ledger import Ledger
 from execution.clocks import SteppedClock, timestamp
 from execution.events import StepProgress
-from execution.ledger import Ledger
 from execution.models import Bar, Fill, Order, PortfolioSnapshot
 from strategies.step import TradingStep
 

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from backtesting.orders import WorkingOrder
-from execution.matching import (
+from execution.book.matching import (
     AT_OPEN,
     CONTINGENT,
     LIMIT,

@@ -34,7 +34,7 @@ from backtesting.errors import (
     BrokerRejection,
 )
 from backtesting.orders import WorkingOrder
-from execution.ledger import Holding, Ledger
+from execution.book.ledger import Holding, Ledger
 from execution.models import ZERO, Instrument, Side
 
 UNCHECKED: Final = "unchecked"

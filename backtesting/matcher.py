@@ -1,7 +1,7 @@
 """The orders at work in a symbol against one bar: who takes part, in which turn, and with how much of it.
 
-It is the inner loop of every run: plain orders are decided here by `execution.matching` alone, the others by
-`backtesting.filling`.
+It is the inner loop of every run: plain orders are decided here by `execution.book.matching` alone, the
+others by `backtesting.filling`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from backtesting.filling import (
 from backtesting.lives import RegularHours, Sessions
 from backtesting.orders import BrokerChange, BrokerEvent, WorkingOrder
 from backtesting.working import WorkingOrders
+from execution.book.matching import AT_OPEN, NO_FILL, capacity, match
 from execution.clocks import NANOS
-from execution.matching import AT_OPEN, NO_FILL, capacity, match
 from execution.models import Bar, Instrument
 from strategies.spec import CostSpec
 

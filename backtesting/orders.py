@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from backtesting.errors import PRICE_INCREMENT, PRICE_INCREMENT_TEXT, BrokerRejection
-from execution.errors import NumberFormatError
-from execution.matching import (
+from execution.book.matching import (
     CONTINGENT,
     LIMIT,
     LIMIT_IF_TOUCHED,
@@ -21,6 +20,7 @@ from execution.matching import (
     TRAIL,
     TRAIL_LIMIT,
 )
+from execution.errors import NumberFormatError
 from execution.models import ZERO, Instrument, OrderRequest, OrderStatus, OrderType, TimeInForce
 from execution.numbers import from_ticks, round_money, to_ticks
 

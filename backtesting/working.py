@@ -12,7 +12,7 @@ from backtesting.errors import MISSING_PARENT, MISSING_PARENT_TEXT, BrokerReject
 from backtesting.lives import Sessions, auction, expiry
 from backtesting.oca import OcaGroups
 from backtesting.orders import BrokerCancel, BrokerChange, BrokerEvent, WorkingOrder
-from execution.matching import LIMIT_ON_CLOSE, MARKET_ON_CLOSE
+from execution.book.matching import LIMIT_ON_CLOSE, MARKET_ON_CLOSE
 from execution.models import OrderStatus, TimeInForce
 
 DAY_EXPIRED: Final = "DAY order expired"

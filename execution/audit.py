@@ -12,16 +12,16 @@ from typing import Any
 
 import structlog
 
-from execution.blotter import Entry
 from execution.clocks import TradingClock, utc_ns
 from execution.errors import JournalError
 from execution.events import KillSwitchEvent, RiskDecision
-from execution.evidence import Evidence, to_body
 from execution.journal import Journal
 from execution.models import Fill, Order, OrderRequest, OrderStatus, PortfolioSnapshot
-from execution.request_body import request_to_body
-from execution.telling import HandlerFailure
-from execution.terms import Modification
+from execution.orders.blotter import Entry
+from execution.orders.evidence import Evidence, to_body
+from execution.orders.request_body import request_to_body
+from execution.orders.telling import HandlerFailure
+from execution.orders.terms import Modification
 
 _LONGEST_ERROR = 300
 _BEFORE_ITS_IDS = ("order_submitted", "order_refused")

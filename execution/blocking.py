@@ -14,10 +14,10 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from execution.desk.flattening import Flattened
+from execution.desk.margin import MarginImpact
 from execution.errors import NotConnectedError
 from execution.executor import IBKROrderExecutor
-from execution.flattening import Flattened
-from execution.margin import MarginImpact
 from execution.models import Order, OrderRequest, Position
 
 _T = TypeVar("_T")

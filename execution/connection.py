@@ -23,20 +23,20 @@ import structlog
 
 from execution.audit import AuditLogger
 from execution.clocks import NANOS, MonotonicClock, SystemClock, TradingClock, random_fraction, timestamp
-from execution.codes import LINK_LOST, LINK_RESTORED, CodeTable
-from execution.connection_errors import AccountChangedError, ClientIdInUseError, PlannedDowntimeError
 from execution.errors import JournalError, NotConnectedError
 from execution.events import ConnectionEventHandler
-from execution.evidence import ErrorSeen, Evidence
-from execution.gateway_week import Downtime, GatewayWeek
-from execution.heartbeat import Heartbeat, HeartbeatTerms
 from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.contract_learning import ContractLearning
 from execution.ibkr.record import InteractionRecord
 from execution.ibkr.session import IBSession
+from execution.link.connection_errors import AccountChangedError, ClientIdInUseError, PlannedDowntimeError
+from execution.link.gateway_week import Downtime, GatewayWeek
+from execution.link.heartbeat import Heartbeat, HeartbeatTerms
+from execution.link.outage import Backoff, ConnectionChange, ConnectionEvent, Outage
 from execution.models import Bar
-from execution.outage import Backoff, ConnectionChange, ConnectionEvent, Outage
-from execution.telling import HandlerFailure, Receiver
+from execution.orders.codes import LINK_LOST, LINK_RESTORED, CodeTable
+from execution.orders.evidence import ErrorSeen, Evidence
+from execution.orders.telling import HandlerFailure, Receiver
 
 _BETWEEN_SAYING = 300.0
 

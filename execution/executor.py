@@ -4,9 +4,8 @@ The way of an order: form and identity are checked; the validator evaluates and 
 risk decision and the session's order id, is made durable; only then are bytes written. What the broker says
 comes back through the inbox. Where it cannot be known whether an order arrived, its state says so.
 
-The work is done in rooms of their own: `execution.readiness`, `execution.submission`,
-`execution.modification`, `execution.cancellation`, `execution.flattening`, `execution.settlement`,
-`execution.margin`, `execution.unfilled`, over the parts in `execution.desk`.
+The work is done in rooms of their own: what is done with orders in `execution.desk`, over the parts in
+`execution.desk.desk`; what has to agree with the broker in `execution.reconciliation`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,20 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from execution.adjustments import Adjustment, CorporateAction, CorporateActionSource
 from execution.audit import AuditLogger
-from execution.blotter import KEEP_ENDED, Blotter
+from execution.book.adjustments import Adjustment, CorporateAction, CorporateActionSource
 from execution.broker import BrokerAdapter, ExecutionEngine
-from execution.cancellation import Cancellation
-from execution.claims import Claim, ClaimPolicy
 from execution.clocks import IdFactory, SystemClock, TradingClock, random_id, timestamp
 from execution.connection import IBKRConnectionManager
-from execution.desk import Desk
-from execution.doubts import Doubt, Resolution
-from execution.entry import Entry
+from execution.desk.cancellation import Cancellation
+from execution.desk.desk import Desk
+from execution.desk.flattening import Flattened, Flattening
+from execution.desk.gate import Gate, GateState
+from execution.desk.margin import MarginImpact, Margins
+from execution.desk.modification import Modifying
+from execution.desk.submission import Submission, bracket_of
+from execution.desk.unfilled import UnfilledLimits
+from execution.desk.unfilled_policy import UnfilledPolicy
 from execution.errors import (
     AcknowledgementTimeoutError,
     InvalidOrderError,
@@ -33,22 +35,19 @@ from execution.errors import (
     UnknownOrderError,
 )
 from execution.events import OrderEventHandler, RiskDecision
-from execution.flattening import Flattened, Flattening
-from execution.gate import Gate, GateState
-from execution.inbox import Inbox
 from execution.journal import MemoryJournal
-from execution.leftovers import Leftovers
-from execution.margin import MarginImpact, Margins
 from execution.models import ZERO, Instrument, Order, OrderRequest, OrderStatus, OrderType, Position
-from execution.modification import Modifying
-from execution.positions import Positions
-from execution.readiness import Readiness
-from execution.reconcile import Reconciler, Reconciliation
-from execution.recovery import Recovered, recover
-from execution.settlement import Settlement
-from execution.submission import Submission, bracket_of
-from execution.unfilled import UnfilledLimits
-from execution.unfilled_policy import UnfilledPolicy
+from execution.orders.blotter import KEEP_ENDED, Blotter
+from execution.orders.entry import Entry
+from execution.orders.inbox import Inbox
+from execution.orders.recovery import Recovered, recover
+from execution.reconciliation.claims import Claim, ClaimPolicy
+from execution.reconciliation.doubts import Doubt, Resolution
+from execution.reconciliation.leftovers import Leftovers
+from execution.reconciliation.positions import Positions
+from execution.reconciliation.readiness import Readiness
+from execution.reconciliation.reconcile import Reconciler, Reconciliation
+from execution.reconciliation.settlement import Settlement
 from execution.validators import CallbackValidator, PreTradeValidator
 
 
@@ -84,16 +83,17 @@ class IBKROrderExecutor(ExecutionEngine, BrokerAdapter):
     quarantine
         See `Reconciler`.
     round_orders
-        Round prices and sizes to the contract's increments (`execution.rounding`) instead of refusing them.
+        Round prices and sizes to the contract's increments (`execution.desk.rounding`), instead of
+        refusing them.
     unfilled
         What becomes of limit orders that do not fill; None leaves them.
     claim, claim_symbols
         What becomes of orders and positions of somebody else in the account, and which symbols are ours where
-        it is shared, by default those of `instruments`; see `execution.claims`.
+        it is shared, by default those of `instruments`; see `execution.reconciliation.claims`.
     corporate_actions
-        Who knows of splits, dividends and new symbols; see `execution.adjustments`.
+        Who knows of splits, dividends and new symbols; see `execution.book.adjustments`.
     keep_ended
-        How many orders that have ended stay in memory; see `execution.entries`.
+        How many orders that have ended stay in memory; see `execution.orders.entries`.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ from typing import Any
 
 import pandas as pd
 
-from execution.adjustments import Adjustment
-from execution.blotter import Blotter
+from execution.book.adjustments import Adjustment
+from execution.book.ledger import Holding, Ledger
 from execution.clocks import timestamp
 from execution.errors import RetentionError
 from execution.journal import AnchorFile, AnchorSchedule, JournalEvent, Rotation, SqliteJournal, read, verify
@@ -31,10 +31,10 @@ from execution.journal.anchor import CHECKPOINT, CHECKPOINTS, last_checkpoint
 from execution.journal.reader import events_of, open_read_only
 from execution.journal.segments import create_segment, folder_of, segments_of, sync_folder
 from execution.journal.verification import require_sound
-from execution.ledger import Holding, Ledger
 from execution.models import Fill, Side
 from execution.numbers import format_decimal
-from execution.recovery import fold
+from execution.orders.blotter import Blotter
+from execution.orders.recovery import fold
 
 RETENTION_YEARS = 7
 _SPAN = re.compile(r"([1-9]\d{0,3})(y|d)", re.ASCII)

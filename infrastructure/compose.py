@@ -17,13 +17,13 @@ from rich.console import Console
 
 from backtesting.runs import RUNNING, RunFolder
 from data.calendars import ExchangeClock
-from execution.adjustments import CorporateActionSource
-from execution.codes import CodeTable, read_codes
+from execution.book.adjustments import CorporateActionSource
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
-from execution.gateway_week import GatewayWeek
-from execution.heartbeat import HeartbeatTerms
+from execution.link.gateway_week import GatewayWeek
+from execution.link.heartbeat import HeartbeatTerms
 from execution.models import Instrument
+from execution.orders.codes import CodeTable, read_codes
 from infrastructure import finish
 from infrastructure.audit_trail import open_journal
 from infrastructure.data_sources import require_market_data

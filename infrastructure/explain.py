@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from execution import journal
+from execution.book.ledger import Ledger
 from execution.clocks import timestamp
 from execution.errors import UnknownOrderError
 from execution.journal import JournalEvent
-from execution.ledger import Ledger
 from execution.models import Fill, Side
 from execution.numbers import format_decimal
 

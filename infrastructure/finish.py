@@ -26,10 +26,10 @@ from data.database import Database
 from data.errors import DatabaseUnavailableError
 from data.projection.following import JournalFollower
 from execution import journal
-from execution.blotter import Blotter
 from execution.clocks import timestamp
 from execution.models import ZERO, Fill, OrderStatus, Side
-from execution.recovery import Recovered, recover
+from execution.orders.blotter import Blotter
+from execution.orders.recovery import Recovered, recover
 from infrastructure.market import Market
 from infrastructure.settings import Settings
 from monitoring.verdict import BookFacts, ChainFacts, Verdict

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from execution.claims import ClaimPolicy
-from execution.codes import read_codes
+from execution.desk.unfilled_policy import UnfilledAction, UnfilledPolicy
 from execution.errors import NumberFormatError
-from execution.gateway_week import TIME_ZONE, USUAL_WINDOWS, GatewayWeek
+from execution.link.gateway_week import TIME_ZONE, USUAL_WINDOWS, GatewayWeek
 from execution.models import OrderType
 from execution.numbers import parse_decimal, parse_integer
+from execution.orders.codes import read_codes
+from execution.reconciliation.claims import ClaimPolicy
 from execution.timeframes import Timeframe
-from execution.unfilled_policy import UnfilledAction, UnfilledPolicy
 
 
 def read_decimal(value: Any) -> Any:

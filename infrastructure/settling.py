@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from data.calendars import ExchangeClock
-from execution.adjustments import Adjustment, AdjustmentKind, CorporateAction, describe, read_ratio
+from execution.book.adjustments import Adjustment, AdjustmentKind, CorporateAction, describe, read_ratio
 from execution.clocks import SystemClock, timestamp
-from execution.doubts import Resolution
 from execution.errors import InvalidOrderError, SettlementError
 from execution.models import ZERO
 from execution.numbers import format_decimal, parse_decimal
-from execution.reconcile import Reconciliation
-from execution.settlement import signed
+from execution.reconciliation.doubts import Resolution
+from execution.reconciliation.reconcile import Reconciliation
+from execution.reconciliation.settlement import signed
 from infrastructure.audit_trail import open_journal
 from infrastructure.errors import ConfigError
 from infrastructure.settings import Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from execution.book.portfolio import Portfolio
 from execution.models import ZERO, OrderRequest, PortfolioSnapshot, Position
-from execution.portfolio import Portfolio
 
 
 class AfterEntry(Portfolio):

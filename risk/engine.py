@@ -19,10 +19,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from execution.book.portfolio import Portfolio
 from execution.clocks import TradingClock
 from execution.events import RiskDecision
 from execution.models import ZERO, Fill, OrderRequest
-from execution.portfolio import Portfolio
 from risk.after_entry import AfterEntry
 from risk.controls import Control, RiskView, controls_for
 from risk.controls.order_quantity import OrderQuantityControl

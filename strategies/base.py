@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from execution.book.portfolio import Portfolio
 from execution.models import Bar, Fill, OrderRequest
-from execution.portfolio import Portfolio
 from strategies.signals import Signal
 from strategies.sizing import OrderFactory
 

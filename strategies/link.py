@@ -12,8 +12,8 @@ from data.calendars import MarketClock
 from data.ibkr import LiveBars
 from execution.clocks import NANOS, SteppedClock, SystemClock, TradingClock
 from execution.executor import IBKROrderExecutor
+from execution.link.outage import ConnectionChange, ConnectionEvent
 from execution.models import Bar
-from execution.outage import ConnectionChange, ConnectionEvent
 from strategies.spec import RunSpec
 
 _LATE_BARS_NS = 600 * NANOS

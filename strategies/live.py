@@ -32,6 +32,8 @@ import structlog
 
 from data.adapter import DataAdapter
 from data.calendars import MarketClock
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.broker import ExecutionEngine
 from execution.clocks import NANOS, SystemClock, TradingClock, timestamp
 from execution.errors import (
@@ -43,9 +45,7 @@ from execution.errors import (
     OrderInDoubtError,
     PacingError,
 )
-from execution.ledger import Ledger
 from execution.models import Bar
-from execution.portfolio import LedgerPortfolio
 from execution.timeframes import Timeframe
 from risk.manager import RiskManager
 from strategies.base import Strategy

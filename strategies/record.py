@@ -14,7 +14,7 @@ from execution.clocks import utc_ns
 from execution.errors import JournalError
 from execution.events import KillSwitchEvent
 from execution.models import PortfolioSnapshot
-from execution.recovery import Recovered
+from execution.orders.recovery import Recovered
 from risk.metrics import MetricsEvery, RiskMeter
 from strategies.signals import StatedSignal
 from strategies.step import Sessions

@@ -28,7 +28,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from execution.adjustments import Adjustment
+from execution.book.adjustments import Adjustment
+from execution.book.portfolio import LedgerPortfolio
 from execution.broker import ExecutionEngine
 from execution.clocks import MonotonicClock, timestamp
 from execution.errors import (
@@ -40,7 +41,6 @@ from execution.errors import (
 )
 from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
 from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
-from execution.portfolio import LedgerPortfolio
 from risk.manager import RiskManager
 from strategies.base import Gap, Proposal, Strategy
 from strategies.signals import Signal, StatedSignal

@@ -25,22 +25,22 @@ import structlog
 
 from data.calendars import MarketClock
 from data.ibkr import LiveBars
-from execution.adjustments import CorporateActionSource
 from execution.audit import AuditLogger
-from execution.claims import ClaimPolicy
+from execution.book.adjustments import CorporateActionSource
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp
 from execution.connection import IBKRConnectionManager
+from execution.desk.unfilled_policy import UnfilledPolicy
 from execution.errors import SettlementError
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
-from execution.ledger import Ledger
 from execution.models import Instrument
-from execution.patrol import Patrol
-from execution.portfolio import LedgerPortfolio
-from execution.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
-from execution.settlement import signed
-from execution.unfilled_policy import UnfilledPolicy
+from execution.orders.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
+from execution.reconciliation.claims import ClaimPolicy
+from execution.reconciliation.patrol import Patrol
+from execution.reconciliation.settlement import signed
 from risk.engine import RiskEngine
 from risk.errors import KillSwitchResetError
 from risk.kill_switch import KillSwitch, session_day_of

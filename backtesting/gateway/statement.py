@@ -10,8 +10,8 @@ from typing import Any
 
 from backtesting.gateway.desks.archive import execution_row, order_row
 from backtesting.gateway.desks.book import OrderBook
+from execution.book.ledger import Ledger
 from execution.clocks import timestamp
-from execution.ledger import Ledger
 from execution.numbers import format_decimal
 
 STATEMENT = "statement.json"

@@ -31,8 +31,8 @@ from backtesting.gateway.tickets import Ticket
 from backtesting.simulation.market import CLIENT_ID, SYMBOLS
 from backtesting.simulation.network import Wire
 from backtesting.simulation.storage import SimulatedJournal
-from execution.adjustments import AdjustmentKind
-from execution.adjustments import CorporateAction as KnownAction
+from execution.book.adjustments import AdjustmentKind
+from execution.book.adjustments import CorporateAction as KnownAction
 from execution.clocks import NANOS, timestamp
 from execution.errors import JournalLockedError
 

@@ -19,7 +19,7 @@ from backtesting.gateway.tickets import Ticket
 from backtesting.simulation.market import CLIENT_ID, shared_market
 from backtesting.simulation.options import ONCE
 from execution.clocks import NANOS
-from execution.gateway_week import TIME_ZONE, GatewayWeek
+from execution.link.gateway_week import TIME_ZONE, GatewayWeek
 
 if TYPE_CHECKING:
     from backtesting.simulation.world import World

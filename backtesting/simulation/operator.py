@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from backtesting.gateway.errors import GatewayError
 from backtesting.gateway.tickets import Ticket
-from execution.adjustments import AdjustmentKind, CorporateAction
-from execution.doubts import Doubt, DoubtKind, Resolution
+from execution.book.adjustments import AdjustmentKind, CorporateAction
 from execution.errors import ExecutionError, UnknownOrderError
+from execution.reconciliation.doubts import Doubt, DoubtKind, Resolution
 
 if TYPE_CHECKING:
     from backtesting.simulation.trader import Trader

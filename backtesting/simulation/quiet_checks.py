@@ -27,9 +27,9 @@ from backtesting.gateway.tickets import Execution
 from backtesting.simulation.broker_checks import BrokerChecks, Placed
 from backtesting.simulation.record_checks import RecordChecks, base_of, differences
 from backtesting.simulation.view import TraderView, Violation, WorldView
-from execution.blotter import Entry
-from execution.ledger import Ledger
+from execution.book.ledger import Ledger
 from execution.models import ZERO, OrderStatus
+from execution.orders.blotter import Entry
 
 _TRANSIENT: Final = (OrderStatus.PENDING, OrderStatus.PENDING_CANCEL)
 _LIVE: Final = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)

@@ -17,13 +17,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backtesting.simulation.view import Violation, WorldView
-from execution.adjustments import AdjustmentKind
-from execution.blotter import Blotter, Entry
-from execution.codes import LINK_LOST, LINK_RESTORED
+from execution.book.adjustments import AdjustmentKind
 from execution.journal import JournalEvent
 from execution.journal.chain import GENESIS, canonical, chain_hash
 from execution.models import ZERO, OrderStatus
-from execution.recovery import fold
+from execution.orders.blotter import Blotter, Entry
+from execution.orders.codes import LINK_LOST, LINK_RESTORED
+from execution.orders.recovery import fold
 
 _ASSUMED_DEAD: Final = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 _ACTS: Final = {

@@ -13,17 +13,17 @@ from backtesting.simulation.market import ACCOUNT, CLIENT_ID, shared_market
 from backtesting.simulation.operator import Operator
 from backtesting.simulation.storage import SimulatedJournal
 from backtesting.simulation.traffic import Driver
-from execution.adjustments import Adjustment
 from execution.audit import AuditLogger
+from execution.book.adjustments import Adjustment
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
 from execution.executor import IBKROrderExecutor
-from execution.heartbeat import HeartbeatTerms
-from execution.ledger import Ledger
+from execution.link.heartbeat import HeartbeatTerms
 from execution.models import Fill, Order
-from execution.patrol import Patrol
-from execution.portfolio import LedgerPortfolio
-from execution.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
+from execution.orders.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
+from execution.reconciliation.patrol import Patrol
 from risk.engine import RiskEngine
 
 if TYPE_CHECKING:

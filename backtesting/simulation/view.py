@@ -11,10 +11,10 @@ from typing import Protocol
 from backtesting.gateway.desks.book import OrderBook
 from backtesting.gateway.server import GatewayServer
 from backtesting.simulation.network import Network
+from execution.book.ledger import Ledger
 from execution.connection import IBKRConnectionManager
 from execution.executor import IBKROrderExecutor
 from execution.journal import JournalEvent
-from execution.ledger import Ledger
 from execution.models import OrderRequest
 from risk.engine import RiskEngine
 from risk.limits import RiskLimits

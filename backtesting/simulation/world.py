@@ -39,10 +39,10 @@ from backtesting.simulation.traffic import Deed, plan
 from backtesting.simulation.view import Outcome, Violation
 from execution.clocks import NANOS
 from execution.errors import ExecutionError, JournalError
-from execution.gateway_week import GatewayWeek
 from execution.journal import JournalEvent
+from execution.link.gateway_week import GatewayWeek
 from execution.models import OrderRequest
-from execution.request_body import request_from_body
+from execution.orders.request_body import request_from_body
 from risk.limits import RiskLimits
 
 _MOST_VIOLATIONS: Final = 20

@@ -1,4 +1,4 @@
-"""Corporate actions as the order path asks for them: by moment, in the words of `execution.adjustments`.
+"""Corporate actions as the order path asks for them: by moment, in the words of `execution.book.adjustments`.
 
 A source that does not cover a symbol is told of once and counts as knowing nothing: a position that nothing
 explains is then a break that a person settles, which is what would happen without any source.
@@ -16,12 +16,12 @@ from data.calendars import ExchangeClock
 from data.corporate_actions.action import ActionKind, CorporateAction
 from data.corporate_actions.source import CorporateActionSource
 from data.errors import CorporateActionDataError, SourceNotInstalledError
-from execution import adjustments
+from execution.book import adjustments
 from execution.clocks import timestamp
 
 
 class TradingActions:
-    """Corporate actions for the executor: an `execution.adjustments.CorporateActionSource`.
+    """Corporate actions for the executor: an `execution.book.adjustments.CorporateActionSource`.
 
     Parameters
     ----------

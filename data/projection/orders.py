@@ -20,9 +20,9 @@ from data.projection.book import chunks
 from data.projection.bulk import Part, money
 from data.projection.place import Place, Row, amount, text
 from data.schema import AuditEventRow, OrderRow
-from execution.evidence import OpenOrderSeen
 from execution.models import OrderStatus, OrderType
-from execution.terms import ChangeOutcome
+from execution.orders.evidence import OpenOrderSeen
+from execution.orders.terms import ChangeOutcome
 
 _log = logging.getLogger(__name__)
 _ASKED, _SHOWN = "order_modifying", "broker_message"
@@ -197,7 +197,7 @@ def _take_request(row: Row, request: Row) -> None:
 
 
 def _take_shown(row: Row, shown: Row) -> None:
-    """Take terms as `execution.terms.as_shown` does: prices only of an order of the same type."""
+    """Take terms as `execution.orders.terms.as_shown` does: prices only of an order of the same type."""
     row["quantity"] = money(shown["quantity"])
     if shown.get("order_type") not in (None, "", row["order_type"]):
         return

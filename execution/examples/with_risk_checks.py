@@ -23,15 +23,15 @@ from pathlib import Path
 from data.calendars import ExchangeClock
 from execution import journal
 from execution.audit import AuditLogger
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import SystemClock, timestamp
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError, RiskCheckError
 from execution.examples.broker import Broker, arguments, broker, require_paper_account
 from execution.examples.watcher import Watcher
 from execution.executor import IBKROrderExecutor
-from execution.ledger import Ledger
 from execution.models import OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from risk.engine import RiskEngine
 from risk.limits import RiskLimits
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import ib_insync
 
-from execution.codes import CLIENT_ID_IN_USE
-from execution.connection_errors import ClientIdInUseError
 from execution.errors import NotConnectedError
-from execution.evidence import ErrorSeen
 from execution.ibkr.keepalive import watch_socket
+from execution.link.connection_errors import ClientIdInUseError
+from execution.orders.codes import CLIENT_ID_IN_USE
+from execution.orders.evidence import ErrorSeen
 
 
 class Handshake:

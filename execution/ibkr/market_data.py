@@ -17,7 +17,6 @@ import ib_insync
 import structlog
 
 from execution.clocks import NANOS
-from execution.codes import CodeClass, classify
 from execution.errors import BrokerUnavailableError, NotConnectedError, NumberFormatError
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar, read_history
@@ -25,6 +24,7 @@ from execution.ibkr.keepalive import watch_socket
 from execution.ibkr.tick import Entitlement, QuoteTick, read_tick
 from execution.models import Bar, Instrument
 from execution.numbers import parse_integer, parse_wire_decimal
+from execution.orders.codes import CodeClass, classify
 from execution.timeframes import Timeframe
 
 _T = TypeVar("_T")

@@ -14,7 +14,6 @@ import ib_insync
 
 from execution.clocks import NANOS
 from execution.errors import NotConnectedError
-from execution.evidence import CompletedOrderSeen
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
 from execution.ibkr.contract_terms import ContractTerms, read_rule, rule_of, to_terms
@@ -23,6 +22,7 @@ from execution.ibkr.lane import KEPT_FOR_CANCELS, Lane
 from execution.ibkr.tap import Tap
 from execution.models import Bar, Instrument, OrderRequest
 from execution.numbers import parse_integer
+from execution.orders.evidence import CompletedOrderSeen
 from execution.timeframes import Timeframe
 
 __all__ = ["BrokerPosition", "IBSession"]
@@ -268,7 +268,8 @@ class IBSession(Tap):
         Returns
         -------
         tuple of dict and str
-            Figures by name as in `execution.margin.MarginImpact`, None where TWS gives none; and its warning.
+            Figures by name as in `execution.desk.margin.MarginImpact`, None where TWS gives none; and its
+            warning.
 
         Raises
         ------

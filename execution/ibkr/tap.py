@@ -14,17 +14,17 @@ from typing import Any
 import ib_insync
 import structlog
 
-from execution.codes import LINK_RESTORED, READ_ONLY, CodeClass, classify
-from execution.connection_errors import ReadOnlyApiError
 from execution.errors import BrokerUnavailableError, ExecutionError
-from execution.evidence import CompletedOrderSeen, ErrorSeen, Evidence, OpenOrderSeen
 from execution.ibkr import translate
 from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.handshake import Handshake
 from execution.ibkr.keepalive import discard_unsent
 from execution.ibkr.requests import Requests
 from execution.ibkr.subscriptions import BarSubscriptions
+from execution.link.connection_errors import ReadOnlyApiError
 from execution.models import Bar
+from execution.orders.codes import LINK_RESTORED, READ_ONLY, CodeClass, classify
+from execution.orders.evidence import CompletedOrderSeen, ErrorSeen, Evidence, OpenOrderSeen
 
 _MARKET_DATA_LOST = 1101
 _NO_SUCH_CONTRACT = 200

@@ -19,7 +19,10 @@ import ib_insync
 
 from execution.clocks import NANOS
 from execution.errors import InvalidOrderError, NumberFormatError
-from execution.evidence import (
+from execution.ibkr.contract_book import ContractBook, WireContract, wire_terms
+from execution.models import ZERO, Instrument, OrderRequest, OrderType, TimeInForce
+from execution.numbers import format_decimal, parse_integer, parse_wire_decimal, to_lots, to_ticks
+from execution.orders.evidence import (
     CommissionSeen,
     CompletedOrderSeen,
     ErrorSeen,
@@ -28,9 +31,6 @@ from execution.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.ibkr.contract_book import ContractBook, WireContract, wire_terms
-from execution.models import ZERO, Instrument, OrderRequest, OrderType, TimeInForce
-from execution.numbers import format_decimal, parse_integer, parse_wire_decimal, to_lots, to_ticks
 
 _ORDER_TYPES = {
     OrderType.MARKET: "MKT",

@@ -9,8 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Protocol
 
-from execution.flattening import Flattened
-from execution.margin import MarginImpact
+from execution.desk.flattening import Flattened
+from execution.desk.margin import MarginImpact
 from execution.models import Order, OrderRequest, OrderType, Position
 
 

@@ -3,8 +3,9 @@
 1. An order arrives through the session's `place`; what the script says of it comes first: it may be refused,
    held back, taken in silence, or never arrive.
 2. An order that is taken is told as open, then with its status. Exits of a bracket wait for their entry.
-3. A price is a market at rest: `trade` matches what works in the symbol by the rules of `execution.matching`,
-   against a bar of that one price. A market order fills on arrival where a price is known.
+3. A price is a market at rest: `trade` matches what works in the symbol by the rules of
+   `execution.book.matching`, against a bar of that one price. A market order fills on arrival where a price
+   is known.
 4. An execution is told, then the status it leads to, then the commission; what it ends or shrinks in its
    group or bracket is told after it. Mates of type 1 end; others, and the exits of a bracket, shrink in
    proportion to what was executed, as the simulated gateway does it.
@@ -22,8 +23,10 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
+from execution.book.ledger import Ledger
 from execution.clocks import TradingClock, timestamp
-from execution.evidence import (
+from execution.models import ZERO, Fill, Instrument, OrderRequest, OrderType, Side, TimeInForce
+from execution.orders.evidence import (
     CommissionSeen,
     CompletedOrderSeen,
     ErrorSeen,
@@ -32,9 +35,7 @@ from execution.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.ledger import Ledger
-from execution.models import ZERO, Fill, Instrument, OrderRequest, OrderType, Side, TimeInForce
-from execution.terms import auxiliary_price
+from execution.orders.terms import auxiliary_price
 from execution.testing.memory_orders import BrokerOrder, in_ticks, price_of
 from execution.testing.script import Answer, Reply
 

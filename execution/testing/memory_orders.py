@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from execution import matching
+from execution.book import matching
 from execution.models import ZERO, Instrument, OrderRequest, OrderType
 from execution.numbers import to_ticks
 

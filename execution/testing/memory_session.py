@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from execution.errors import NotConnectedError
-from execution.evidence import CompletedOrderSeen, Evidence
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
 from execution.ibkr.contract_terms import ContractTerms
 from execution.ibkr.session import BrokerPosition, IBSession
 from execution.models import ZERO, Bar, Instrument, OrderRequest
+from execution.orders.evidence import CompletedOrderSeen, Evidence
 from execution.testing.memory_broker import MemoryBroker
 from execution.timeframes import Timeframe
 

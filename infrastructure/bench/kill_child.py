@@ -27,15 +27,15 @@ from typing import Any, Final
 import structlog
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter
 from execution.clocks import SteppedClock, SystemClock
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
 from execution.executor import IBKROrderExecutor
 from execution.ibkr.session import IBSession
-from execution.inbox import Inbox
 from execution.journal import Rotation, SqliteJournal
 from execution.models import Fill, Order, OrderRequest, OrderType, Side
+from execution.orders.blotter import Blotter
+from execution.orders.inbox import Inbox
 
 SYMBOLS: Final = ("AAA", "BBB")
 CLIENT_ID: Final = 1

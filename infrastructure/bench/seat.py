@@ -14,13 +14,13 @@ from typing import Final
 
 from data.calendars import ExchangeClock
 from execution.audit import AuditLogger
+from execution.book.ledger import Holding, Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import SteppedClock, SystemClock
 from execution.connection import IBKRConnectionManager
 from execution.executor import IBKROrderExecutor
 from execution.journal import SqliteJournal
-from execution.ledger import Holding, Ledger
 from execution.models import Fill, Order, OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from infrastructure.bench.venue import ACCOUNT
 from infrastructure.settings import load_settings
 from risk.engine import RiskEngine

@@ -73,8 +73,8 @@ def resolve(
       trade orders resolve my-first --as not-sent --by "A. Smith" --reason "in no list of TWS"
       trade orders resolve my-first --as filled --price 420.10 --by "A. Smith" --reason "statement of 5 May"
     """
-    from execution.doubts import Resolution
     from execution.errors import InvalidOrderError
+    from execution.reconciliation.doubts import Resolution
 
     if outcome not in list(Resolution):
         raise InvalidOrderError(f"--as {outcome!r}: use one of {', '.join(Resolution)}")

@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import ClassVar, NamedTuple
 
+from execution.book.portfolio import Portfolio
 from execution.clocks import TradingClock
 from execution.models import ZERO, OrderRequest, Side
-from execution.portfolio import Portfolio
 from risk.kill_switch import KillSwitch
 from risk.protocols import SessionSource, TradingSession
 from risk.reservations import Reservations

@@ -13,12 +13,12 @@ from backtesting.engine import BacktestEngine
 from backtesting.errors import BacktestError
 from backtesting.execution import SimulatedExecution
 from data.calendars import ExchangeClock
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import SteppedClock, SystemClock
 from execution.errors import NotConnectedError
 from execution.events import StepProgress
-from execution.ledger import Ledger
 from execution.models import Bar, Fill, Instrument, Order, OrderRequest, OrderStatus, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from risk.engine import RiskEngine
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.limits import RiskLimits

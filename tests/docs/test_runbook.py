@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from execution.gate import GateState
+from execution.desk.gate import GateState
+from execution.link.outage import ConnectionChange
 from execution.models import OrderStatus
-from execution.outage import ConnectionChange
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 KINDS: dict[str, type[enum.StrEnum]] = {

@@ -6,16 +6,16 @@ import inspect
 from decimal import Decimal
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Entry
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import SteppedClock, timestamp
 from execution.events import KillSwitchEvent, RiskDecision
-from execution.evidence import CommissionSeen, ErrorSeen, ExecutionSeen, OpenOrderSeen, OrderStatusSeen
-from execution.inbox import Inbox
 from execution.journal import MemoryJournal
-from execution.ledger import Ledger
 from execution.models import Fill, OrderRequest, OrderStatus, OrderType, Side
-from execution.portfolio import LedgerPortfolio
-from execution.recovery import recover
+from execution.orders.blotter import Blotter, Entry
+from execution.orders.evidence import CommissionSeen, ErrorSeen, ExecutionSeen, OpenOrderSeen, OrderStatusSeen
+from execution.orders.inbox import Inbox
+from execution.orders.recovery import recover
 from execution.testing import RecordingExecutionEngine
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backtesting.gateway.config import GatewayConfig
+from execution.desk.submission import bracket_of
 from execution.errors import (
     AcknowledgementTimeoutError,
     DuplicateOrderError,
@@ -19,11 +20,10 @@ from execution.errors import (
     RiskCheckError,
 )
 from execution.models import OrderRequest, OrderStatus, OrderType, Side
-from execution.submission import bracket_of
 from strategies.spec import CostSpec
 
+from .desk.test_modification import cut_rig
 from .test_executor import Ledger
-from .test_modification import cut_rig
 
 if TYPE_CHECKING:
     from .conftest import MakeFloor, MakeRig, ScriptedBroker

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from execution.blotter import Blotter
-from execution.gate import GateState
-from execution.ledger import Ledger
+from execution.book.ledger import Ledger
+from execution.desk.gate import GateState
 from execution.models import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
-from execution.recovery import BookedCorrection, BookedFill, Recovered, recover
+from execution.orders.blotter import Blotter
+from execution.orders.recovery import BookedCorrection, BookedFill, Recovered, recover
 
 if TYPE_CHECKING:
     from .conftest import Floor, MakeFloor

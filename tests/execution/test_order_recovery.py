@@ -9,15 +9,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from execution.blotter import Blotter, Entry
+from execution.desk.unfilled_policy import UnfilledAction, UnfilledPolicy
 from execution.journal import SqliteJournal
 from execution.models import OrderStatus, OrderType
-from execution.recovery import recover
-from execution.unfilled_policy import UnfilledAction, UnfilledPolicy
+from execution.orders.blotter import Blotter, Entry
+from execution.orders.recovery import recover
 
+from .desk.test_modification import limit
 from .test_bracket import bracket
 from .test_executor import Ledger
-from .test_modification import limit
 
 if TYPE_CHECKING:
     from .conftest import Floor, MakeFloor

@@ -21,14 +21,7 @@ from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
 from execution.audit import AuditLogger
 from execution.clocks import SystemClock
-from execution.codes import CodeClass, CodeTable
 from execution.connection import IBKRConnectionManager
-from execution.connection_errors import (
-    AccountChangedError,
-    ClientIdInUseError,
-    PlannedDowntimeError,
-    ReadOnlyApiError,
-)
 from execution.errors import (
     AcknowledgementTimeoutError,
     NotConnectedError,
@@ -36,12 +29,19 @@ from execution.errors import (
     OrderInDoubtError,
 )
 from execution.executor import IBKROrderExecutor
-from execution.gateway_week import GatewayWeek
-from execution.heartbeat import HeartbeatTerms
 from execution.ibkr.lane import Lane
 from execution.journal import SqliteJournal
+from execution.link.connection_errors import (
+    AccountChangedError,
+    ClientIdInUseError,
+    PlannedDowntimeError,
+    ReadOnlyApiError,
+)
+from execution.link.gateway_week import GatewayWeek
+from execution.link.heartbeat import HeartbeatTerms
+from execution.link.outage import ConnectionEvent
 from execution.models import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
-from execution.outage import ConnectionEvent
+from execution.orders.codes import CodeClass, CodeTable
 from execution.testing import FixedClock, RecordingHandler
 
 ACCOUNT = "DU0000001"

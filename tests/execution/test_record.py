@@ -12,10 +12,10 @@ import pytest
 from execution.audit import AuditLogger
 from execution.clocks import SteppedClock
 from execution.errors import BrokerUnavailableError, JournalError, NotConnectedError, PacingError
-from execution.heartbeat import HeartbeatTerms
 from execution.ibkr import record
 from execution.ibkr.record import InteractionRecord
 from execution.journal import JournalEvent, MemoryJournal
+from execution.link.heartbeat import HeartbeatTerms
 from execution.models import Instrument, OrderRequest, OrderType, Side
 
 from .conftest import POSITIONS

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Entry
 from execution.clocks import SteppedClock
 from execution.errors import AnchorError, JournalCorruptError, JournalLockedError, RetentionError
 from execution.events import RiskDecision
-from execution.evidence import CommissionSeen, ExecutionSeen
-from execution.inbox import Inbox
 from execution.journal import AnchorFile, AnchorSchedule, SqliteJournal, read, segments_of, verify
 from execution.models import OrderRequest, OrderType, Side
-from execution.recovery import recover
+from execution.orders.blotter import Blotter, Entry
+from execution.orders.evidence import CommissionSeen, ExecutionSeen
+from execution.orders.inbox import Inbox
+from execution.orders.recovery import recover
 from execution.retention import cutoff_of, prune
 
 KEY = b"a secret of the tests"

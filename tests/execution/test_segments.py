@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from execution.blotter import Blotter
 from execution.errors import JournalCorruptError, JournalError
 from execution.journal import Rotation, SqliteJournal, read, segments_of, verify
-from execution.recovery import recover
+from execution.orders.blotter import Blotter
+from execution.orders.recovery import recover
 
 DAY_NS = 86_400_000_000_000
 STEPS = (

@@ -11,7 +11,6 @@ import pytest
 
 from execution.clocks import utc_ns
 from execution.errors import InvalidOrderError, NumberFormatError
-from execution.evidence import ErrorSeen, OrderStatusSeen
 from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.translate import (
     Completed,
@@ -21,6 +20,7 @@ from execution.ibkr.translate import (
     to_wire_order,
 )
 from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
+from execution.orders.evidence import ErrorSeen, OrderStatusSeen
 from execution.testing import START
 
 ZONE = "America/New_York"

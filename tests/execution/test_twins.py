@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backtesting.gateway.control import GatewayControl
-from execution.blotter import Blotter
-from execution.claims import Claim, ClaimPolicy
-from execution.entry import Entry
 from execution.errors import ExecutionError, OrderInDoubtError
-from execution.evidence import ExecutionSeen, OpenOrderSeen
 from execution.models import OrderRequest, OrderType, Side
+from execution.orders.blotter import Blotter
+from execution.orders.entry import Entry
+from execution.orders.evidence import ExecutionSeen, OpenOrderSeen
+from execution.reconciliation.claims import Claim, ClaimPolicy
 
 if TYPE_CHECKING:
     from .conftest import Floor, MakeFloor

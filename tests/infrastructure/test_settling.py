@@ -17,14 +17,14 @@ from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import simulated_gateway
 from data.samples import sample_bars
 from execution.audit import AuditLogger
-from execution.claims import ClaimPolicy
 from execution.clocks import timestamp
 from execution.connection import IBKRConnectionManager
-from execution.entry import Entry
 from execution.errors import ExecutionError, JournalLockedError, SettlementError
 from execution.events import KillSwitchEvent, RiskDecision
 from execution.journal import SqliteJournal, read
 from execution.models import Instrument, OrderRequest, OrderType, Side
+from execution.orders.entry import Entry
+from execution.reconciliation.claims import ClaimPolicy
 from execution.testing import FixedClock
 from infrastructure.control import ControlClient, ControlServer
 from infrastructure.errors import ConfigError

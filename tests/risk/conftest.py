@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import NANOS, SteppedClock, timestamp
-from execution.ledger import Ledger
 from execution.models import Fill, Instrument, OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from risk.engine import RiskEngine
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.limits import RiskLimits

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.events import KillSwitchEvent
-from execution.ledger import Ledger
 from execution.models import Fill, OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from execution.testing import START
 from execution.validators import BracketValidator, judge_bracket
 from risk.after_entry import AfterEntry

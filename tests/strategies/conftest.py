@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import NANOS, timestamp
-from execution.ledger import Ledger
 from execution.models import Bar, Fill, Instrument, OrderRequest, Side
-from execution.portfolio import LedgerPortfolio
 from strategies.base import Strategy, StrategyContext
 from strategies.registry import create
 from strategies.signals import Signal

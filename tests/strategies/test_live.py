@@ -13,6 +13,8 @@ import pytest
 
 from data.adapter import DataAdapter
 from data.calendars import MarketClock, Session
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import NANOS
 from execution.errors import (
     BrokerUnavailableError,
@@ -22,9 +24,7 @@ from execution.errors import (
     OrderInDoubtError,
     PacingError,
 )
-from execution.ledger import Ledger
 from execution.models import Bar, OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
 from risk.manager import RiskManager
 from strategies.base import Strategy

@@ -11,11 +11,11 @@ import pytest
 
 from data.calendars import ExchangeClock
 from execution.audit import AuditLogger
-from execution.blotter import Blotter
 from execution.clocks import NANOS, timestamp
 from execution.journal import MemoryJournal
 from execution.models import PortfolioSnapshot
-from execution.recovery import recover
+from execution.orders.blotter import Blotter
+from execution.orders.recovery import recover
 from execution.testing import FixedClock
 from risk.metrics import MetricsEvery
 from strategies.record import StepRecord

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import strategies
-from execution.ledger import Ledger
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.models import Bar
-from execution.portfolio import LedgerPortfolio
 from strategies import registry
 from strategies.base import Proposal, Strategy, StrategyContext
 from strategies.errors import (

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from data.calendars import ExchangeClock
-from execution.adjustments import Adjustment, AdjustmentKind
+from execution.book.adjustments import Adjustment, AdjustmentKind
+from execution.book.ledger import Ledger
+from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import timestamp
 from execution.errors import JournalError, NotConnectedError, OrderInDoubtError, OrderRejectedError
 from execution.events import KillSwitchEvent, StepProgress
-from execution.ledger import Ledger
 from execution.models import Bar, Fill, OrderRequest, OrderType, Side
-from execution.portfolio import LedgerPortfolio
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
 from strategies.base import Gap, StrategyParams
 from strategies.signals import Direction, Signal, StatedSignal

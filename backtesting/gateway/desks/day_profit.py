@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from backtesting.broker import SimulatedBroker
 from data.calendars import MarketClock
-from execution.ledger import Holding, Ledger
+from execution.book.ledger import Holding, Ledger
 from execution.models import ZERO, Instrument
 
 

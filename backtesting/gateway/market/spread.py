@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from backtesting.gateway.market.paths import Tick
-from execution.matching import slip
+from execution.book.matching import slip
 from execution.models import Bar
 
 TRADES: Final = "TRADES"

@@ -13,7 +13,7 @@ import pytest
 from data.calendars import ExchangeClock
 from data.corporate_actions import FileActionSource
 from data.corporate_actions.for_trading import TradingActions
-from execution.adjustments import AdjustmentKind, CorporateActionSource, adjustment_of
+from execution.book.adjustments import AdjustmentKind, CorporateActionSource, adjustment_of
 from execution.clocks import utc_ns
 
 FILE = (

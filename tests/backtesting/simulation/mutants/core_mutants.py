@@ -13,32 +13,32 @@ from dataclasses import replace
 from typing import Any
 
 from execution.audit import AuditLogger
-from execution.blotter import Blotter, Change, Entry
-from execution.codes import CodeClass, CodeTable
 from execution.connection import IBKRConnectionManager
+from execution.desk.gate import Gate
+from execution.desk.submission import Submission
 from execution.errors import (
     AcknowledgementTimeoutError,
     BrokerUnavailableError,
     JournalError,
     NotConnectedError,
 )
-from execution.evidence import (
+from execution.executor import IBKROrderExecutor
+from execution.ibkr.lane import Lane
+from execution.ibkr.requests import Requests
+from execution.ibkr.session import IBSession
+from execution.models import ZERO, OrderRequest, OrderStatus
+from execution.orders.blotter import Blotter, Change, Entry
+from execution.orders.codes import CodeClass, CodeTable
+from execution.orders.evidence import (
     CommissionSeen,
     ErrorSeen,
     Evidence,
     ExecutionSeen,
     OrderStatusSeen,
 )
-from execution.executor import IBKROrderExecutor
-from execution.gate import Gate
-from execution.ibkr.lane import Lane
-from execution.ibkr.requests import Requests
-from execution.ibkr.session import IBSession
-from execution.inbox import Inbox
-from execution.models import ZERO, OrderRequest, OrderStatus
-from execution.positions import Positions
-from execution.reconcile import Reconciler, Reconciliation
-from execution.submission import Submission
+from execution.orders.inbox import Inbox
+from execution.reconciliation.positions import Positions
+from execution.reconciliation.reconcile import Reconciler, Reconciliation
 from risk.engine import RiskEngine
 
 Patch = Callable[["Patches"], None]

@@ -1,0 +1,1 @@
+"""What is done with orders: submitted, changed, cancelled, flattened, each behind the gate."""

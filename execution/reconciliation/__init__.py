@@ -1,0 +1,1 @@
+"""Agreement with the broker: the barrier, what differs, what stays in doubt and how it is settled."""

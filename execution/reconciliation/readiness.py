@@ -1,0 +1,151 @@
+"""Whether orders may go out: takes what the broker says, and asks it where that leaves something open.
+
+What arrives goes to the inbox. A code that leaves open what stands at the broker, a corrected execution and a
+new session close the gate; a reconciliation that agrees opens it. One runs at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from execution.desk.desk import Desk
+from execution.desk.gate import GateState
+from execution.errors import JournalError, NotReadyError, OrderInDoubtError
+from execution.orders.codes import CodeClass
+from execution.orders.evidence import ErrorSeen, Evidence
+from execution.reconciliation.leftovers import Leftovers
+from execution.reconciliation.reconcile import Reconciler, Reconciliation
+
+_FREEZING_CODES = (1100, 1300, 2110)
+_THAWING_CODES = (1101, 1102)
+_LOOKS = 3
+"""Reconciliations in a row when something new turned up in each."""
+
+
+class Readiness:
+    """Keeps the gate true to what is known.
+
+    Parameters
+    ----------
+    desk
+        Parts of the executor; the connection's facts are taken from here on.
+    reconciler
+        Compares the journal with the broker.
+    settle
+        Ends the changes of orders that a complete list has shown not to be made.
+    grouped
+        Whether what arrives waits for the inbox to be closed.
+    leftovers
+        Ends what a reconciliation found and should not be at the broker.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        reconciler: Reconciler,
+        settle: Callable[[], None],
+        grouped: Callable[[], bool],
+        leftovers: Leftovers,
+    ) -> None:
+        self._desk = desk
+        self._reconciler = reconciler
+        self._settle = settle
+        self._grouped = grouped
+        self._leftovers = leftovers
+        self._reconciling = asyncio.Lock()
+        self._log = structlog.get_logger("readiness")
+        desk.inbox.on_corrected = desk.gate.question
+        desk.manager.on_evidence = self._take
+        desk.manager.on_data = self._on_data
+        desk.manager.on_session = self._on_session
+
+    async def ensure(self) -> None:
+        """Connect and reconcile if that is needed; see `IBKROrderExecutor.ensure_ready`."""
+        gate = self._desk.gate
+        await self._desk.manager.ensure_connected()
+        if gate.is_frozen:
+            raise NotReadyError("TWS has lost its connection to the broker; it says when that is back")
+        for _ in range(_LOOKS):
+            if gate.state in (GateState.OPEN, GateState.FROZEN):
+                return
+            result = await self.reconcile()
+            if not result.agrees:
+                raise OrderInDoubtError(
+                    f"broker and journal do not agree: {result.describe()}. Nothing is sent until this is "
+                    "resolved; `trade orders doubt` shows the evidence and a next step"
+                )
+
+    async def reconcile(self) -> Reconciliation:
+        """Compare with the broker; open the gate if they agree, close it if not."""
+        async with self._reconciling:
+            manager, gate = self._desk.manager, self._desk.gate
+            session = manager.session
+            epoch, interruptions, session.undecodable = manager.epoch, gate.interruptions, 0
+            gate.forget()
+            await manager.learn_contracts()
+            result = await self._reconciler.run(session)
+            self._settle()
+            if session.is_open:
+                self._leftovers.end(result)
+            if not result.agrees:
+                self._close(result)
+            elif interruptions == gate.interruptions:  # else what was asked before it may be out of date
+                gate.open(epoch)
+            return result
+
+    async def check(self) -> Reconciliation:
+        """Compare while orders go on; close the gate only if there is a difference."""
+        async with self._reconciling:
+            epoch, session = self._desk.manager.epoch, self._desk.manager.session
+            try:
+                result = await self._reconciler.run(session)
+            except JournalError:
+                self._desk.gate.close()  # an order may be in doubt by now
+                raise
+            if not result.agrees and epoch == self._desk.manager.epoch:
+                self._close(result)
+            return result
+
+    def _close(self, result: Reconciliation) -> None:
+        self._desk.gate.close()
+        self._log.error("broker and journal do not agree", what=result.describe())
+
+    def _take(self, evidence: Evidence) -> None:
+        self._desk.inbox.take(evidence)
+        if isinstance(evidence, ErrorSeen):
+            self._weigh(evidence)
+
+    def _weigh(self, evidence: ErrorSeen) -> None:
+        """Make a reconciliation due where an error leaves open what stands at the broker."""
+        if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
+            # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
+            self._desk.gate.interrupt(frozen=evidence.code in _FREEZING_CODES)
+        name = self._desk.blotter.owner_of(evidence)
+        entry = self._desk.blotter.entries.get(name or "")
+        if entry is None or entry.status.is_final:
+            return
+        meaning = self._desk.blotter.classify(evidence.code)
+        if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
+            meaning is CodeClass.REJECTS_NEW and entry.acknowledged and entry.modification is None
+        ):
+            self._desk.gate.close()
+
+    def _on_session(self) -> None:
+        self._leftovers.new_session()
+        self._desk.audit.log_reconciling()
+        changes = self._desk.blotter.new_session()
+        if changes:
+            self._desk.inbox.deliver(changes)
+
+    def _on_data(self) -> None:
+        if self._grouped():
+            return
+        try:
+            self._desk.inbox.close()
+        except JournalError as error:
+            # Nothing is lost: the facts are kept, and nothing is submitted until a commit succeeds.
+            self._desk.gate.close()
+            self._log.error("what the broker said could not be made durable", why=str(error))

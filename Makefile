@@ -9,7 +9,7 @@ PACKAGES := execution risk data strategies backtesting monitoring research infra
 ARGS ?=
 KILLS ?= 1000
 
-.PHONY: help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz simulate \
+.PHONY: FORCE help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz simulate \
 	simulate-twice mutants bench bench-gateway bench-journal bench-orders bench-bars bench-database bench-projector \
 	kill-journal kill-orders kill-database lock docs
 
@@ -18,6 +18,11 @@ help: ## Show this list
 
 $(READY): requirements-dev.txt pyproject.toml
 	@PYTHON="$(PYTHON)" infrastructure/deploy/setup.sh
+
+ifeq ($(origin PYTHON),command line)
+$(READY): FORCE
+endif
+FORCE:
 
 setup: $(READY) ## Make .venv and install the locked dependencies (PYTHON=... chooses the interpreter)
 
@@ -52,7 +57,7 @@ security: $(READY) ## Scan the code for unsafe calls, and every tracked file for
 
 coverage: $(READY) $(SECOND_CLIENT) ## Run all tests and require 85 % branch coverage, child processes included
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

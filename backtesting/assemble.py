@@ -26,6 +26,7 @@ from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
 from strategies.base import StrategyContext
 from strategies.registry import create
+from strategies.signals import StatedSignal
 from strategies.sizing import OrderFactory
 from strategies.spec import RunSpec
 from strategies.step import TradingStep
@@ -37,6 +38,7 @@ def assemble(
     clock: Sessions,
     *,
     on_snapshot: Callable[[PortfolioSnapshot], None] | None = None,
+    on_signal: Callable[[StatedSignal], None] | None = None,
     progress: Sequence[ProgressHandler] = (),
     wall: MonotonicClock | None = None,
 ) -> BacktestEngine:
@@ -50,8 +52,8 @@ def assemble(
         Bars by symbol; symbols that the specification does not name are left out.
     clock
         The market calendar, covering the bars: a ``data.calendars.ExchangeClock``.
-    on_snapshot, progress
-        Receivers of each step's snapshot and progress.
+    on_snapshot, on_signal, progress
+        Receivers of each step's snapshot, signals and progress; the result holds the signals too.
     wall
         Wall clock that times a step; it has no influence on the outcome.
 
@@ -79,6 +81,13 @@ def assemble(
     context = StrategyContext(portfolio, OrderFactory(spec.sizing, instruments))
     ends = [series.end_ns for series in chosen.values()]
     total = len(np.unique(np.concatenate(ends))) if ends else 0
+    signals: list[StatedSignal] = []
+
+    def keep(signal: StatedSignal) -> None:
+        signals.append(signal)
+        if on_signal is not None:
+            on_signal(signal)
+
     step = TradingStep(
         strategy=create(spec.strategy, spec.params, context),
         strategy_name=spec.strategy,
@@ -88,12 +97,13 @@ def assemble(
         clock=wall or SystemClock(),
         kill_switch=kill_switch,
         on_snapshot=on_snapshot,
+        on_signal=keep,
         progress=progress,
         total=total,
         sessions=clock,
     )
     execution.add_handler(step)
-    return BacktestEngine(steps(chosen), broker, execution, step, trading_clock, total=total)
+    return BacktestEngine(steps(chosen), broker, execution, step, trading_clock, total=total, signals=signals)
 
 
 def _chosen(spec: RunSpec, bars: Mapping[str, BarSeries]) -> dict[str, BarSeries]:

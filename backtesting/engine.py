@@ -14,8 +14,8 @@ cancelled, and the run says ``halted``. At the end the book is held against the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from backtesting.broker import SimulatedBroker
@@ -25,6 +25,7 @@ from execution.book.ledger import Ledger
 from execution.clocks import SteppedClock, timestamp
 from execution.events import StepProgress
 from execution.models import Bar, Fill, Order, PortfolioSnapshot
+from strategies.signals import StatedSignal
 from strategies.step import TradingStep
 
 RunStatus = Literal["completed", "halted"]
@@ -34,7 +35,8 @@ RunStatus = Literal["completed", "halted"]
 class BacktestResult:
     """What a run did: orders in order of submission, fills and one snapshot a step in order of time.
 
-    `refused` holds (client order id, code of the rule) of orders that were never placed.
+    `refused` holds (client order id, code of the rule) of orders that were never placed; `signals` what the
+    strategy stated, and `placed_for` the signal by client order id of the orders that one led to.
     """
 
     orders: tuple[Order, ...]
@@ -43,6 +45,8 @@ class BacktestResult:
     refused: tuple[tuple[str, str], ...]
     status: RunStatus
     steps: int
+    signals: tuple[StatedSignal, ...] = ()
+    placed_for: Mapping[str, str] = field(default_factory=dict)
 
 
 class BacktestEngine:
@@ -60,6 +64,8 @@ class BacktestEngine:
         The trading clock that the parts share.
     total
         Number of steps, if known.
+    signals
+        Where the step puts the signals of its strategy.
     """
 
     def __init__(
@@ -71,8 +77,10 @@ class BacktestEngine:
         clock: SteppedClock,
         *,
         total: int | None = None,
+        signals: Sequence[StatedSignal] = (),
     ) -> None:
         self._steps = steps
+        self._signals = signals
         self.broker = broker
         self.execution = execution
         self.step = step
@@ -122,6 +130,8 @@ class BacktestEngine:
             refused=tuple(self.execution.refusals()),
             status="halted" if halted else "completed",
             steps=len(snapshots),
+            signals=tuple(self._signals),
+            placed_for=self.execution.placed_for(),
         )
 
 

@@ -144,6 +144,14 @@ class SimulatedExecution(ExecutionEngine):
         """Return every order that was placed, as it stands now, in order of submission."""
         return [entry.outcome for entry in self._entries.values() if isinstance(entry.outcome, Order)]
 
+    def placed_for(self) -> dict[str, str]:
+        """Return the signal by client order id, in order of submission, of the orders that one led to."""
+        return {
+            name: entry.request.signal_id
+            for name, entry in self._entries.items()
+            if entry.request.signal_id is not None and isinstance(entry.outcome, Order)
+        }
+
     def fills(self) -> list[Fill]:
         """Return every execution, in the order in which they happened."""
         return list(self._fills)

@@ -1,12 +1,13 @@
-"""The four files of a run: what was ordered, what was filled, what was held and what it was worth.
+"""The files of a run: what was ordered, filled and held, what it was worth, and what the strategy saw.
 
 The same tables come from the engine's objects (`LedgerTables.from_result`) and from a journal
 (`LedgerTables.from_journal`), and the same input gives the same bytes. What makes that so:
 
 1. Only trading times and ids that are functions of the strategy: no broker ids, run ids or wall times.
 2. `orders` are sorted by the trading time of their decision, then by first submission; `fills` by time, then
-   by their order's row, then by fill id; `positions` by time and symbol; `equity` by time. Of several
-   snapshots of one trading time the last counts (a resumed run repeats the step it was stopped in).
+   by their order's row, then by fill id; `positions` by time and symbol; `equity` by time; `signals` by time,
+   symbol and count. Of several snapshots of one trading time the last counts (a resumed run repeats the step
+   it was stopped in).
 3. `status` keeps CANCELLED, REJECTED, NOT_SENT and UNKNOWN; every live state is SUBMITTED, because how far
    an acknowledgement got is no property of the trade. An order is FILLED when its fills add up to its
    quantity; called filled without them it is UNKNOWN. An order that was never sent (also one of a dry run)
@@ -16,7 +17,9 @@ The same tables come from the engine's objects (`LedgerTables.from_result`) and 
 5. `reason` is kept for REJECTED only: texts of cancellations are the broker's prose.
 6. Refused orders were never orders: they are counted by rule in `refusals` and are in no file.
 7. Money (cash, equity, profit, fees, value) is rounded by `round_money`; prices and sizes must be exact in
-   ten decimal places. Parquet is written from explicit schemas with fixed options and no pandas metadata.
+   ten decimal places. The form of the files is that of `backtesting.ledger_files`.
+8. A signal names the orders that were placed for it; whether a step lay in the past when it was run, so that
+   none could be, is a property of the trader, not of the signal.
 """
 
 from __future__ import annotations
@@ -30,77 +33,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from backtesting.ledger_files import NAMES, SCHEMAS, Row, parquet_of, read_table, table_of
 from backtesting.run_errors import LedgerContentError
-from execution.clocks import utc_ns
-from execution.models import ZERO, Fill, Order, OrderStatus, PortfolioSnapshot
+from execution.clocks import timestamp, utc_ns
+from execution.journal.chain import canonical
+from execution.models import ZERO, Fill, Order, OrderStatus, PortfolioSnapshot, Side
 from execution.numbers import round_money
+from strategies.signals import StatedSignal
 
-NAMES = ("orders", "fills", "positions", "equity")
-"""The tables, in the order in which they are written and hashed."""
-
-DECIMAL = pa.decimal128(38, 10)
-MOMENT = pa.timestamp("ns", tz="UTC")
-TEXT = pa.string()
-
-
-def _schema(optional: frozenset[str], **columns: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable=name in optional) for name, kind in columns.items()])
-
-
-SCHEMAS: Mapping[str, pa.Schema] = {
-    "orders": _schema(
-        frozenset(("strategy", "limit_price", "stop_price", "average_fill_price", "reason")),
-        client_order_id=TEXT,
-        strategy=TEXT,
-        symbol=TEXT,
-        side=TEXT,
-        order_type=TEXT,
-        quantity=DECIMAL,
-        limit_price=DECIMAL,
-        stop_price=DECIMAL,
-        time_in_force=TEXT,
-        submitted_time=MOMENT,
-        status=TEXT,
-        filled_quantity=DECIMAL,
-        average_fill_price=DECIMAL,
-        reason=TEXT,
-    ),
-    "fills": _schema(
-        frozenset(("client_order_id", "commission")),
-        fill_id=TEXT,
-        client_order_id=TEXT,
-        symbol=TEXT,
-        side=TEXT,
-        quantity=DECIMAL,
-        price=DECIMAL,
-        time=MOMENT,
-        commission=DECIMAL,
-    ),
-    "positions": _schema(
-        frozenset(),
-        time=MOMENT,
-        symbol=TEXT,
-        quantity=DECIMAL,
-        average_cost=DECIMAL,
-        market_value=DECIMAL,
-        unrealized_pnl=DECIMAL,
-    ),
-    "equity": _schema(
-        frozenset(),
-        time=MOMENT,
-        cash=DECIMAL,
-        equity=DECIMAL,
-        unrealized_pnl=DECIMAL,
-        realized_pnl=DECIMAL,
-        fees=DECIMAL,
-        gross_exposure=DECIMAL,
-    ),
-}
-"""Columns of each file; decimals have scale 10, times are UTC nanoseconds."""
-
-Row = dict[str, Any]
+__all__ = ["NAMES", "SCHEMAS", "JournalRecord", "LedgerTables"]
 
 
 class JournalRecord(Protocol):
@@ -121,7 +63,7 @@ class JournalRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LedgerTables:
-    """Orders, fills, positions and equity of one run, as Arrow tables of `SCHEMAS`."""
+    """Orders, fills, positions, equity and signals of one run, as Arrow tables of `SCHEMAS`."""
 
     orders: pa.Table
     fills: pa.Table
@@ -129,6 +71,7 @@ class LedgerTables:
     equity: pa.Table
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Number of orders refused before they were sent, by the code of the rule."""
+    signals: pa.Table = field(default_factory=SCHEMAS["signals"].empty_table)
 
     @classmethod
     def from_result(
@@ -137,6 +80,8 @@ class LedgerTables:
         fills: Iterable[Fill],
         snapshots: Iterable[PortfolioSnapshot],
         refused: Iterable[tuple[str, str]] = (),
+        signals: Iterable[StatedSignal] = (),
+        placed_for: Mapping[str, str] | None = None,
     ) -> LedgerTables:
         """Build the tables from what an engine hands out.
 
@@ -150,6 +95,10 @@ class LedgerTables:
             One per step.
         refused
             (client order id, rule code) of every order that a rule refused.
+        signals
+            What the strategy stated.
+        placed_for
+            Signal id by client order id, in order of submission, of the orders that a signal led to.
 
         Raises
         ------
@@ -161,6 +110,7 @@ class LedgerTables:
             [_fill_row(fill) for fill in fills],
             [_snapshot_row(snapshot) for snapshot in snapshots],
             dict(refused),
+            _signal_rows([signal.to_body() for signal in signals], placed_for or {}),
         )
 
     @classmethod
@@ -182,35 +132,56 @@ class LedgerTables:
                     "check the journal with `trade audit verify`"
                 ) from error
         return _build(
-            list(fold.orders.values()), list(fold.fills.values()), list(fold.snapshots.values()), fold.refused
+            list(fold.orders.values()),
+            list(fold.fills.values()),
+            list(fold.snapshots.values()),
+            fold.refused,
+            _signal_rows(fold.signals.values(), fold.placed_for),
         )
 
     @classmethod
     def read(cls, folder: Path) -> LedgerTables:
-        """Read the four files of a run.
+        """Read the files of a run; one of a version that kept no signals has none.
 
         Raises
         ------
         LedgerContentError
             If a file is missing, is not Parquet, or has other columns.
         """
-        return cls(**{name: _read(folder / f"{name}.parquet", SCHEMAS[name]) for name in NAMES})
+        return cls(**{name: read_table(folder, name) for name in NAMES})
 
     def table(self, name: str) -> pa.Table:
         """Return one of the tables by name."""
         found: pa.Table = getattr(self, name)
         return found
 
+    def executions(self) -> list[Fill]:
+        """Return the executions in the order of the table; the broker's ids of their orders are not kept."""
+        return [
+            Fill(
+                row["fill_id"],
+                "",
+                row["symbol"],
+                row["quantity"],
+                row["price"],
+                Side(row["side"]),
+                timestamp(row["time"].value),
+                row["commission"],
+                client_order_id=row["client_order_id"],
+            )
+            for row in self.fills.to_pylist()
+        ]
+
     def contents(self) -> dict[str, bytes]:
         """Return the bytes of each file, by table name."""
-        return {name: _parquet(self.table(name)) for name in NAMES}
+        return {name: parquet_of(self.table(name)) for name in NAMES}
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each file's bytes, by table name."""
         return {name: hashlib.sha256(content).hexdigest() for name, content in self.contents().items()}
 
     def write(self, folder: Path) -> dict[str, str]:
-        """Write the four files, each appearing whole or not at all; return their SHA-256 by table name."""
+        """Write the files, each appearing whole or not at all; return their SHA-256 by table name."""
         folder.mkdir(parents=True, exist_ok=True)
         contents = self.contents()
         for name, content in contents.items():
@@ -229,6 +200,8 @@ class _JournalFold:
         self.fills: dict[str, Row] = {}
         self.snapshots: dict[int, Row] = {}
         self.refused: dict[str, str] = {}
+        self.signals: dict[str, Mapping[str, Any]] = {}
+        self.placed_for: dict[str, str] = {}
 
     def take(self, kind: str, body: Mapping[str, Any]) -> None:
         handler = getattr(self, f"_on_{kind}", None)
@@ -251,6 +224,11 @@ class _JournalFold:
             "status": "NOT_SENT" if body.get("dry_run") else "PENDING",
             "reason": None,
         }
+        if body.get("signal_id") is not None:
+            self.placed_for[body["client_order_id"]] = body["signal_id"]
+
+    def _on_signal(self, body: Mapping[str, Any]) -> None:
+        self.signals.setdefault(body["signal_id"], body)
 
     def _on_order_refused(self, body: Mapping[str, Any]) -> None:
         self.refused[body["client_order_id"]] = body["decision"]["rule"]
@@ -362,8 +340,29 @@ def _snapshot_row(snapshot: PortfolioSnapshot) -> Row:
     }
 
 
+def _signal_rows(bodies: Iterable[Mapping[str, Any]], placed_for: Mapping[str, str]) -> list[Row]:
+    orders: dict[str, list[str]] = {}
+    for client_order_id, signal_id in placed_for.items():
+        orders.setdefault(signal_id, []).append(client_order_id)
+    return [
+        {
+            **{name: body[name] for name in ("signal_id", "strategy", "name", "symbol", "direction")},
+            "time": int(body["trading_time"]),
+            "strength": body["strength"],
+            "target": _decimal(body["target"]),
+            "features": canonical(body["features"]),
+            "orders": orders.get(body["signal_id"], []),
+        }
+        for body in bodies
+    ]
+
+
 def _build(
-    orders: list[Row], fills: list[Row], snapshots: list[Row], refused: Mapping[str, str]
+    orders: list[Row],
+    fills: list[Row],
+    snapshots: list[Row],
+    refused: Mapping[str, str],
+    signals: Iterable[Row],
 ) -> LedgerTables:
     orders.sort(key=lambda row: row["submitted_time"])  # stable: ties stay in order of submission
     place = {row["client_order_id"]: number for number, row in enumerate(orders)}
@@ -375,18 +374,24 @@ def _build(
     equity = [latest[time] for time in sorted(latest)]
     positions = [held for row in equity for held in sorted(row["positions"], key=lambda held: held["symbol"])]
     return LedgerTables(
-        _table("orders", orders),
-        _table("fills", fills),
-        _table("positions", positions),
-        _table("equity", equity),
+        table_of("orders", orders),
+        table_of("fills", fills),
+        table_of("positions", positions),
+        table_of("equity", equity),
         dict(sorted(Counter(refused.values()).items())),
+        table_of("signals", sorted(signals, key=_place_of_signal)),
     )
 
 
-def _natural(fill_id: str) -> tuple[str, int, str]:
-    # "…-10" comes after "…-9": fills of one order are numbered from 1.
-    stem, _, number = fill_id.rpartition("-")
-    return (stem, int(number), fill_id) if number.isascii() and number.isdigit() else (fill_id, 0, fill_id)
+def _place_of_signal(row: Row) -> tuple[int, str, tuple[str, int, str]]:
+    return row["time"], row["symbol"], _natural(row["signal_id"], "-s")
+
+
+def _natural(identity: str, mark: str = "-") -> tuple[str, int, str]:
+    # "…-10" comes after "…-9": fills of one order are numbered from 1, and so are signals on one bar.
+    stem, _, number = identity.rpartition(mark)
+    counted = number.isascii() and number.isdigit()
+    return (stem, int(number), identity) if counted else (identity, 0, identity)
 
 
 def _settle(orders: list[Row], fills: list[Row]) -> None:
@@ -414,48 +419,3 @@ def _status(status: str, complete: bool) -> str:
         return OrderStatus.UNKNOWN.value
     known = state.is_final or state is OrderStatus.UNKNOWN
     return state.value if known else OrderStatus.SUBMITTED.value
-
-
-def _table(name: str, rows: list[Row]) -> pa.Table:
-    schema = SCHEMAS[name]
-    arrays = []
-    for column in schema:
-        try:
-            arrays.append(pa.array([row[column.name] for row in rows], type=column.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise LedgerContentError(
-                f"{name}.{column.name}: {error}; prices and sizes may have ten decimal places"
-            ) from error
-        if arrays[-1].null_count and not column.nullable:
-            raise LedgerContentError(f"{name}.{column.name}: a row has no value; every row must have one")
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        version="2.6",
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=True,
-        write_statistics=True,
-        row_group_size=1 << 20,
-        data_page_version="1.0",
-        store_schema=False,
-    )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
-    try:
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise LedgerContentError(f"{path} is missing: the run did not get as far as its ledgers") from error
-    except pa.ArrowInvalid as error:
-        raise LedgerContentError(f"{path} is not a Parquet file: {error}") from error
-    if not table.schema.equals(schema):
-        raise LedgerContentError(f"{path} has other columns than this version writes: {table.schema.names}")
-    return table

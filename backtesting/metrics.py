@@ -159,17 +159,22 @@ def calmar(growth: float | None, drawdown: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """A position from flat to flat, or to its turn to the other side; `profit` is net of commissions."""
+    """A position from flat to flat, or to its turn to the other side; `profit` is net of commissions.
+
+    `opened_by` is the client order id of the fill that opened it.
+    """
 
     symbol: str
     opened_ns: int
     closed_ns: int
     profit: Decimal
+    opened_by: str | None = None
 
 
 @dataclass(slots=True)
 class _Trip:
     opened_ns: int
+    opened_by: str | None
     position: Decimal = ZERO
     cash: Decimal = ZERO
 
@@ -188,14 +193,15 @@ def round_trips(fills: Iterable[Fill], multipliers: Mapping[str, Decimal] | None
         fee = (fill.commission or ZERO) / fill.quantity
         left, sign = fill.quantity, fill.side.sign
         while left:
-            trip = running.setdefault(fill.symbol, _Trip(moment))
+            trip = running.setdefault(fill.symbol, _Trip(moment, fill.client_order_id))
             against = trip.position * sign < 0
             size = min(left, abs(trip.position)) if against else left
             trip.position += sign * size
             trip.cash -= size * (sign * value + fee)
             left -= size
             if not trip.position:
-                trips.append(RoundTrip(fill.symbol, trip.opened_ns, moment, round_money(trip.cash)))
+                profit = round_money(trip.cash)
+                trips.append(RoundTrip(fill.symbol, trip.opened_ns, moment, profit, trip.opened_by))
                 del running[fill.symbol]
     return trips
 

@@ -1,8 +1,8 @@
 """Parity: the same configuration through two paths must give the same trade, to the cent.
 
-The comparison is by key (client order id, fill id, time and symbol, time) and covers every column but one:
-`orders.reason` is the broker's prose and decides nothing. A row that only one side has is one difference in
-the pseudo column `row`.
+The comparison is by key (client order id, fill id, time and symbol, time, signal id) and covers every column
+but one: `orders.reason` is the broker's prose and decides nothing. A row that only one side has is one
+difference in the pseudo column `row`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "fills": ("fill_id",),
     "positions": ("time", "symbol"),
     "equity": ("time",),
+    "signals": ("signal_id",),
 }
 _LEFT_OUT = {"orders": ("reason",)}
 

@@ -29,6 +29,7 @@ from plotly.offline import get_plotlyjs
 
 from backtesting.ledgers import LedgerTables
 from backtesting.parity import ParityReport
+from backtesting.signal_figures import SignalFigures
 from execution.numbers import format_decimal
 
 MAX_POINTS = 8_000
@@ -87,6 +88,8 @@ class ReportData:
         Comparison with the other path, or None if there was none.
     refusals
         Orders refused, by rule; taken from the ledgers if None.
+    signals
+        What became of the strategy's signals, by name.
     manifest
         Facts of provenance: ``git_sha``, ``config_hash``, data hashes and so on.
     config
@@ -104,6 +107,7 @@ class ReportData:
     verdict: Mapping[str, Any] | None = None
     parity: ParityReport | None = None
     refusals: Mapping[str, int] | None = None
+    signals: Sequence[SignalFigures] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,7 +121,7 @@ def render(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": money, "number": number, "moment": moment}
+    environment.filters |= {"money": money, "number": number, "moment": moment, "percent": percent}
     plotly, script = get_plotlyjs(), (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         view=view(data),
@@ -175,6 +179,11 @@ def number(value: Any) -> str:
         return _NONE
     text = format_decimal(value) if isinstance(value, Decimal) else f"{value:,}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def percent(value: float | None) -> str:
+    """Write a fraction as a percentage; a dash if there is none."""
+    return _figure(value, "percent")
 
 
 def moment(value: Any) -> str:

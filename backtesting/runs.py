@@ -270,7 +270,7 @@ class RunFolder:
         self._save()
         for path in sorted(self.path.rglob("*")):
             if path.is_file() and not path.is_symlink():
-                path.chmod(0o444)
+                path.chmod(path.stat().st_mode & 0o444)  # nobody may read more than before
         self.close()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -41,7 +42,11 @@ class Refreshed:
     removed: dict[str, int] = field(default_factory=dict)
 
 
-def refresh(database: Database, now: pd.Timestamp | None = None) -> Refreshed:
+def refresh(
+    database: Database,
+    now: pd.Timestamp | None = None,
+    progress: Callable[[Span], None] = lambda _span: None,
+) -> Refreshed:
     """Bring the aggregates up to every change noted until now.
 
     Parameters
@@ -50,6 +55,8 @@ def refresh(database: Database, now: pd.Timestamp | None = None) -> Refreshed:
         A migrated database.
     now
         With it, rows past their retention are removed as well.
+    progress
+        Told each span when its aggregates are made; a server that keeps continuous aggregates tells of none.
 
     Raises
     ------
@@ -61,7 +68,7 @@ def refresh(database: Database, now: pd.Timestamp | None = None) -> Refreshed:
     with database.connection() as connection:
         edition = ask(connection)
         orphans = _prepare(connection)
-        count = 0 if edition.is_community else aggregates.refresh(connection)
+        count = 0 if edition.is_community else aggregates.refresh(connection, progress)
         removed = {} if now is None else remove_expired(connection, now)
     if edition.is_community:
         with database.explained():
@@ -77,11 +84,17 @@ def mark_everything(database: Database) -> None:
     DatabaseUnavailableError
         If the database cannot be reached.
     """
+    with database.connection() as connection:
+        note_everything(connection)
+
+
+def note_everything(connection: Connection) -> None:
+    """Note every minute as changed, in this transaction and in place of what was noted before."""
     bars = MinuteBarRow
     query = select(bars.symbol, func.min(bars.ts), func.max(bars.ts)).group_by(bars.symbol)
-    with database.connection() as connection:
-        spans = [Span(symbol, low.value, high.value) for symbol, low, high in connection.execute(query)]
-        aggregates.mark_changed(connection, spans)
+    spans = [Span(symbol, low.value, high.value) for symbol, low, high in connection.execute(query)]
+    aggregates.take_changes(connection)
+    aggregates.mark_changed(connection, spans)
 
 
 def _prepare(connection: Connection) -> tuple[str, ...]:

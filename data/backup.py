@@ -1,11 +1,9 @@
-"""Back up a database as a folder, and restore it on any server, equal to the last digit.
+"""Back up a database as a folder, from which `data.restore` makes it again on any server.
 
 1. A backup reads every table in one snapshot, in the order of its key, a batch at a time.
 2. Each table becomes a Parquet file of plain values: money as text, moments as nanoseconds, JSON as canonical
    text. ``manifest.json`` names the revision of the tables, and for each the rows and a checksum.
 3. The folder gets its name when it is whole; an interrupted backup leaves nothing.
-4. A restore takes an empty database to the backup's revision, adds every row, reads all of it back and
-   compares the checksums, in one transaction; then it migrates to this program's revision.
 
 The values do not depend on the server: what was backed up from SQLite can be restored on TimescaleDB.
 """
@@ -25,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
-from data.backup_values import Column, columns_of, literal, selected
-from data.database import Database, known_revisions
+from data.backup_values import Column, columns_of, selected
+from data.database import Database
 from data.errors import BackupError, SchemaError
+from data.revisions import known_revisions
 from data.schema import Base
 
 FORMAT = 1
@@ -94,48 +93,6 @@ def backup(
     return manifest
 
 
-def restore(
-    database: Database, folder: Path, progress: Progress = lambda _table, _rows: None
-) -> dict[str, Any]:
-    """Fill an empty database from a backup and prove it equal.
-
-    Returns
-    -------
-    dict
-        The manifest of the backup.
-
-    Raises
-    ------
-    BackupError
-        If the folder is no whole backup, the database holds rows, or what was read back differs.
-    SchemaError
-        If the backup was made by a newer program.
-    DatabaseUnavailableError
-        If the database cannot be written.
-    """
-    manifest = read_manifest(folder)
-    at, known = database.revision(), known_revisions()
-    if at is not None and at not in known[: known.index(manifest["revision"]) + 1]:
-        _require_empty(database)
-        database.downgrade(manifest["revision"])
-    elif at is not None:
-        _require_empty(database)
-    database.upgrade(manifest["revision"])
-    with database.connection() as connection:
-        for name, told in sorted(manifest["tables"].items()):
-            columns = [Column(**column) for column in told["columns"]]
-            _add(connection, name, columns, folder, progress)
-            found = _checksum(_batches(connection, name, columns), columns)
-            if found != told["sha256"]:
-                raise BackupError(
-                    f"restore of {folder}: {name} does not read back as it was written; the database was "
-                    "left empty. The backup is damaged, or something else writes to the database"
-                )
-        _reset_sequences(connection)
-    database.upgrade()
-    return manifest
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a backup.
 
@@ -175,9 +132,23 @@ def checksums(database: Database) -> dict[str, str]:
     """
     with database.connection(isolation="REPEATABLE READ") as connection:
         return {
-            name: _checksum(_batches(connection, name, columns), columns)
+            name: checksum(batches(connection, name, columns), columns)
             for name, columns in ((n, columns_of(t)) for n, t in sorted(Base.metadata.tables.items()))
         }
+
+
+def count_rows(database: Database) -> int:
+    """Return how many rows a backup writes.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be read.
+    """
+    with database.connection() as connection:
+        present = set(connection.dialect.get_table_names(connection)) & set(Base.metadata.tables)
+        counts = (connection.scalar(text(f"SELECT count(*) FROM {name}")) for name in sorted(present))  # noqa: S608  # names of ours
+        return sum(int(count or 0) for count in counts)
 
 
 def _write(
@@ -186,7 +157,7 @@ def _write(
     schema = pa.schema([(column.name, column.arrow) for column in columns])
     digest, rows = _digest(columns), 0
     with pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="zstd") as writer:
-        for batch in _batches(connection, name, columns):
+        for batch in batches(connection, name, columns):
             arrays = [
                 pa.array(values, column.arrow)
                 for values, column in zip(zip(*batch, strict=True), columns, strict=True)
@@ -199,7 +170,7 @@ def _write(
     return {"rows": rows, "sha256": digest.hexdigest(), "columns": described}
 
 
-def _batches(connection: Connection, name: str, columns: list[Column]) -> Iterator[Batch]:
+def batches(connection: Connection, name: str, columns: list[Column]) -> Iterator[Batch]:
     """Yield the rows of a table as plain values, by its key, `BATCH` at a time."""
     query = text(selected(name, columns, connection.dialect.name)).execution_options(stream_results=True)
     result = connection.execute(query)
@@ -207,25 +178,10 @@ def _batches(connection: Connection, name: str, columns: list[Column]) -> Iterat
         yield [tuple(column.plain(value) for column, value in zip(columns, row, strict=True)) for row in part]
 
 
-def _add(connection: Connection, name: str, columns: list[Column], folder: Path, progress: Progress) -> None:
-    names = ", ".join(f'"{column.name}"' for column in columns)
-    values = ", ".join(literal(column, connection.dialect.name) for column in columns)
-    statement = text(f"INSERT INTO {name} ({names}) VALUES ({values})")  # noqa: S608  # names of the manifest
-    try:
-        with pq.ParquetFile(folder / f"{name}.parquet") as file:
-            for batch in file.iter_batches(batch_size=BATCH):
-                connection.execute(statement, batch.to_pylist())
-                progress(name, len(batch))
-    except (OSError, pa.ArrowException) as error:
-        raise BackupError(
-            f"restore of {folder}: {name}.parquet cannot be read: {str(error).splitlines()[0]}; "
-            "the database was left empty"
-        ) from error
-
-
-def _checksum(batches: Iterator[Batch], columns: list[Column]) -> str:
+def checksum(rows: Iterator[Batch], columns: list[Column]) -> str:
+    """Return the checksum of a table whose rows come in `batches`."""
     digest = _digest(columns)
-    for batch in batches:
+    for batch in rows:
         _feed(digest, batch)
     return str(digest.hexdigest())
 
@@ -237,25 +193,3 @@ def _digest(columns: list[Column]) -> Any:
 def _feed(digest: Any, batch: Batch) -> None:
     # `repr` of text, whole numbers, floats, truth values and None is exact and the same everywhere.
     digest.update(repr(batch).encode())
-
-
-def _require_empty(database: Database) -> None:
-    with database.connection() as connection:
-        dialect = connection.dialect
-        present = set(dialect.get_table_names(connection))
-        for name in sorted(present & set(Base.metadata.tables)):
-            if connection.scalar(text(f"SELECT 1 FROM {name} LIMIT 1")):  # noqa: S608  # names of ours
-                raise BackupError(
-                    f"database {database}: {name} holds rows; a backup is restored into an empty database"
-                )
-
-
-def _reset_sequences(connection: Connection) -> None:
-    """Let numbers that the server gives out go on after the restored ones."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(
-            text(
-                "SELECT setval(pg_get_serial_sequence('bar_changes', 'change_id'), "
-                "(SELECT coalesce(max(change_id), 0) + 1 FROM bar_changes), false)"
-            )
-        )

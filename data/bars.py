@@ -27,6 +27,9 @@ Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 DAY_NS = 86_400 * NANOS
+HIGHEST_PRICE = 1e9
+HIGHEST_VOLUME = 1e15
+"""Beyond these a number is a mistake of its source; the dearest share has never cost a million."""
 _EXACT_INTEGER = 2**53
 _NEAR_HALF = 1e-4
 
@@ -187,16 +190,17 @@ def defects(
 ) -> Iterator[tuple[str, BoolArray]]:
     """Yield each rule of a sound bar with the mask of the bars that break it (all arrays of one length).
 
-    `signed` says of which bars the price may be zero or negative, as that of crude oil was on 2020-04-20:
-    those of futures.
+    `signed` says of which bars the price may be zero or negative (`data.signs`).
     """
     for name, prices in (("open", opens), ("high", highs), ("low", lows), ("close", closes)):
         yield f"{name} is not a finite number", ~np.isfinite(prices)
         yield f"{name} is not positive", ~((prices > 0) | signed) & np.isfinite(prices)
+        yield f"{name} is beyond {HIGHEST_PRICE:,.0f}", np.isfinite(prices) & (np.abs(prices) > HIGHEST_PRICE)
     yield "high is below low", highs < lows
     yield "open is outside low and high", (opens > highs) | (opens < lows)
     yield "close is outside low and high", (closes > highs) | (closes < lows)
     yield "volume is negative or not a number", ~(np.isfinite(volumes) & (volumes >= 0))
+    yield f"volume is above {HIGHEST_VOLUME:,.0f}", volumes > HIGHEST_VOLUME
 
 
 def build_series(

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
+from data.driver_errors import explained
 from data.errors import DatabaseUnavailableError, SchemaError
+from data.revisions import known_revisions, migration_context, migrations, newest_revision
 from data.schema import features
 from data.schema.edition import Edition, ask
 
 DRIVERS = ("sqlite", "postgresql+psycopg")
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x616C70686563  # "alphec": one migration at a time on a server
-_STATES = {
-    "42P01": "migrate it first: trade db upgrade",
-    "42703": "migrate it first: trade db upgrade",
-    "53100": "the server's disk is full: free it and run the same command again; nothing was half written",
-    "57014": "the server cancelled it: raise this user's statement_timeout, then run the same command again",
-    "25006": "the server or this user is read-only: use the primary server and a user that may write",
-    "3F000": "no schema of this user's search_path is there: create one or correct search_path",
-    "42883": "the server lacks it or search_path hides it: name its schema there too, such as desk, public",
-    "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
-}
-"""Answers of PostgreSQL that a person can do something about."""
 
 
 class Database:
@@ -184,7 +171,7 @@ class Database:
 
     def _migrate(self, command: Callable[[Config, str], None], revision: str) -> None:
         """Run migrations in one transaction, one program at a time."""
-        config = _config()
+        config = migrations()
         with self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 # The driver begins no transaction before DDL; without one a crash leaves half a migration.
@@ -221,62 +208,15 @@ class Database:
                 f"database {self}: its folder cannot be made: {error.strerror}; name a folder you may write"
             ) from error
 
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn what the driver raises within the block into errors that name the remedy."""
-        try:
-            yield
-        except CommandError as error:
-            raise DatabaseUnavailableError(
-                f"database {self}: {error}; it was made by another version of this program"
-            ) from error
-        except DBAPIError as error:
-            state = str(getattr(error.orig, "sqlstate", None))
-            explained = state in _STATES
-            damaged = "not a database" in str(error.orig)
-            if not (explained or damaged or isinstance(error, OperationalError)):
-                raise
-            reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
-            raise DatabaseUnavailableError(
-                f"database {self}: {reason}; {_STATES.get(state) or _remedy(reason)}"
-            ) from error
-
-
-def own_schema(connection: Connection) -> str | None:
-    """Return the schema that tables are made in, None on SQLite: others of the search path are not ours."""
-    if connection.dialect.name == "sqlite":
-        return None
-    found = connection.scalar(text("SELECT current_schema()"))
-    return None if found is None else str(found)
-
-
-def migration_context(connection: Connection, **options: Any) -> MigrationContext:
-    """Return what alembic knows of the tables behind a connection."""
-    known = {"version_table_schema": own_schema(connection), **options}
-    return MigrationContext.configure(connection, opts=known)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def known_revisions() -> list[str]:
-    """Return the revisions that this program knows, oldest first."""
-    scripts = ScriptDirectory.from_config(_config())
-    return [script.revision for script in scripts.walk_revisions()][::-1]
-
-
-def newest_revision() -> str:
-    """Return the revision whose tables this program uses."""
-    return known_revisions()[-1]
+    def explained(self) -> AbstractContextManager[None]:
+        """Turn what the driver raises within a block into errors that name the remedy."""
+        return explained(str(self))
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise DatabaseUnavailableError(
             "the database URL cannot be read; write sqlite:///path/to/file.db or "
             "postgresql+psycopg://user@host/name"
@@ -287,22 +227,6 @@ def _parse(url: str) -> URL:
             f"use {' or '.join(DRIVERS)}"
         )
     return parsed
-
-
-def _remedy(reason: str) -> str:
-    if "not a database" in reason or "malformed" in reason:
-        return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
-    if "no such table" in reason or "no such column" in reason:
-        return "migrate it first: trade db upgrade"
-    if "disk is full" in reason or "could not write init file" in reason:
-        return "free the disk and run the same command again; nothing was half written"
-    if "disk I/O error" in reason:  # what SQLite says where not even its index of the log finds room
-        return "the disk is full or failing: free it and run the same command again; nothing was half written"
-    if "readonly database" in reason:
-        return "the file or its folder is read-only: give yourself the right to write"
-    if "locked" in reason:
-        return "another program holds it: stop that one and try again"
-    return "check the URL, the folder and its permissions, or whether the server runs"
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

@@ -120,6 +120,24 @@ class CorporateActionDataError(DataError, ValueError):
     code = "CORPORATE_ACTION_DATA"
 
 
+class RecordsError(DataError):
+    """What was asked of the database's records has no table, column or time of this name. Nothing was read.
+
+    Choose one of those that the message names; ``trade db show`` lists the tables.
+    """
+
+    code = "RECORDS"
+
+
+class ReferenceFileError(DataError, ValueError):
+    """A file of contracts or universes is missing or unsound. Nothing of it was written.
+
+    Correct the named line and run the same command again.
+    """
+
+    code = "REFERENCE_FILE"
+
+
 class FundamentalsFileError(DataError, ValueError):
     """A file of fundamentals is missing or unsound. Nothing of it was written. Correct the named line."""
 

@@ -48,6 +48,7 @@ from data.bars import (
 )
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
+from data.signs import is_signed
 from execution.clocks import NANOS
 from execution.timeframes import Timeframe
 
@@ -130,7 +131,7 @@ def load_bars(
     start, end
         First and last exchange date to keep, both included.
     signed
-        Symbols whose prices may be zero or negative: futures.
+        Symbols whose prices may be zero or negative, beside those of `data.signs`.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def load_bars(
     for symbol, path in paths.items():
         content = _read(path)
         hashes[symbol] = hashlib.sha256(content).hexdigest()
-        raw[symbol] = read_bars(path, content, signed=symbol in signed)
+        raw[symbol] = read_bars(path, content, signed=is_signed(symbol, signed))
     size = _agree(raw, paths, timeframe)
     first = min(rows.date(0) for rows in raw.values())
     last = max(rows.date(-1) for rows in raw.values())
@@ -155,7 +156,14 @@ def load_bars(
     for symbol, rows in sorted(raw.items()):
         where = str(paths[symbol])
         bars, dropped[symbol] = build_series(
-            symbol, rows, size, clock, tick, where, regular_hours=regular_hours, signed=symbol in signed
+            symbol,
+            rows,
+            size,
+            clock,
+            tick,
+            where,
+            regular_hours=regular_hours,
+            signed=is_signed(symbol, signed),
         )
         series[symbol] = within_dates(bars, clock, start, end, where)
         if dropped[symbol]:
@@ -384,10 +392,26 @@ def _ends(column: pa.ChunkedArray, where: Callable[[int], str]) -> Int64Array:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         _require(column, _LOCAL, where, "end", "is not a time such as 2014-06-06T13:31:00Z")
         _require(column, _ZONED, where, "end", remedy)
+        _require_one_way_of_zones(column, where)
     ends = _cast(
         column, pa.timestamp("ns", "UTC"), where, "end", "is not a time such as 2014-06-06T13:31:00Z"
     )
     return np.asarray(ends.cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def _require_one_way_of_zones(column: pa.ChunkedArray, where: Callable[[int], str]) -> None:
+    """Refuse a file in which some times are in UTC and others are not: it was put together from two.
+
+    Offsets alone may differ: those of a city do, twice a year.
+    """
+    utc = pc.ends_with(column, "Z").to_numpy()
+    other = ~pc.match_substring_regex(column, r"(Z|[+-]00:00)$").to_numpy()
+    if utc.any() and other.any():
+        one, two = int(np.argmax(utc)), int(np.argmax(other))
+        raise BarFileError(
+            f"{where(two)}: end {str(column[two].as_py())!r} is in another time zone than "
+            f"{str(column[one].as_py())!r}; write all of them in UTC"
+        )
 
 
 def _require(

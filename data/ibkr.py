@@ -85,9 +85,10 @@ class LiveBars(DataAdapter):
         return max(begun_later, bisect_right(ends, self._clock.now_ns() - self._grace_ns))
 
     def _rounded(self, bar: Bar) -> Bar:
-        if bar.defect():
+        instrument = self._instruments[bar.symbol]
+        if bar.defect(signed=instrument.is_signed):
             return bar  # the step reports and leaves it out
-        tick = self._instruments[bar.symbol].tick
+        tick = instrument.tick
         prices = [float(round_to_tick(price, tick)) for price in (bar.open, bar.high, bar.low, bar.close)]
         if prices == [bar.open, bar.high, bar.low, bar.close]:
             return bar

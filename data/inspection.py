@@ -14,7 +14,8 @@ from alembic.autogenerate import compare_metadata
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import SchemaItem
 
-from data.database import Database, known_revisions, migration_context, newest_revision
+from data.database import Database
+from data.revisions import known_revisions, migration_context, newest_revision
 from data.schema import AuditEventRow, Base
 from data.schema.aggregates import DERIVED, LEVELS
 from data.schema.edition import Edition, ask
@@ -151,17 +152,18 @@ def _chain(connection: Connection) -> Finding:
     query = table.select().order_by(table.c.journal_id, table.c.seq).execution_options(yield_per=_BATCH)
     journal: str | None = None
     head, seq, count = GENESIS, 0, 0
-    for row in connection.execute(query):
-        if row.journal_id != journal:
-            journal, head, seq = row.journal_id, row.prev_hash, row.seq - 1
-        if row.seq != seq + 1:
-            problem = f"{journal}: event {seq + 1} is missing; rebuild it from the journal"
-            return Finding("audit chain", f"{count} events", problem)
-        said = chain_hash(head, row.seq, row.time_ns, row.kind, row.body)
-        if row.prev_hash != head or row.hash != said:
-            problem = f"{journal}: event {row.seq} was altered; rebuild it from the journal"
-            return Finding("audit chain", f"{count} events", problem)
-        head, seq, count = row.hash, row.seq, count + 1
+    with connection.execute(query) as rows:  # closed where it ends early: a server keeps a cursor open
+        for row in rows:
+            if row.journal_id != journal:
+                journal, head, seq = row.journal_id, row.prev_hash, row.seq - 1
+            if row.seq != seq + 1:
+                problem = f"{journal}: event {seq + 1} is missing; rebuild it from the journal"
+                return Finding("audit chain", f"{count} events", problem)
+            said = chain_hash(head, row.seq, row.time_ns, row.kind, row.body)
+            if row.prev_hash != head or row.hash != said:
+                problem = f"{journal}: event {row.seq} was altered; rebuild it from the journal"
+                return Finding("audit chain", f"{count} events", problem)
+            head, seq, count = row.hash, row.seq, count + 1
     return Finding("audit chain", f"{count} events, unbroken")
 
 

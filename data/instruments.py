@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,11 @@ def register(database: Database, instruments: Iterable[Instrument], calendar: st
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    rows = [_row(instrument, calendar) for instrument in instruments]
+    return store(database, [row_of(instrument, calendar) for instrument in instruments])
+
+
+def store(database: Database, rows: Sequence[dict[str, Any]]) -> int:
+    """Write rows of contracts, all with the same columns; see `register`."""
     with database.session() as session:
         known = {row.symbol: row for row in session.scalars(select(InstrumentRow))}
         fresh = [
@@ -37,7 +41,11 @@ def register(database: Database, instruments: Iterable[Instrument], calendar: st
             if row["symbol"] not in known
             or any(getattr(known[row["symbol"]], name) != row[name] for name in row if name != "details")
         ]
-        moved = [r for r in fresh if r["symbol"] not in known or known[r["symbol"]].calendar != calendar]
+        moved = [
+            row
+            for row in fresh
+            if row["symbol"] not in known or known[row["symbol"]].calendar != row["calendar"]
+        ]
         session.expunge_all()
         upsert(session, InstrumentRow, fresh)
         for row in moved:
@@ -85,7 +93,8 @@ def members(database: Database, universe: str, day: dt.date) -> list[str]:
         return sorted(set(session.scalars(query)))
 
 
-def _row(instrument: Instrument, calendar: str) -> dict[str, Any]:
+def row_of(instrument: Instrument, calendar: str) -> dict[str, Any]:
+    """Return the row of a contract whose sessions are those of a calendar."""
     expiry = dt.datetime.strptime(instrument.expiry, "%Y%m%d").date() if instrument.expiry else None  # noqa: DTZ007  # a date
     return {
         "symbol": instrument.symbol,

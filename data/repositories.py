@@ -1,4 +1,4 @@
-"""Reading what was projected: orders, fills, positions and equity of a run, as tables of pandas.
+"""Reading what was projected of a run, from its orders to its risk, as tables of pandas.
 
 Amounts stay `Decimal` (columns of dtype object) and moments are UTC; a caller that wants statistics converts.
 """
@@ -11,6 +11,7 @@ import pandas as pd
 from sqlalchemy import Select, func, select
 
 from data.database import Database
+from data.records import records
 from data.schema import (
     AccountSnapshotRow,
     CommissionRow,
@@ -82,6 +83,52 @@ class Repository:
         """Return cash, equity, profit and fees of a run at every snapshot, by time."""
         query = select(AccountSnapshotRow.__table__).where(AccountSnapshotRow.run_id == run_id)
         return self._frame(query.order_by(AccountSnapshotRow.timestamp))
+
+    def signals(
+        self,
+        run_id: str,
+        *,
+        strategy: str | None = None,
+        name: str | None = None,
+        symbol: str | None = None,
+        since: pd.Timestamp | None = None,
+        until: pd.Timestamp | None = None,
+    ) -> pd.DataFrame:
+        """Return the signals of a run by time: all, or of a strategy, name, symbol, or in [since, until)."""
+        chosen = {"strategy": strategy, "name": name, "symbol": symbol}
+        return self._records("signals", run_id, since=since, until=until, **chosen)
+
+    def risk_metrics(self, run_id: str, scope: str | None = None) -> pd.DataFrame:
+        """Return exposure, drawdown and tail of a run by time, of the book or the scope named."""
+        return self._records("risk_metrics", run_id, scope=scope)
+
+    def daily_pnl(self, run_id: str) -> pd.DataFrame:
+        """Return the profit of a run by trading day."""
+        return self._records("daily_pnl", run_id)
+
+    def trading_sessions(self, run_id: str) -> pd.DataFrame:
+        """Return each start of a run's trader, and how it ended, by time."""
+        return self._records("trading_sessions", run_id)
+
+    def order_events(self, run_id: str, client_order_id: str | None = None) -> pd.DataFrame:
+        """Return the events of a run's orders, or of one of them, by time."""
+        return self._records("order_events", run_id, client_order_id=client_order_id)
+
+    def adjustments(self, run_id: str) -> pd.DataFrame:
+        """Return the changes of a run's book that were no trades, by time."""
+        return self._records("adjustments", run_id)
+
+    def _records(
+        self,
+        table: str,
+        run_id: str,
+        *,
+        since: pd.Timestamp | None = None,
+        until: pd.Timestamp | None = None,
+        **chosen: str | None,
+    ) -> pd.DataFrame:
+        where = {"run_id": run_id} | {name: value for name, value in chosen.items() if value is not None}
+        return records(self.database, table, where=where, since=since, until=until)
 
     def _frame(self, query: Select[Any]) -> pd.DataFrame:
         with self.database.session() as session:

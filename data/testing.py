@@ -113,6 +113,11 @@ class LocalServer:
         """Folder of the cluster's files."""
         return self.folder / "data"
 
+    @property
+    def postmaster(self) -> int:
+        """Process of the running server; the others are its children."""
+        return int((self.data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         self._run(

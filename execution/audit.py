@@ -78,7 +78,7 @@ class AuditLogger:
             trading_time=self._clock.now_ns(),
         )
 
-    def log_fill(self, fill: Fill, exec_id: str = "") -> None:
+    def log_fill(self, fill: Fill, *, exec_id: str = "") -> None:
         """Record an execution."""
         self._append(
             "fill",

@@ -29,7 +29,8 @@ class BlockingOrderExecutor:
     Parameters
     ----------
     make
-        Builds the executor; called in its thread when the block is entered. A journal is opened there too.
+        Builds the executor; called in its thread when the block is entered. A journal is opened there too,
+        and closed with the block.
 
     Examples
     --------
@@ -67,7 +68,7 @@ class BlockingOrderExecutor:
         if self._executor is not None:
             executor, self._executor = self._executor, None
             try:
-                self._wait(executor.manager.disconnect())
+                self._wait(_let_go(executor))
             finally:
                 self._end()
 
@@ -131,8 +132,12 @@ class BlockingOrderExecutor:
 
     async def _start(self) -> IBKROrderExecutor:
         executor = self._make()
-        executor.restore()
-        await executor.ensure_ready()
+        try:
+            executor.restore()
+            await executor.ensure_ready()
+        except BaseException:
+            await _let_go(executor)
+            raise
         return executor
 
     def _run(self, call: Callable[[IBKROrderExecutor], Coroutine[Any, Any, _T]]) -> _T:
@@ -147,3 +152,11 @@ class BlockingOrderExecutor:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _let_go(executor: IBKROrderExecutor) -> None:
+    """End the connection and close the journal, so that the next block, or another program, can have both."""
+    try:
+        await executor.manager.stop()
+    finally:
+        executor.audit.journal.close()

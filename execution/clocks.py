@@ -70,7 +70,7 @@ def random_id() -> str:
 
 def random_fraction() -> float:
     """Return a random number in [0, 1); for jitter, never for secrets."""
-    return random.random()  # noqa: S311  # nosec B311  jitter needs no secrecy
+    return random.random()  # noqa: S311  # nosec B311  # jitter needs no secrecy
 
 
 @lru_cache(maxsize=4096)  # the same few moments are asked for again and again, and each costs microseconds

@@ -10,35 +10,37 @@
 5. After either kind orders may be sent when they are reconciled, which the executor says (`reconciled`).
 6. A login that no longer offers the accounts of the first session is closed: what was authorised for a paper
    account never trades a live one.
+
+The parts are in `execution.link`: `sessions` makes one, `watching` watches it, `keeping` sees to the next,
+`downtime` keeps account of what is between two, `announcing` tells it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from execution.audit import AuditLogger
-from execution.clocks import NANOS, MonotonicClock, SystemClock, TradingClock, random_fraction, timestamp
-from execution.errors import JournalError, NotConnectedError
+from execution.clocks import MonotonicClock, SystemClock, TradingClock, random_fraction
+from execution.errors import NotConnectedError
 from execution.events import ConnectionEventHandler
 from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.contract_learning import ContractLearning
 from execution.ibkr.record import InteractionRecord
 from execution.ibkr.session import IBSession
-from execution.link.connection_errors import AccountChangedError, ClientIdInUseError, PlannedDowntimeError
+from execution.link.announcing import Announcer
+from execution.link.connection_errors import AccountChangedError, PlannedDowntimeError
+from execution.link.downtime import DownTime
 from execution.link.gateway_week import Downtime, GatewayWeek
-from execution.link.heartbeat import Heartbeat, HeartbeatTerms
-from execution.link.outage import Backoff, ConnectionChange, ConnectionEvent, Outage
+from execution.link.heartbeat import HeartbeatTerms
+from execution.link.keeping import Keeping
+from execution.link.outage import Backoff, ConnectionChange, Outage
+from execution.link.sessions import Receivers, Sessions, SessionTerms
+from execution.link.watching import Watch
 from execution.models import Bar
-from execution.orders.codes import LINK_LOST, LINK_RESTORED, CodeTable
+from execution.orders.codes import CodeTable
 from execution.orders.evidence import ErrorSeen, Evidence
-from execution.orders.telling import HandlerFailure, Receiver
-
-_BETWEEN_SAYING = 300.0
 
 
 class IBKRConnectionManager:
@@ -131,38 +133,44 @@ class IBKRConnectionManager:
         self.on_session: Callable[[], None] = lambda: None
         self.first_id: Callable[[], int] = lambda: 0
         self.on_bar: Callable[[Bar], None] = lambda _: None
-        self._timeout = timeout
-        self._max_attempts = max(1, reconnect_max_attempts)
         self._backoff = Backoff(reconnect_backoff, longest_pause, randomness)
-        self._patience = min(request_patience, timeout)
         self._describes = throttled if contract_details is None else contract_details
-        self._throttled = throttled
-        self._time_zone = time_zone
-        self._receivers = [Receiver(handler, self._report) for handler in handlers]
         self._sleep = sleep
-        self._client_id_wait = client_id_wait
-        self._terms = heartbeat
-        self._week = week
-        self._link_alarm_seconds = link_alarm_seconds
-        self._clock = clock or SystemClock()
-        self._wall = wall or SystemClock()
-        self._make_session = make_session
-        self._session: IBSession | None = None
-        self._accounts: frozenset[str] = frozenset()
-        self._connecting = asyncio.Lock()
-        self._down = asyncio.Event()
-        self._outage: Outage | None = None
-        self._link_outage: Outage | None = None
-        self._thaw_due = False
-        self._watching: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        clock, wall = clock or SystemClock(), wall or SystemClock()
+        self._announcer = Announcer(lambda: self.audit, handlers)
+        self._down_time = DownTime(
+            self._announcer,
+            clock,
+            wall,
+            week,
+            max_attempts=max(1, reconnect_max_attempts),
+            client_id_wait=client_id_wait,
+            link_alarm_seconds=link_alarm_seconds,
+        )
         self._record = InteractionRecord(lambda: self.audit)
-        self._learning = ContractLearning(self.contracts, self._record.note, self._clock.monotonic)
-        self._log = structlog.get_logger("connection")
+        self._sessions = Sessions(
+            make_session,
+            SessionTerms(timeout, min(request_patience, timeout), throttled, time_zone),
+            Receivers(
+                self._pass_evidence,
+                self._pass_data,
+                self._pass_bar,
+                self._announcer.read_only,
+                self._lost,
+            ),
+            self.contracts,
+            self.codes,
+            self._record,
+        )
+        self._watch = Watch(heartbeat, clock, self._down_time.look_at_link, self._lost)
+        self._learning = ContractLearning(self.contracts, self._record.note, clock.monotonic)
+        self._session: IBSession | None = None
+        self._connecting = asyncio.Lock()
+        self._keeping = Keeping(self.connect, self._pause)
 
     def add_handler(self, handler: ConnectionEventHandler) -> None:
         """Tell another receiver of connection events."""
-        self._receivers.append(Receiver(handler, self._report))
+        self._announcer.add(handler)
 
     # -- state -----------------------------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class IBKRConnectionManager:
     @property
     def outage(self) -> Outage | None:
         """The stretch without a session, or without the broker behind it; None while all is well."""
-        return self._outage or self._link_outage
+        return self._down_time.outage or self._down_time.link_outage
 
     @property
     def api_read_only(self) -> bool:
@@ -191,7 +199,7 @@ class IBKRConnectionManager:
 
     def planned_downtime(self) -> Downtime | None:
         """Return the window of the gateway's week that this moment lies in."""
-        return None if self._week is None else self._week.at(self._wall.now_ns())
+        return self._down_time.planned()
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -211,17 +219,18 @@ class IBKRConnectionManager:
             If every try failed; the last reason is in the message. After the limit of an outage each call
             makes one try.
         """
-        first = Outage(self._clock.monotonic(), "not connected yet")
+        first = self._down_time.before_first()
         while True:
             try:
                 async with self._connecting:
                     if not self.is_connected():
-                        await self._try_repeatedly(self._outage or first)
+                        self._notice_loss()
+                        await self._try_repeatedly(self._down_time.outage or first)
             except PlannedDowntimeError:
                 if not wait_planned:
                     raise
-                outage = self._outage or first
-                self._say_waiting(outage)
+                outage = self._down_time.outage or first
+                self._down_time.say_waiting(outage)
                 await self._sleep(self._backoff.after(outage.failures))
             else:
                 return
@@ -244,235 +253,91 @@ class IBKRConnectionManager:
             If the first session cannot be had. Later losses raise nothing: see the alarm.
         """
         await self.connect(wait_planned=wait_planned)
-        if self._keeping is None:
-            self._keeping = asyncio.create_task(self._keep(), name="connection")
-
-    def _say_waiting(self, outage: Outage) -> None:
-        """Tell once for each window, and log now and then, how long the gateway is away as planned."""
-        planned, now = outage.planned, self._clock.monotonic()
-        if planned is None:
-            return
-        left = max(0, planned.end_ns - self._wall.now_ns()) // NANOS
-        facts = {"until": _clock_time(planned.end_ns), "minutes_left": -(-left // 60)}
-        if outage.waiting_for != planned:
-            outage.waiting_for, outage.said_waiting = planned, now
-            self._tell(ConnectionChange.WAITING, planned, tries=outage.failures, **facts)
-        elif now - outage.said_waiting >= _BETWEEN_SAYING:
-            outage.said_waiting = now
-            self._log.info("gateway away as planned", planned=planned.name, **facts)
+        self._keeping.begin(connected=self.is_connected())
 
     async def stop(self) -> None:
         """Make no more sessions, and close the one that stands; open orders stay at the broker."""
-        keeping, self._keeping = self._keeping, None
-        if keeping is not None:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
+        await self._keeping.end()
         await self.disconnect()
 
     async def disconnect(self) -> None:
         """Close the session; open orders stay at the broker."""
         session, self._session = self._session, None
-        self._end_watch()
-        self._outage = self._link_outage = None
+        self._watch.end()
+        self._down_time.forget()
         if session is not None:
             session.close()
             told: dict[str, Any] = {"reason": "asked for", "asked_for": True, **session.tally()}
-            self._tell(ConnectionChange.DISCONNECTED, **told)
+            self._announcer.tell(ConnectionChange.DISCONNECTED, **told)
         self._record.settle()
 
     def reconciled(self) -> None:
         """Take note that orders may be sent again; the executor says so."""
-        if self._thaw_due and self._link_outage is None and self.is_connected():
-            self._thaw_due = False
-            self._tell(ConnectionChange.THAWED, epoch=self.epoch)
+        if self.is_connected():
+            self._down_time.reconciled(self.epoch)
 
-    async def _keep(self) -> None:
-        while True:
-            await self._down.wait()
-            try:
-                await self.connect()
-            except NotConnectedError:
-                await self._sleep(self._backoff.after(self._outage.failures if self._outage else 1))
+    async def _pause(self) -> None:
+        outage = self._down_time.outage
+        await self._sleep(self._backoff.after(outage.failures if outage else 1))
 
-    # -- tries -----------------------------------------------------------------------------------------
+    # -- one session after the other ----------------------------------------------------------------------
 
     async def _try_repeatedly(self, outage: Outage) -> None:
         while True:
             try:
-                await self._open(outage)
+                await self._open()
             except AccountChangedError as error:
-                self._alarm(outage, str(error))
+                self._announcer.alarm(outage, str(error))
                 raise
             except NotConnectedError as error:
-                self._failed(outage, error)
-                if outage.planned is not None:
-                    until = _clock_time(outage.planned.end_ns)
-                    raise PlannedDowntimeError(
-                        f"the gateway is away as planned ({outage.planned.name}, until {until}); {error}"
-                    ) from error
-                if outage.counted >= self._max_attempts:
-                    if outage is self._outage:
-                        self._alarm(outage, str(error))
+                if self._down_time.failed(outage, error):
                     raise
             else:
                 return
             await self._sleep(self._backoff.after(outage.failures))
 
-    def _failed(self, outage: Outage, error: NotConnectedError) -> None:
-        now = self._clock.monotonic()
-        overrun = outage.look(self.planned_downtime(), now)
-        outage.failures += 1
-        if isinstance(error, ClientIdInUseError):
-            since = outage.refused_since = now if outage.refused_since is None else outage.refused_since
-            counts = now - since >= self._client_id_wait
-        else:
-            counts = True
-        if overrun:
-            self._tell(ConnectionChange.OVERRUN, reason=str(error))
-        if counts and outage.planned is None:
-            outage.counted += 1
-        self._tell(
-            ConnectionChange.CONNECT_FAILED,
-            outage.planned,
-            attempt=outage.failures,
-            counted=outage.counted,
-            of=self._max_attempts,
-            reason=str(error),
-        )
-
-    async def _open(self, outage: Outage) -> None:
-        if self._session is not None:
-            self._session.close()
-        session: IBSession = self._make_session(
-            on_evidence=self._pass_evidence,
-            on_data=self._pass_data,
-            on_bar=self._pass_bar,
-            on_disconnected=lambda why: self._lost(session, why),
-            on_read_only=self._read_only,
-            on_note=self._record.note,
-            contracts=self.contracts,
-            classify_code=self.codes.classify,
-            throttled=self._throttled,
-            time_zone=self._time_zone,
-        )
-        session.timeout, session.patience = self._timeout, self._patience
-        await session.open(self.host, self.port, self.client_id, first_id=self.first_id())
-        self._require_accounts(session)
+    async def _open(self) -> None:
+        session = await self._sessions.open(self.host, self.port, self.client_id, self.first_id())
         self._session = session
-        self._link_outage = None
+        self._down_time.link_outage = None
         self.epoch += 1
         self.on_session()
-        self._down.clear()
-        self._watch(session)
+        self._keeping.made()
+        self._watch.begin(session)
         details: dict[str, Any] = {"host": self.host, "port": self.port, "client_id": self.client_id}
         details |= session.login()
-        planned = None
-        if outage is self._outage:
-            self._outage = None
-            planned = outage.planned
-            details |= {"failed_tries": outage.failures, "after": outage.reason}
-        self._tell(ConnectionChange.CONNECTED, planned, **details)
+        ended = self._down_time.ended()
+        if ended is not None:
+            details |= {"failed_tries": ended.failures, "after": ended.reason}
+        self._announcer.tell(ConnectionChange.CONNECTED, ended.planned if ended else None, **details)
 
-    def _require_accounts(self, session: IBSession) -> None:
-        offered = frozenset(session.accounts)
-        missing = self._accounts - offered
-        if missing:
+    def _notice_loss(self) -> None:
+        """Take a session that is over as lost, where its socket has not said so yet."""
+        session = self._session
+        if session is not None:
             session.close()
-            raise AccountChangedError(
-                f"the login at {self.host}:{self.port} offers {', '.join(sorted(offered))} and no longer "
-                f"{', '.join(sorted(missing))}; the session was closed. Log in as before, or start anew"
-            )
-        self._accounts = self._accounts or offered
-
-    # -- watching --------------------------------------------------------------------------------------
-
-    def _watch(self, session: IBSession) -> None:
-        self._end_watch()
-        terms = self._terms
-        if terms is not None:
-            heartbeat = Heartbeat(session, terms, self._clock)
-            self._watching = asyncio.create_task(self._listen(session, heartbeat), name="heartbeat")
-
-    def _end_watch(self) -> None:
-        watching, self._watching = self._watching, None
-        if watching is not None and watching is not asyncio.current_task():
-            watching.cancel()
-
-    async def _listen(self, session: IBSession, heartbeat: Heartbeat) -> None:
-        while session is self._session:
-            await asyncio.sleep(heartbeat.terms.look_seconds)
-            if session is not self._session:
-                return
-            why = heartbeat.check()
-            if why is not None:
-                session.abort(why)
-                self._lost(session, why)
-                return
-            self._look_at_link()
-
-    def _look_at_link(self) -> None:
-        outage = self._link_outage
-        if outage is None:
-            return
-        now = self._clock.monotonic()
-        if outage.look(self.planned_downtime(), now):
-            self._tell(ConnectionChange.OVERRUN, reason=outage.reason)
-        if outage.incident_since is not None and now - outage.incident_since >= self._link_alarm_seconds:
-            self._alarm(outage, f"TWS is without the broker for {now - outage.began:.0f} s: {outage.reason}")
+            self._lost(session, "connection lost")
 
     def _lost(self, session: IBSession, why: str) -> None:
         if session is not self._session:
             return
         self._session = None
-        self._link_outage = None
-        self._end_watch()
-        self._down.set()
-        self._begin(why, session.tally())
-
-    def _begin(self, why: str, tally: dict[str, int]) -> None:
-        now = self._clock.monotonic()
-        self._outage = outage = Outage(now, why)
-        outage.look(self.planned_downtime(), now)
-        self._thaw_due = True
-        self._tell(ConnectionChange.DISCONNECTED, outage.planned, reason=why, **tally)
+        self._watch.end()
+        self._keeping.lost()
+        self._down_time.began(why, session.tally())
 
     # The receivers are set after the manager is built, so the session calls through these.
 
     def _pass_evidence(self, evidence: Evidence) -> None:
         self.on_evidence(evidence)
         if isinstance(evidence, ErrorSeen):
-            self._take_link(evidence)
-
-    def _take_link(self, seen: ErrorSeen) -> None:
-        if seen.code in LINK_LOST and self._link_outage is None:
-            now = self._clock.monotonic()
-            self._link_outage = outage = Outage(now, f"{seen.code}: {seen.text}")
-            outage.look(self.planned_downtime(), now)
-            self._thaw_due = True
-            self._tell(ConnectionChange.FROZEN, outage.planned, reason=outage.reason)
-        elif seen.code in LINK_RESTORED:
-            ended, self._link_outage = self._link_outage, None
-            self._thaw_due = True
-            self._tell(
-                ConnectionChange.RESTORED,
-                ended.planned if ended else None,
-                reason=f"{seen.code}: {seen.text}",
-                market_data=LINK_RESTORED[seen.code],
-            )
+            self._down_time.take_link(evidence)
 
     def _pass_data(self) -> None:
         self.on_data()
 
     def _pass_bar(self, bar: Bar) -> None:
         self.on_bar(bar)
-
-    def _read_only(self, text: str) -> None:
-        self._tell(
-            ConnectionChange.READ_ONLY_API,
-            reason=text,
-            remedy="untick Read-Only API in the API settings of TWS; no order can be sent before",
-        )
 
     # -- contracts -------------------------------------------------------------------------------------
 
@@ -481,50 +346,3 @@ class IBKRConnectionManager:
         if self._describes:
             session: IBSession = self.session
             await self._learning.learn(session)
-
-    # -- telling ---------------------------------------------------------------------------------------
-
-    def _alarm(self, outage: Outage, why: str) -> None:
-        if not outage.alarmed:
-            outage.alarmed = True
-            self._tell(
-                ConnectionChange.ALARM, reason=why, tries=outage.failures, remedy="look at TWS or the gateway"
-            )
-
-    def _tell(self, change: ConnectionChange, planned: Downtime | None = None, **details: Any) -> None:
-        event = ConnectionEvent(change, planned.name if planned else "", details)
-        if planned:
-            details["planned"] = planned.name
-        report = self._log.info
-        if change in (ConnectionChange.ALARM, ConnectionChange.READ_ONLY_API):
-            report = self._log.error
-        elif event.is_incident:
-            report = self._log.warning
-        report(change.value.replace("_", " "), **details)
-        self._write(change, details)
-        for receiver in self._receivers:
-            if change is ConnectionChange.CONNECTED:
-                receiver.tell("on_connected")
-            elif change is ConnectionChange.DISCONNECTED:
-                receiver.tell("on_disconnected")
-            receiver.tell("on_connection_event", event)
-
-    def _write(self, change: ConnectionChange, details: dict[str, Any]) -> None:
-        if self.audit is None:
-            return
-        try:
-            self.audit.log_connection_event(change.value, details)
-        except JournalError as error:
-            # The journal holds it for its next commit; the state of the connection must not wait for that.
-            self._log.error("the event is not on record yet", connection_event=change.value, why=str(error))
-
-    def _report(self, failure: HandlerFailure) -> None:
-        if self.audit is not None:
-            self.audit.log_handler_failure(failure)
-            return
-        facts = {"handler": failure.handler, "hook": failure.told.hook, "gave_up": failure.gave_up}
-        self._log.error("handler raised", exc_info=failure.error, **facts)
-
-
-def _clock_time(ns: int) -> str:
-    return f"{timestamp(ns):%a %H:%M} UTC"

@@ -26,6 +26,7 @@ from execution.models import Instrument
 from execution.orders.codes import CodeTable, read_codes
 from infrastructure import finish
 from infrastructure.audit_trail import open_journal
+from infrastructure.daily_returns import stored_returns
 from infrastructure.data_sources import require_market_data
 from infrastructure.demo import (
     DATABASE,
@@ -53,8 +54,11 @@ _SESSIONS_A_YEAR = 240
 _CALENDAR_MARGIN = dt.timedelta(days=400)
 
 
-def run_backtest(settings: Settings, console: Console) -> int:
-    """Run the configured strategy through the engine; write a run folder; return the exit status."""
+def run_backtest(settings: Settings, console: Console, *, keep_bars: bool = False) -> int:
+    """Run the configured strategy through the engine; write a run folder; return the exit status.
+
+    With `keep_bars` the folder gets a copy of the bars.
+    """
     market = load_market(settings)
     spec = run_spec(settings, market)
     registry.check(spec.strategy, spec.params)
@@ -64,6 +68,8 @@ def run_backtest(settings: Settings, console: Console) -> int:
         console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
         with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
             tables, status = finish.backtest(spec, market)
+        if keep_bars:
+            finish.keep_bars(run, spec, market)
         facts = {"wall_seconds": round(time.monotonic() - started, 3), "end": status}
         outcome = finish.write_outcome(run, settings, spec, tables, labels=market.labels, facts=facts)
         print_outcome(console, outcome)
@@ -132,6 +138,7 @@ async def _trade_in(
     corporate_actions: CorporateActionSource | None,
 ) -> int:
     path = folder / JOURNAL
+    returns = await asyncio.to_thread(stored_returns, settings, spec.symbols)
     journal = open_journal(path, settings)
     watch = Watch(settings, console, f"{spec.strategy} on {', '.join(spec.symbols)} [{settings.profile}]")
     today = _now().date()
@@ -154,8 +161,13 @@ async def _trade_in(
                 claim=settings.execution.claim,
                 claim_symbols=settings.execution.claim_symbols or None,
                 corporate_actions=corporate_actions,
+                expired_day=settings.execution.expired_day,
+                unanswered=settings.execution.unanswered_orders,
                 reconcile_interval_seconds=settings.execution.reconcile_interval,
                 at_shutdown=OpenOrders(settings.broker.open_orders_at_shutdown),
+                risk_metrics=settings.monitoring.risk_metrics,
+                daily_returns=returns,
+                minimum_returns=settings.monitoring.minimum_returns,
                 started=started_event(run, settings, spec),
             ),
             handlers=(watch.counters, watch.table),

@@ -46,8 +46,8 @@ HALT_NOTICE = "halted: the daily loss limit (risk.max_daily_loss) was reached"
 _WHOLE_HISTORY = "50 Y"
 
 
-def run_demo(settings: Settings, *, dry_run: bool, console: Console) -> int:
-    """Run the demo or resume it; return the exit status."""
+def run_demo(settings: Settings, *, dry_run: bool, console: Console, keep_bars: bool = False) -> int:
+    """Run the demo or resume it; return the exit status. With `keep_bars` the run gets a copy of its bars."""
     market = load_market(settings)
     spec = run_spec(settings, market)
     registry.check(spec.strategy, spec.params)
@@ -60,7 +60,7 @@ def run_demo(settings: Settings, *, dry_run: bool, console: Console) -> int:
         with run:
             own = settings.model_copy(update={"run_id": run.run_id})  # a resumed run keeps its id
             configure(own.logging.format, own.logging.level, run.run_id)
-            day = PaperDay(own, market, spec, run, dry_run=dry_run, console=console)
+            day = PaperDay(own, market, spec, run, dry_run=dry_run, console=console, keep_bars=keep_bars)
             if not day.can_go_on():
                 run.end("abandoned", now=_now())
                 console.print(f"run {run.run_id}: its gateway has left; the run is given up")
@@ -80,8 +80,10 @@ class PaperDay:
         *,
         dry_run: bool,
         console: Console,
+        keep_bars: bool = False,
     ) -> None:
         self._settings = settings
+        self._keep_bars = keep_bars
         self._market = market
         self._spec = spec
         self._run = run
@@ -146,6 +148,7 @@ class PaperDay:
             journal.close()
 
     def _trader(self, manager: IBKRConnectionManager, journal: SqliteJournal, watch: Watch) -> Trader:
+        from infrastructure.daily_returns import returns_of
         from strategies.trader import Trader, TraderOptions
 
         settings = self._settings
@@ -166,6 +169,9 @@ class PaperDay:
                 unfilled=settings.execution.unfilled,
                 total=self._market.total_steps,
                 until_ns=self._market.last_end_ns,
+                risk_metrics=settings.monitoring.risk_metrics,
+                daily_returns=returns_of(settings, self._market.bars),
+                minimum_returns=settings.monitoring.minimum_returns,
                 started=started_event(self._run, settings, self._spec),
             ),
             handlers=(watch.counters, watch.table),
@@ -180,6 +186,8 @@ class PaperDay:
         verdict = finish.judge(self._journal_path, broker)
         parity = None if self._dry_run else finish.compared(tables, self._spec, self._market)
         finish.project(self._journal_path, self._run.run_id, self._settings, self._database)
+        if self._keep_bars:
+            finish.keep_bars(self._run, self._spec, self._market)
         outcome = finish.write_outcome(
             self._run,
             self._settings,

@@ -52,7 +52,20 @@ def explain_order(journal_path: Path, order_id: str) -> dict[str, Any]:
         raise UnknownOrderError(
             f"order {order_id!r} is not in {journal_path}; see `trade audit show --kind order_submitted`"
         )
+    stated = story["signal"].get("id")
+    if stated is not None:
+        story["signal"] |= _signal(journal_path, stated)
     return story
+
+
+def _signal(journal_path: Path, signal_id: str) -> dict[str, Any]:
+    """Read what a strategy stated before the order; a journal that was pruned may hold it no more."""
+    for event in journal.read(journal_path):
+        body = event.body
+        if event.kind == "signal" and body["signal_id"] == signal_id:
+            told = {name: body[name] for name in ("name", "direction", "strength", "target", "features")}
+            return {"stated_on_bar_ending": str(timestamp(body["trading_time"])), **told}
+    return {"stated_on_bar_ending": "not in this journal any more"}
 
 
 def _add(story: dict[str, Any], event: JournalEvent) -> None:
@@ -60,6 +73,8 @@ def _add(story: dict[str, Any], event: JournalEvent) -> None:
     if event.kind in ("order_submitted", "order_refused"):
         decided = str(timestamp(body["trading_time"]))
         story["signal"] = {"strategy": body["strategy"], "decided": decided, "symbol": body["symbol"]}
+        if body.get("signal_id") is not None:
+            story["signal"]["id"] = body["signal_id"]
         story["risk_decision"] = {
             "approved": body["decision"]["approved"],
             "rule": body["decision"]["rule"],
@@ -80,6 +95,8 @@ def _add(story: dict[str, Any], event: JournalEvent) -> None:
         story["history"].append(f"{at}: {body['old']} -> {body['new']}, filled {body['filled']}{why}")
     elif event.kind == "order_resolved":
         story["history"].append(f"settled by {body['by']}: {body['status']} ({body['reason']})")
+    elif event.kind == "order_lapsed":
+        story["history"].append(body["note"])
     elif event.kind == "order_released":
         story["history"].append(f"released: {body['evidence']}")
     elif event.kind == "order_cancelled":

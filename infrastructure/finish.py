@@ -22,12 +22,13 @@ from backtesting.ledgers import LedgerTables
 from backtesting.metrics import summary_metrics
 from backtesting.parity import ParityReport, compare
 from backtesting.runs import RunFolder
+from backtesting.signal_figures import signal_figures
 from data.database import Database
 from data.errors import DatabaseUnavailableError
+from data.file_export import write_bars
 from data.projection.following import JournalFollower
 from execution import journal
-from execution.clocks import timestamp
-from execution.models import ZERO, Fill, OrderStatus, Side
+from execution.models import ZERO, OrderStatus
 from execution.orders.blotter import Blotter
 from execution.orders.recovery import Recovered, recover
 from infrastructure.market import Market
@@ -36,6 +37,7 @@ from monitoring.verdict import BookFacts, ChainFacts, Verdict
 from strategies.spec import RunSpec
 
 REPORT = "report.html"
+BARS = "bars"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +89,26 @@ def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
 def backtest(spec: RunSpec, market: Market) -> tuple[LedgerTables, RunStatus]:
     """Run the specification through the engine; return its ledgers and whether it completed or was halted."""
     result = assemble(spec, market.bars, market.bars.clock).run()
-    tables = LedgerTables.from_result(result.orders, result.fills, result.snapshots, refused=result.refused)
+    tables = LedgerTables.from_result(
+        result.orders,
+        result.fills,
+        result.snapshots,
+        result.refused,
+        result.signals,
+        result.placed_for,
+    )
     return tables, result.status
 
 
 def metrics_of(tables: LedgerTables, spec: RunSpec) -> dict[str, Any]:
     """Return the key figures of a run's ledgers."""
     equity = tables.equity
-    fills = [
-        Fill(
-            row["fill_id"],
-            "",
-            row["symbol"],
-            row["quantity"],
-            row["price"],
-            Side(row["side"]),
-            timestamp(row["time"].value),
-            row["commission"],
-        )
-        for row in _rows(tables.fills)
-    ]
     return summary_metrics(
         equity["time"].cast("int64").to_numpy(),
         np.array(equity["equity"].cast("float64")),
         np.array(equity["gross_exposure"].cast("float64")),
-        fills,
-        multipliers={i.symbol: i.multiplier for i in spec.instruments},
+        tables.executions(),
+        multipliers=_multipliers(spec),
     )
 
 
@@ -130,12 +126,14 @@ def write_outcome(
     """Write the ledgers, the summary and the report into a run's folder."""
     hashes = tables.write(run.path)
     metrics = metrics_of(tables, spec)
+    signals = signal_figures(tables, _multipliers(spec))
     verdict_dict = verdict.as_dict() if verdict else None
     run.write_summary(
         {
             "metrics": metrics,
             "orders": tables.orders.num_rows,
             "refusals": dict(tables.refusals),
+            "signals": [figures.as_dict() for figures in signals],
             "ledger_hashes": hashes,
             "verdict": verdict_dict,
             "parity": parity.as_dict() if parity else None,
@@ -154,12 +152,30 @@ def write_outcome(
             profile=settings.profile,
             verdict=verdict_dict,
             parity=parity,
+            signals=signals,
             manifest={k: v for k, v in run.manifest.items() if k != "config"},
             config=settings.dump(masked=True),
         ),
         run.file(REPORT),
     )
     return Outcome(verdict, parity, hashes, metrics, path)
+
+
+def keep_bars(run: RunFolder, spec: RunSpec, market: Market) -> Path:
+    """Copy the bars of a run into its folder, one Parquet file a symbol, as ``--bars`` takes them.
+
+    The same bars give the same bytes; a copy that is there is whole, and stays.
+
+    Raises
+    ------
+    BarFileError
+        If they cannot be written; nothing is left.
+    """
+    folder = run.file(BARS)
+    if not folder.exists():
+        chosen = {symbol: market.bars[symbol] for symbol in spec.symbols}
+        write_bars(folder, chosen, calendar=market.bars.clock.name, parquet=True)
+    return folder
 
 
 def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path) -> None:
@@ -237,6 +253,5 @@ def _cash(journal_path: Path) -> Decimal:
     return cash
 
 
-def _rows(table: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+def _multipliers(spec: RunSpec) -> dict[str, Decimal]:
+    return {instrument.symbol: instrument.multiplier for instrument in spec.instruments}

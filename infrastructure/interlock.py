@@ -3,13 +3,17 @@
 The four: the profile is ``live``; the environment says ``ALPHEC_LIVE=I_UNDERSTAND``; the port is in the set
 configured as live; the account id has the live prefix. Anything short of all four is refused with the state
 of each. The toggle alone makes nothing live, so it does not stop a paper run.
+
+Settings can only widen what counts as live: a paper run never touches the ports on which TWS and IB Gateway
+serve real accounts, nor an account whose id does not begin like a paper account's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from infrastructure.errors import LiveInterlockError
 
@@ -18,6 +22,15 @@ if TYPE_CHECKING:
 
 TOGGLE = "ALPHEC_LIVE"
 CONSENT = "I_UNDERSTAND"
+
+USUAL_LIVE_PORTS: Final = frozenset({7496, 4001})
+"""Where TWS and IB Gateway serve real accounts unless somebody moved them."""
+
+PAPER_PREFIX: Final = "D"
+"""What the ids of IBKR's paper accounts begin with, advisors' included (DU, DF, DI)."""
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
+"""What an account's id may be: it becomes the name of a folder, and it comes over a wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ def agreements(
         Agreement("port", port in live_ports, f"port {port}, live ports are {ports}"),
         Agreement(
             "account",
-            bool(account) and str(account).startswith(prefix),
+            _begins(account, prefix),
             f"account is {account or 'not known'}, live accounts begin with {prefix}",
         ),
     )
@@ -95,10 +108,16 @@ def authorise(
     listing = "; ".join(f"{'yes' if a.holds else 'NO'}: {a.state}" for a in found)
     if holds["profile"]:
         raise LiveInterlockError(f"live trading refused, it needs four agreements ({listing})")
-    if holds["port"] or holds["account"]:
-        what = " and ".join(name for name in ("port", "account") if holds[name])
+    is_live = {
+        "port": holds["port"] or port in USUAL_LIVE_PORTS,
+        "account": holds["account"] or bool(account and not _begins(account, PAPER_PREFIX)),
+    }
+    if any(is_live.values()):
+        what = " and ".join(name for name, live in is_live.items() if live)
         raise LiveInterlockError(
-            f"profile {profile} must not touch a live broker, but its {what} is live ({listing})"
+            f"profile {profile} must not touch a live broker, but its {what} is live ({listing}; ports "
+            f"{', '.join(map(str, sorted(USUAL_LIVE_PORTS)))} are always live, and paper accounts begin with "
+            f"{PAPER_PREFIX})"
         )
     return False
 
@@ -113,3 +132,7 @@ def authorise_settings(settings: Settings, environ: Mapping[str, str], *, accoun
         live_ports=settings.broker.live_ports,
         prefix=settings.broker.live_account_prefix,
     )
+
+
+def _begins(account: str | None, prefix: str) -> bool:
+    return account is not None and account.startswith(prefix) and _ACCOUNT.fullmatch(account) is not None

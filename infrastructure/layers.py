@@ -142,18 +142,22 @@ def read_yaml(
         If the file is missing or not YAML, a key is unknown, written twice or no section, or a ``${VAR}`` is
         not defined. The message names file, line and key.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"{path}: no such configuration file; copy config.example.yaml or leave out --config"
-        )
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: no such configuration file; copy config.example.yaml or leave out --config"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the configuration cannot be read: {error.strerror}; check the path and its permissions"
+        ) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(
             f"{path}:{line}: not valid YAML ({error.problem}); check indents and quotes"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: cannot be read as YAML ({reason}); save it as UTF-8 text") from error
     base: Layer = {}

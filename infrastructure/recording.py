@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from data.sources.ibkr import require_live_data
-from data.sources.pull import OPTIONS, SIGNED
+from data.sources.pull import OPTIONS
 from data.sources.recorder import MinuteRecorder, OptionRecorder
 from data.sources.recording import SHORTEST_SECONDS, record
 from data.stores import BarStore, DatabaseBarStore
@@ -69,7 +69,7 @@ class Recording:
         self._clock = clock
         self.report = Recorded()
         options = [one.symbol for one in instruments if one.security_type in OPTIONS]
-        signed = [one.symbol for one in instruments if one.security_type in SIGNED]
+        signed = [one.symbol for one in instruments if one.is_signed]
         self._minutes = MinuteRecorder(store, signed=signed)
         self._options: OptionRecorder | None = None
         if options:

@@ -6,14 +6,18 @@ A secret setting may hold ``keyring:service/name`` (the operating system's keyri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from infrastructure.errors import SecretError
 
 MASK = "********"
+_BEFORE_HOST = (re.compile(r"://[^/?#:@]*:([^@]+)@"), re.compile(r"://[^/?#:@]*:([^/?#]+)@"))
+"""The password up to the first @, as drivers read it, and up to the last, as it may be meant."""
+_IN_QUERY = re.compile(r"[?&](?:password|passwd|sslpassword)=([^&#]+)")
 _SHORTEST = 4
 """Shorter texts are not masked: replacing them everywhere would garble lines and hide nothing."""
 
@@ -84,12 +88,8 @@ class Redactor:
         self._secrets: list[str] = []
 
     def register(self, secret: str) -> None:
-        """Mask this text from now on; of a URL with a password, the password as well."""
-        texts = {secret}
-        if "://" in secret:
-            password = urlsplit(secret).password
-            if password:
-                texts |= {password, unquote(password)}
+        """Mask this text from now on; of a URL, the password in it as well."""
+        texts = {secret, *(part for password in _passwords(secret) for part in (password, unquote(password)))}
         known = {*self._secrets, *(text for text in texts if len(text) >= _SHORTEST)}
         self._secrets = sorted(known, key=len, reverse=True)
 
@@ -116,6 +116,13 @@ class Redactor:
     def __call__(self, logger: Any, method: str, event: Any) -> Any:  # noqa: ARG002  # structlog's signature
         """Mask an event on its way through structlog."""
         return self.clean(event) if self._secrets else event
+
+
+def _passwords(secret: str) -> Iterator[str]:
+    """Yield the passwords of a URL as they stand in it; where it cannot be cut into parts, by their place."""
+    for place in _BEFORE_HOST:
+        yield from place.findall(secret)
+    yield from _IN_QUERY.findall(secret)
 
 
 REDACTOR = Redactor()

@@ -21,7 +21,9 @@ from execution.models import OrderType
 from execution.numbers import parse_decimal, parse_integer
 from execution.orders.codes import read_codes
 from execution.reconciliation.claims import ClaimPolicy
+from execution.reconciliation.policies import ExpiredDay, Unanswered
 from execution.timeframes import Timeframe
+from risk.metrics import MINIMUM_RETURNS, MetricsEvery
 
 
 def read_decimal(value: Any) -> Any:
@@ -58,11 +60,11 @@ def _upper(value: Any) -> Any:
 
 
 def _symbols(value: Any) -> Any:
-    symbols = _list(value)
-    for symbol in symbols or ():
+    symbols = _list(value) or ()  # null names none
+    for symbol in symbols:
         if not re.fullmatch(r"[A-Z0-9][A-Z0-9 ./-]{0,31}", str(symbol), re.ASCII):
             raise ValueError(f"{symbol!r} is not a symbol; use capital letters, digits, space . / -")
-    if symbols and len(set(symbols)) != len(symbols):
+    if len(set(symbols)) != len(symbols):
         raise ValueError("a symbol is named twice")
     return symbols
 
@@ -218,6 +220,12 @@ class ExecutionSettings(Section):
     `claim_symbols` to them, refuse closes the way while there are any."""
     claim_symbols: SymbolList = ()
     """The symbols that are ours where `claim` is ignore; by default those of the run."""
+    expired_day: ExpiredDay = ExpiredDay.SETTLE
+    """An order for a day that is over, whose end nobody saw: settle ends it where position and cash show that
+    nothing of it was executed, doubt leaves it to a person."""
+    unanswered_orders: Unanswered = Unanswered.DOUBT
+    """An order of an earlier session that nobody answered and no list names: doubt leaves it to a person,
+    cancel sends a cancel of its number, and the answer of TWS decides."""
 
     @property
     def reconcile_interval(self) -> float | None:
@@ -269,6 +277,10 @@ class LoggingSettings(Section):
 
 
 class MonitoringSettings(Section):
-    """Signs of life."""
+    """Signs of life, and when the risk of the book is put on record."""
 
     heartbeat_seconds: Seconds = 10.0
+    risk_metrics: MetricsEvery = MetricsEvery.SESSION
+    """``session``: at each close, ``step``: with each step, ``never``."""
+    minimum_returns: Annotated[Count, Field(ge=20)] = MINIMUM_RETURNS
+    """Fewest daily returns of every symbol held from which value at risk is estimated."""

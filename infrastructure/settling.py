@@ -179,6 +179,7 @@ def as_dict(result: Reconciliation) -> Answer:
         "agrees": result.agrees,
         "in_doubt": result.in_doubt,
         "released": result.released,
+        "lapsed": result.lapsed,
         "breaks": {
             symbol: {"journal": format_decimal(ours), "broker": format_decimal(theirs)}
             for symbol, (ours, theirs) in result.breaks.items()

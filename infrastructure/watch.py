@@ -96,7 +96,8 @@ class Watch:
             alerts.tell(found)
 
     def _on_alert(self, alert: Alert) -> None:
-        self._log.warning("alert", kind=alert.kind, what=alert.text)
+        if not alert.is_logged:
+            self._log.warning("alert", kind=alert.kind, what=alert.text)
         self.table.note(alert.text)
 
     def _catch_up(self, following: JournalFollower) -> None:

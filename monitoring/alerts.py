@@ -29,6 +29,11 @@ class Alert:
     time_ns: int
     text: str
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether what wrote the event has said it in the log already, at the right level."""
+        return self.kind in LOGGED
+
     def as_dict(self) -> dict[str, str]:
         """Return it as plain values."""
         return {"time": str(timestamp(self.time_ns)), "kind": self.kind, "what": self.text}
@@ -89,6 +94,7 @@ ALERTS: Final[Mapping[str, Callable[[Body], str | None]]] = MappingProxyType(
             f"change of order {b['client_order_id']} refused: {b['decision']['reason']}"
         ),
         "order_modified": _modified,
+        "order_lapsed": lambda b: f"order {b['client_order_id']} {b['note']}",
         "order_resolved": lambda b: f"order {b['client_order_id']} settled by {b['by']}: {b['status']}",
         "fill_corrected": lambda b: f"execution {b['fill_id']} of {b['symbol']} was corrected by the broker",
         "adjustment": _adjustment,
@@ -100,6 +106,21 @@ ALERTS: Final[Mapping[str, Callable[[Body], str | None]]] = MappingProxyType(
     }
 )
 """What is said of an event, by its kind; None says nothing."""
+
+LOGGED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "external_order": "execution.orders.inbox",
+        "order_twinned": "execution.orders.inbox",
+        "order_modified": "execution.orders.inbox",
+        "fill_corrected": "execution.orders.inbox",
+        "twin_cancelled": "execution.reconciliation.leftovers",
+        "reconciled": "execution.reconciliation.readiness",
+        "adjustment": "execution.reconciliation.positions",
+        "connection": "execution.link.announcing",
+        "handler_failed": "execution.audit",
+    }
+)
+"""Kinds that are in the log when they are alerted of, and which module writes that line."""
 
 QUIET: Final[Mapping[str, str]] = MappingProxyType(
     {

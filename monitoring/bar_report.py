@@ -321,7 +321,8 @@ def _matrix(found: Sequence[SymbolSummary], every: Sequence[SymbolSummary]) -> d
     if not shown:
         return {"symbols": [], "months": [], "share": []}
     first, last = (pick(month for one in shown for month in one.coverage) for pick in (min, max))
-    months = [str(m) for m in np.arange(first, np.datetime64(last, "M") + 1, dtype="datetime64[M]")]
+    end = np.datetime64(last, "M") + np.timedelta64(1, "M")
+    months = [str(month) for month in np.arange(first, end, dtype="datetime64[M]")]
     return {
         "symbols": [f"{one.symbol} {one.timeframe}" for one in shown],
         "months": months,

@@ -8,19 +8,21 @@ from pathlib import Path
 import pandas as pd
 
 from backtesting import runs
-from backtesting.ledgers import LedgerTables
+from backtesting.ledgers import NAMES, LedgerTables
 from backtesting.run_errors import RunNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
 class RunFrames:
-    """Orders, fills, positions and equity of one run; money is `Decimal`, times are UTC."""
+    """Orders, fills, positions, equity and signals of one run; money is `Decimal`, times are UTC."""
 
     run_id: str
+    folder: Path
     orders: pd.DataFrame
     fills: pd.DataFrame
     positions: pd.DataFrame
     equity: pd.DataFrame
+    signals: pd.DataFrame
 
 
 def load_run(run_id: str | None = None, root: Path = Path("runs")) -> RunFrames:
@@ -44,5 +46,5 @@ def load_run(run_id: str | None = None, root: Path = Path("runs")) -> RunFrames:
     if record is None:
         raise RunNotFoundError(f"no finished run in {root}; `trade backtest` makes one")
     tables = LedgerTables.read(record.path)
-    frames = {name: tables.table(name).to_pandas() for name in ("orders", "fills", "positions", "equity")}
-    return RunFrames(record.run_id, **frames)
+    frames = {name: tables.table(name).to_pandas() for name in NAMES}
+    return RunFrames(record.run_id, record.path, **frames)

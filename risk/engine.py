@@ -24,7 +24,7 @@ from execution.clocks import TradingClock
 from execution.events import RiskDecision
 from execution.models import ZERO, Fill, OrderRequest
 from risk.after_entry import AfterEntry
-from risk.controls import Control, RiskView, controls_for
+from risk.controls import Control, Figures, Refused, RiskView, controls_for
 from risk.controls.order_quantity import OrderQuantityControl
 from risk.controls.session import SessionControl
 from risk.errors import LimitsError
@@ -78,6 +78,7 @@ class RiskEngine:
         self._kill_switch = kill_switch
         self._multipliers = dict(multipliers or {})
         self._view = self._view_of(portfolio)
+        self.exposures = self._view.exposures
 
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         """Judge an order against every rule, counting what is reserved; change nothing."""
@@ -98,7 +99,7 @@ class RiskEngine:
         decision = self.evaluate(entry)
         asked = list(decision.checks)
         if decision.approved:
-            if self._view.reduces(entry):
+            if self._view.of(entry).reduces:
                 controls, view = self._controls, self._view_of(AfterEntry(self._portfolio, entry))
             else:
                 controls = tuple(c for c in self._controls if isinstance(c, _EVEN_FOR_REDUCING))
@@ -178,12 +179,14 @@ class RiskEngine:
 
 
 def _judge(request: OrderRequest, controls: Sequence[Control], view: RiskView) -> RiskDecision:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[Figures] = []
+    seen = view.of(request)
     for control in controls:
-        check = control.check(request, view)
-        asked.append((check.code, check.limit, check.actual))
-        if not check.passed:
-            return RiskDecision(False, check.code, check.reason, tuple(asked))
+        found = control.check(request, seen)
+        if isinstance(found, Refused):
+            asked.append(found.figures)
+            return RiskDecision(False, control.code, found.reason, tuple(asked))
+        asked.append(found)
     return RiskDecision(True, checks=tuple(asked))
 
 

@@ -10,7 +10,7 @@ open; they are exact Decimals and equal a recomputation over all orders at any t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
@@ -70,6 +70,7 @@ class Reservations:
         self._orders: dict[str, Reservation] = {}
         self._sides: dict[tuple[str, Side], OpenSide] = {}
         self._exits: dict[str, _Exits] = {}
+        self._watchers: list[Callable[[str], None]] = []
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -85,6 +86,10 @@ class Reservations:
     def symbols(self) -> set[str]:
         """Symbols with at least one open order."""
         return {symbol for symbol, _ in self._sides}
+
+    def watch(self, heard: Callable[[str], None]) -> None:
+        """Tell somebody each symbol whose sums change from now on."""
+        self._watchers.append(heard)
 
     def hold(self, request: OrderRequest, price: Decimal) -> None:
         """Reserve an order in full.
@@ -202,6 +207,8 @@ class Reservations:
         side = self._sides[held.symbol, held.side]
         side.quantity = _EXACT.add(side.quantity, quantity)
         side.value = _EXACT.fma(quantity, price, side.value)
+        for heard in self._watchers:
+            heard(held.symbol)
 
     @contextmanager
     def _counting(self, exits: _Exits) -> Iterator[_Exits]:

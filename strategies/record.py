@@ -31,13 +31,21 @@ class StepRecord:
         Trading sessions, whose closes are the moments of `MetricsEvery.SESSION`.
     every
         When risk is recorded.
+    meter
+        Measures it; by default without daily returns, so that the tail is unknown.
     """
 
-    def __init__(self, audit: AuditLogger, sessions: Sessions, every: MetricsEvery) -> None:
+    def __init__(
+        self,
+        audit: AuditLogger,
+        sessions: Sessions,
+        every: MetricsEvery,
+        meter: RiskMeter | None = None,
+    ) -> None:
         self._audit = audit
         self._sessions = sessions
         self._every = every
-        self._meter = RiskMeter()
+        self._meter = meter or RiskMeter()
         self._snapshots_from_ns = 0
         self._risk_from_ns = 0
         self._signals_ns = 0

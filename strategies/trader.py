@@ -23,7 +23,7 @@ from typing import Any
 
 import structlog
 
-from data.calendars import MarketClock
+from data.calendars import ExchangeClock, MarketClock
 from data.ibkr import LiveBars
 from execution.audit import AuditLogger
 from execution.book.adjustments import CorporateActionSource
@@ -32,7 +32,7 @@ from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import NANOS, MonotonicClock, SteppedClock, SystemClock, TradingClock, timestamp
 from execution.connection import IBKRConnectionManager
 from execution.desk.unfilled_policy import UnfilledPolicy
-from execution.errors import SettlementError
+from execution.errors import OrderInDoubtError, SettlementError
 from execution.events import KillSwitchEvent, OrderEventHandler, ProgressHandler
 from execution.executor import IBKROrderExecutor
 from execution.journal import Journal
@@ -40,12 +40,13 @@ from execution.models import Instrument
 from execution.orders.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
 from execution.reconciliation.claims import ClaimPolicy
 from execution.reconciliation.patrol import Patrol
+from execution.reconciliation.policies import ExpiredDay, Unanswered
 from execution.reconciliation.settlement import signed
 from risk.engine import RiskEngine
 from risk.errors import KillSwitchResetError
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
-from risk.metrics import MetricsEvery
+from risk.metrics import MINIMUM_RETURNS, DailyReturns, MetricsEvery, RiskMeter
 from strategies.base import StrategyContext
 from strategies.closing import OpenOrders, cancel_open_orders, record_closing_book
 from strategies.link import BrokerClock, Subscription, TradingLink
@@ -70,9 +71,12 @@ class TraderOptions:
     of steps and the end of the last one, if known. `started` is recorded at each start of another run.
     `give_up` ends the trader when no session can be had, by default in lockstep only; else it keeps trying.
     `at_shutdown` says what becomes of open orders, `unfilled` of limit orders that do not fill, `claim` of
-    orders of somebody else in the account. `reconcile_interval_seconds` is the pause between looks at the
+    orders of somebody else in the account, `expired_day` of orders for a day that is over whose end nobody
+    saw, `unanswered` of those of earlier sessions that nobody answered. `reconcile_interval_seconds` is the
+    pause between looks at the
     broker's books while all is well; None takes none, and lockstep never does. `risk_metrics` says when the
-    risk of the book is put on record.
+    risk of the book is put on record, `daily_returns` by symbol what its value at risk rests on, with
+    `minimum_returns` of them at least.
     """
 
     account: str | None = None
@@ -92,8 +96,12 @@ class TraderOptions:
     claim: ClaimPolicy = ClaimPolicy.ADOPT
     claim_symbols: Sequence[str] | None = None
     corporate_actions: CorporateActionSource | None = None
+    expired_day: ExpiredDay = ExpiredDay.SETTLE
+    unanswered: Unanswered = Unanswered.DOUBT
     reconcile_interval_seconds: float | None = None
     risk_metrics: MetricsEvery = MetricsEvery.SESSION
+    daily_returns: Mapping[str, DailyReturns] = field(default_factory=dict)
+    minimum_returns: int = MINIMUM_RETURNS
 
 
 class Trader:
@@ -162,6 +170,9 @@ class Trader:
             claim=options.claim,
             claim_symbols=options.claim_symbols,
             corporate_actions=options.corporate_actions,
+            days=sessions if isinstance(sessions, ExchangeClock) else None,
+            expired_day=options.expired_day,
+            unanswered=options.unanswered,
         )
         risk_manager = ShapingRiskManager(self.risk, instruments, on_refused=self.executor.record_refusal)
         strategy = create(
@@ -169,7 +180,8 @@ class Trader:
             spec.params,
             StrategyContext(self.portfolio, OrderFactory(spec.sizing, instruments)),
         )
-        self._record = StepRecord(self.audit, sessions, options.risk_metrics)
+        meter = RiskMeter(options.daily_returns, options.minimum_returns)
+        self._record = StepRecord(self.audit, sessions, options.risk_metrics, meter)
         self.step = TradingStep(
             strategy=strategy,
             strategy_name=spec.strategy,
@@ -245,10 +257,16 @@ class Trader:
         Open orders are treated as `TraderOptions.at_shutdown` says; after a halt all are cancelled. What the
         broker did not confirm is recorded as open.
         """
-        await self.executor.ensure_ready()
+        doubt = None
+        try:
+            await self.executor.ensure_ready()
+        except OrderInDoubtError as error:
+            doubt = error  # it keeps nothing at work that is to end
         which = OpenOrders.CANCEL_ALL if self.orchestrator.halted else self.options.at_shutdown
         if which is not OpenOrders.LEAVE:
             await cancel_open_orders(self.executor, self.options.acknowledgement_timeout, which)
+        if doubt is not None:
+            raise doubt
         await record_closing_book(self.executor, self.clock.now_ns())
 
     def stop(self) -> None:

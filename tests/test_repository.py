@@ -94,10 +94,10 @@ def test_the_table_of_errors_is_up_to_date(root: Path) -> None:
     assert done.returncode == 0, "run make docs"
 
 
-def test_the_workflow_covers_both_pythons_a_schedule_and_every_check(root: Path) -> None:
+def test_the_workflow_covers_every_python_a_schedule_and_every_check(root: Path) -> None:
     text = (root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     flow = yaml.safe_load(text)
-    assert flow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert flow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert flow[True]["schedule"]  # YAML reads the key "on" as true
     for word in (
         "make lint",
@@ -130,6 +130,28 @@ def test_scripts_are_sound_shell(root: Path) -> None:
         subprocess.run(["bash", "-n", str(script)], check=True)
         assert script.stat().st_mode & 0o100, script
         assert "set -euo pipefail" in script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["risk", "strategies", "backtesting", "monitoring", "research", "infrastructure"]
+)
+def test_a_folders_readme_names_its_modules_and_no_others(root: Path, name: str) -> None:
+    text = (root / name / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+\.py)`", text)) | {
+        f"{folder}/" for folder in re.findall(r"`([a-z_]+)/`", text)
+    }
+    there = {path.name for path in (root / name).glob("*.py")} | {
+        f"{path.name}/" for path in (root / name).iterdir() if (path / "__init__.py").is_file()
+    }
+    below = {path.name for path in (root / name).rglob("*.py")}
+    assert sorted(there - named) == []
+    assert sorted(one for one in named if one.endswith(".py") and one not in below) == []
+
+
+def test_the_index_of_documents_is_complete(root: Path) -> None:
+    index = (root / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [str(path.relative_to(root / "docs")) for path in (root / "docs").rglob("*.md")]
+    assert [page for page in pages if page != "README.md" and f"({page})" not in index] == []
 
 
 def test_every_command_of_the_documents_exists(root: Path) -> None:

@@ -283,7 +283,7 @@ def read_frames(path: Path) -> Iterator[FrameRecord]:
         If the file cannot be read, or a line is no frame.
     """
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open(encoding="utf-8", errors="backslashreplace")  # what is no text is no JSON either
     except OSError as error:
         raise FrameJournalError(f"{path}: cannot be read ({error}): give a frame journal") from error
     with file:

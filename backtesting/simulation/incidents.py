@@ -55,7 +55,7 @@ class Incidents:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rates = dict(world.options.rates)
-        self._rng = random.Random(f"{world.seed}/incidents")  # noqa: S311  # nosec B311  repeatable
+        self._rng = random.Random(f"{world.seed}/incidents")  # noqa: S311  # nosec B311  # repeatable
         self._engine: FaultEngine | None = None
         self._active = True
         self._doing: dict[str, Callable[[], None]] = {

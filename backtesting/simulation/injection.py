@@ -47,7 +47,7 @@ class Injector:
         self.milestones = Milestones(world)
         self._world = world
         self._rates = dict(world.options.rates)
-        self._rng = random.Random(f"{world.seed}/faults")  # noqa: S311  # nosec B311  repeatable
+        self._rng = random.Random(f"{world.seed}/faults")  # noqa: S311  # nosec B311  # repeatable
         self._latency = world.options.latency
         self._broken_until = 0.0
         self._cuts_messages = any(fault in self._rates for fault in _MESSAGE_FAULTS)

@@ -131,9 +131,9 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._now += seconds
         self.stalled += seconds
 
-    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
-        """Make a task; it belongs to the process that makes it."""
-        task = super().create_task(coro, name=name, context=context)
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None, **later: Any) -> Any:
+        """Make a task; it belongs to the process that makes it. 3.14 may ask for ``eager_start``."""
+        task = super().create_task(coro, name=name, context=context, **later)
         process = PROCESS.get()
         if process is not None:
             process.enlist(task)

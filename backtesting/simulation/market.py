@@ -59,7 +59,7 @@ def shared_market() -> SharedMarket:
 
 
 def _series(symbol: str, price: float, calendar: ExchangeClock) -> BarSeries:
-    walk = random.Random(symbol)  # noqa: S311  # nosec B311  the same walk in every world
+    walk = random.Random(symbol)  # noqa: S311  # nosec B311  # the same walk in every world
     starts: list[int] = []
     rows: list[tuple[float, float, float, float, float]] = []
     for day in range(_DAYS):

@@ -35,7 +35,7 @@ class Milestones:
     def __init__(self, world: World) -> None:
         self._world = world
         self._shares = {fault: world.options.rates[fault] for fault in ONCE if fault in world.options.rates}
-        self._rng = random.Random(f"{world.seed}/milestones")  # noqa: S311  # nosec B311  repeatable
+        self._rng = random.Random(f"{world.seed}/milestones")  # noqa: S311  # nosec B311  # repeatable
         self._active = True
         self._away = (0.0, 0.0)
 

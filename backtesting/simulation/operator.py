@@ -45,7 +45,7 @@ class Operator:
     def __init__(self, trader: Trader) -> None:
         self._trader = trader
         self._world = trader.world
-        rng = random.Random(f"{trader.world.seed}/operator/{trader.number}")  # noqa: S311  # nosec B311  repeatable
+        rng = random.Random(f"{trader.world.seed}/operator/{trader.number}")  # noqa: S311  # nosec B311  # repeatable
         self._patience = rng.choice((0.0, 60.0, 150.0))
 
     async def run(self) -> None:

@@ -204,6 +204,10 @@ class QuietChecks:
         for name, held in trader.risk.reservations:
             if name not in open_names:
                 yield Violation("I7", f"{held.remaining} is reserved for order {name}, which is over")
+        exposures, now = trader.risk.exposures, self._world.now_ns
+        kept, anew = exposures.gross(now), exposures.recomputed(now)
+        if kept != anew:
+            yield Violation("I7", f"the worst case is kept as {kept}, it comes to {anew}")
 
     def _replayed(self, trader: TraderView) -> Iterator[Violation]:
         live, durable = trader.executor.blotter.entries, self._record.blotter.entries

@@ -30,6 +30,7 @@ WORKERS: Final = 2
 LEAST_ORDERS: Final = 8
 LEAST_SYMBOLS: Final = 2
 _CHUNK: Final = 20
+"""Seeds that a worker is given at once, at most: towards the end fewer, so that both are busy until it."""
 _HASH_SEEDS: Final = (1, 4242)
 
 
@@ -103,17 +104,18 @@ class Summary:
         }
 
 
-def run_seed(seed: int, *, canary: bool = False) -> Outcome:
+def run_seed(seed: int, *, canary: bool = False, collect: bool = True) -> Outcome:
     """Run one seed; an error of the simulation itself is reported like a violation.
 
-    With `canary` an invariant that never holds is checked beside the others.
+    With `canary` an invariant that never holds is checked beside the others. Without `collect` the world's
+    garbage stays: for a process that soon ends.
     """
     from backtesting.simulation.world import World  # noqa: PLC0415  heavy: only workers need it
 
     try:
         world = World(seed)
         world.invariants.canary = canary
-        return world.run()
+        return world.run(collect=collect)
     except Exception as error:  # noqa: BLE001  the outermost boundary of a seed: the other seeds go on
         return Outcome(seed, [Violation(CRASH, f"{type(error).__name__}: {error}")])
 
@@ -164,11 +166,10 @@ def outcomes(
     """Yield the outcome of each seed as it comes; with `twice` when both of its runs have."""
     jobs: list[queue.SimpleQueue[list[int]]] = []
     lines: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
-    chunk = max(1, min(_CHUNK, len(seeds) // (workers * 4)))
     for _ in _HASH_SEEDS if twice else (None,):
         jobs.append(queue.SimpleQueue())
-        for first in range(0, len(seeds), chunk):
-            jobs[-1].put(seeds[first : first + chunk])
+        for chunk in _chunks(seeds, workers):
+            jobs[-1].put(chunk)
     number = max(workers, len(jobs))
     for n in range(number):
         hash_seed = _HASH_SEEDS[n % len(_HASH_SEEDS)]
@@ -176,6 +177,15 @@ def outcomes(
         job = jobs[n % len(jobs)], lines, hash_seed, options
         threading.Thread(target=_serve, args=job, daemon=True).start()
     yield from _paired(_until_done(lines, number), twice=twice)
+
+
+def _chunks(seeds: list[int], workers: int) -> Iterator[list[int]]:
+    """Cut seeds into lists that become shorter towards the end."""
+    first = 0
+    while first < len(seeds):
+        size = max(1, min(_CHUNK, (len(seeds) - first) // (workers * 4)))
+        yield seeds[first : first + size]
+        first += size
 
 
 def _paired(found: Iterable[Outcome], *, twice: bool) -> Iterator[Outcome]:
@@ -210,7 +220,9 @@ def _serve(
     options: list[str],
 ) -> None:
     """Feed one worker process until no job is left."""
-    command = ["/usr/bin/env", f"PYTHONHASHSEED={hash_seed}", sys.executable]
+    # One thread is enough for a market of two symbols, and a process with one can be forked.
+    settings = [f"PYTHONHASHSEED={hash_seed}", "OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1"]
+    command = ["/usr/bin/env", *settings, sys.executable]
     try:
         with subprocess.Popen(
             [*command, "-m", "backtesting.simulation.worker", *options],

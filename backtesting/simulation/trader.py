@@ -24,16 +24,17 @@ from execution.link.heartbeat import HeartbeatTerms
 from execution.models import Fill, Order
 from execution.orders.recovery import Booked, BookedAdjustment, BookedCorrection, Recovered
 from execution.reconciliation.patrol import Patrol
+from execution.reconciliation.policies import Unanswered
 from risk.engine import RiskEngine
 
 if TYPE_CHECKING:
     from backtesting.simulation.world import World
 
-_HEARTBEAT: Final = HeartbeatTerms(interval=25.0, deadline=25.0, deaf_after=60.0, looks=5)
-_LOOK_SECONDS: Final = 4.0
-_WHILE_READY: Final = 12.0
-_LONGEST_PAUSE: Final = 30.0
-_PATROL_SECONDS: Final = 300.0
+_HEARTBEAT: Final = HeartbeatTerms(interval=45.0, deadline=20.0, deaf_after=60.0, looks=2)
+_LOOK_SECONDS: Final = 5.0
+_WHILE_READY: Final = 15.0
+_LONGEST_PAUSE: Final = 60.0
+_LONGEST_IN_THE_END: Final = 25.0
 
 
 class Bookkeeper:
@@ -103,7 +104,7 @@ class Trader:
         self.number = number
         self.process = Process(f"trader {number}")
         self.restored = False
-        rng = random.Random(f"{world.seed}/trader/{number}")  # noqa: S311  # nosec B311  repeatable
+        rng = random.Random(f"{world.seed}/trader/{number}")  # noqa: S311  # nosec B311  # repeatable
         self.journal = SimulatedJournal(world.disk, world.clock.now_ns)
         self.audit = AuditLogger(self.journal, world.clock)
         self.ledger = Ledger(history={})
@@ -118,7 +119,7 @@ class Trader:
             CLIENT_ID,
             timeout=10.0,
             reconnect_backoff=1.0,
-            longest_pause=8.0,
+            longest_pause=16.0,
             client_id_wait=30.0,
             audit=self.audit,
             clock=world.clock,
@@ -138,8 +139,10 @@ class Trader:
             acknowledgement_timeout=8.0,
             new_id=world.new_id,
             corporate_actions=world.known_actions,
+            days=shared_market().calendar,
+            unanswered=Unanswered.CANCEL if world.seed % 2 else Unanswered.DOUBT,
         )
-        self._patrol = Patrol(self.executor, _PATROL_SECONDS)
+        self._patrol = Patrol(self.executor, world.options.patrol)
         self._opened = False
 
     def mark(self, symbol: str) -> Decimal:
@@ -183,7 +186,8 @@ class Trader:
                     await self.executor.ensure_ready()
                 except ExecutionError as error:
                     self.world.note(f"not ready: {type(error).__name__}: {error}")
-                    pause = min(_LONGEST_PAUSE, 1.5 * pause)
+                    in_safety = self.world.phase == "safety"
+                    pause = min(_LONGEST_PAUSE if in_safety else _LONGEST_IN_THE_END, 2 * pause)
                 else:
                     self._open_book_once()
             else:

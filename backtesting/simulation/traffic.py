@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from backtesting.simulation.trader import Trader
 
 _CENT: Final = Decimal("0.01")
+_BURSTS: Final = (3, 3, 3, 3, 6, 6, 6, 6, 12, 12, 12, 50)
+"""Orders of a burst; fifty are more than leave in a second, and each listing from then on is as long."""
+
 _LONGEST_PAUSE: Final = 20.0
 _BETWEEN_LOOKS: Final = 6.0
 _SINGLE: Final = (
@@ -62,9 +65,9 @@ class Deed:
 
 def plan(seed: int, seconds: float) -> list[Deed]:
     """Return the deeds of a seed, by time: at least eight orders in two symbols."""
-    rng = random.Random(f"{seed}/traffic")  # noqa: S311  # nosec B311  a seed is to be repeatable
+    rng = random.Random(f"{seed}/traffic")  # noqa: S311  # nosec B311  # a seed is to be repeatable
     deeds: list[Deed] = []
-    orders = rng.randrange(8, 15)
+    orders = rng.choice((8, 8, 9))
     for number in range(orders):
         deeds.append(_order(rng, seed, number, seconds))
     deeds[0].symbol, deeds[1].symbol = SYMBOLS
@@ -75,8 +78,8 @@ def plan(seed: int, seconds: float) -> list[Deed]:
         deeds.append(Deed(rng.uniform(300, seconds - 60), "cancel all", "all"))
     if rng.random() < 0.25:  # noqa: PLR2004
         deeds.append(Deed(rng.uniform(600, seconds - 60), "flatten", "flat"))
-    if rng.random() < 0.25:  # noqa: PLR2004
-        deeds.append(Deed(rng.uniform(60, seconds - 60), "burst", "burst", pick=rng.choice((3, 6, 12, 50))))
+    if rng.random() < 0.2:  # noqa: PLR2004
+        deeds.append(Deed(rng.uniform(60, seconds - 60), "burst", "burst", pick=rng.choice(_BURSTS)))
     deeds.sort(key=lambda deed: deed.at)
     return deeds
 

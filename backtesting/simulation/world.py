@@ -120,7 +120,7 @@ class World:
         self.disk.stored = self._note_commit
         self.disk.kill = self.kill_here
         self.deeds: list[Deed] = plan(seed, self.options.safety_seconds)
-        self._rng = random.Random(f"{seed}/world")  # noqa: S311  # nosec B311  repeatable
+        self._rng = random.Random(f"{seed}/world")  # noqa: S311  # nosec B311  # repeatable
         self._dirty = False
         self._ids = 0
         self._incarnation = 0
@@ -163,9 +163,12 @@ class World:
 
     # -- a run ---------------------------------------------------------------------------------------------
 
-    def run(self) -> Outcome:
-        """Let the world live; a violation ends it and is in the outcome."""
-        with _silence(), _current(self.loop), _collecting_once():
+    def run(self, *, collect: bool = True) -> Outcome:
+        """Let the world live; a violation ends it and is in the outcome.
+
+        Without `collect` what it leaves in memory stays there: for a process that soon ends.
+        """
+        with _silence(), _current(self.loop), _collecting_once(collect=collect):
             self.loop.set_exception_handler(self._take_exception)
             self.loop.on_turn = self._turn
             try:
@@ -452,7 +455,7 @@ def _freeze() -> None:
 
 
 @contextmanager
-def _collecting_once() -> Iterator[None]:
+def _collecting_once(*, collect: bool) -> Iterator[None]:
     """Collect garbage when a seed is over, not within it: connections to nowhere are part of it."""
     _freeze()
     enabled = gc.isenabled()
@@ -460,6 +463,7 @@ def _collecting_once() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()
-        if enabled:
-            gc.enable()
+        if collect:
+            gc.collect()
+            if enabled:
+                gc.enable()

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from data.database import own_schema
+from data.revisions import own_schema
 from data.schema import Base
 
 connection = context.config.attributes["connection"]

@@ -25,8 +25,10 @@ from execution.journal.chain import canonical
 _MONEY = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
 _HELD = ("quantity", "average_cost", "market_value", "unrealized_pnl")
 _RISK_NUMBERS = (
-    "value_at_risk", "expected_shortfall", "volatility", "drawdown", "delta", "gamma", "vega", "theta",
+    "value_at_risk_95", "expected_shortfall_95", "value_at_risk_99", "expected_shortfall_99", "volatility",
+    "drawdown", "delta", "gamma", "vega", "theta",
 )  # fmt: skip
+_TAIL = ("tail_returns", "tail_unknown")
 
 
 class Accounts:
@@ -93,7 +95,8 @@ class Accounts:
         numbers = {name: float(body[name]) for name in _RISK_NUMBERS if body.get(name) is not None}
         exposures = {name: amount(body.get(name)) for name in ("gross_exposure", "net_exposure")}
         row = {"run_id": self._place.book.run_id, "timestamp": time, "scope": body.get("scope", "book")}
-        self._keep_risk(row | numbers | exposures | {"details": canonical(body.get("details") or {})})
+        tail = {name: body.get(name) for name in _TAIL}
+        self._keep_risk(row | numbers | exposures | tail | {"details": canonical(body.get("details") or {})})
 
     def _keep_risk(self, told: Row) -> None:
         row = {
@@ -102,7 +105,7 @@ class Accounts:
             "scope": told.get("scope") or "book",
             "gross_exposure": told.get("gross_exposure"),
             "net_exposure": told.get("net_exposure"),
-            **{name: told.get(name) for name in _RISK_NUMBERS},
+            **{name: told.get(name) for name in (*_RISK_NUMBERS, *_TAIL)},
             "details": told.get("details") or "{}",
         }
         self._risk[row["run_id"], row["timestamp"], row["scope"]] = row
@@ -120,5 +123,7 @@ class Accounts:
                 "strength": None if body.get("strength") is None else float(body["strength"]),
                 "target": amount(body.get("target")),
                 "features": canonical(body.get("features") or {}),
+                "name": body.get("name") or body["strategy"],
+                "replayed": bool(body.get("replayed", False)),
             }
         )

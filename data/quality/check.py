@@ -17,6 +17,7 @@ from data.quality.prices import spikes, splits, stale_runs, zero_volume
 from data.quality.rows import Rows
 from execution.clocks import timestamp
 
+_FUTURES: Final = "; if it is a future, a spread or an index, name it by --futures"
 _ORDER: Final = {severity: i for i, severity in enumerate(Severity)}
 
 
@@ -94,7 +95,7 @@ def by_gravity(found: Iterable[Finding]) -> list[Finding]:
 def _unsound(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolArray]:
     bad = np.zeros(len(rows), dtype=np.bool_)
     found = []
-    for rule, broken in defects(rows.open, rows.high, rows.low, rows.close, rows.volume):
+    for rule, broken in defects(rows.open, rows.high, rows.low, rows.close, rows.volume, signed=rows.signed):
         fresh = broken & ~bad  # a price that is no number is not also outside of low and high
         bad |= broken
         if fresh.any():
@@ -104,8 +105,9 @@ def _unsound(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolArra
                     Kind.UNSOUND,
                     rows,
                     fresh,
-                    f"{int(fresh.sum())} rows: {rule}",
-                    "take these rows from another source, or leave them out",
+                    f"{_rows(fresh)}: {rule}",
+                    "take these rows from another source, or leave them out"
+                    + (_FUTURES if "positive" in rule else ""),
                 )
             )
     return found, ~bad
@@ -117,7 +119,7 @@ def _disorder(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], Int64Ar
     order = np.argsort(rows.end_ns, kind="stable")
     if not back.any():
         return [], order
-    what = f"{int(back.sum())} rows are earlier than the row before them"
+    what = f"{_rows(back)} earlier than the row before"
     return [_finding(Severity.WARNING, Kind.DISORDER, rows, back, what, "sort the rows by time")], order
 
 
@@ -132,10 +134,10 @@ def _duplicates(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolA
     other = again & ~same
     found = []
     if same.any():
-        what = f"{int(same.sum())} rows say again what the row before says"
+        what = f"{_rows(same)} with what the row before says"
         found.append(_finding(Severity.WARNING, Kind.DUPLICATE, rows, same, what, "keep one of each"))
     if other.any():
-        what = f"{int(other.sum())} rows give other values for a bar that is there already"
+        what = f"{_rows(other)} with other values for a bar that is there already"
         remedy = "find out which is right; nobody else can"
         found.append(_finding(Severity.ERROR, Kind.DUPLICATE, rows, other, what, remedy))
     return found, ~again
@@ -151,6 +153,11 @@ def _outside(rows: Rows, clock: ExchangeClock) -> tuple[list[Finding], BoolArray
         return [], inside
     what = f"{int((~inside).sum())} of {len(rows)} bars lie outside the sessions of {clock.name}"
     return [_finding(Severity.NOTE, Kind.OUTSIDE, rows, ~inside, what, "")], inside
+
+
+def _rows(which: BoolArray) -> str:
+    count = int(which.sum())
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _finding(

@@ -34,16 +34,18 @@ def spikes(rows: Rows, threshold: float) -> Iterator[Finding]:
     """Find closes far from both neighbours, which agree with each other.
 
     The move there and the move back are each `threshold` times the median absolute move of the bars around;
-    what stays of them is less than half of the move there.
+    what stays of them is less than half of the move there. Moves are relative, or differences where a price
+    is zero or negative, which knows no relative move.
     """
     if len(rows) < 2 * _AROUND:
         return
-    moves = np.diff(np.log(rows.close))
+    relative = bool((rows.close > 0).all())
+    moves = np.diff(np.log(rows.close) if relative else rows.close)
     usual = _median_around(np.abs(moves))
     large = np.abs(moves) > threshold * np.maximum(usual, 1e-6)
     back = np.abs(moves[:-1] + moves[1:]) < 0.5 * np.abs(moves[:-1])
     for i in np.flatnonzero(large[:-1] & large[1:] & back):
-        there = float(rows.close[i + 1] / rows.close[i] - 1)
+        there = f"{rows.close[i + 1] / rows.close[i] - 1:+.1%}" if relative else f"{moves[i]:+g}"
         moment = timestamp(int(rows.end_ns[i + 1]))
         yield Finding(
             Severity.WARNING,
@@ -52,7 +54,7 @@ def spikes(rows: Rows, threshold: float) -> Iterator[Finding]:
             moment,
             moment,
             1,
-            f"close {rows.close[i + 1]:g} is {there:+.1%} from the bar before, and the next is back "
+            f"close {rows.close[i + 1]:g} is {there} from the bar before, and the next is back "
             f"at {rows.close[i + 2]:g}",
             "compare with another source before relying on it",
         )
@@ -100,12 +102,17 @@ def zero_volume(rows: Rows) -> Iterator[Finding]:
 def splits(
     rows: Rows, clock: ExchangeClock, actions: Sequence[CorporateAction], tolerance: float
 ) -> list[Finding]:
-    """Compare jumps between sessions with the ratios of splits, and both with the known ones."""
+    """Compare jumps between sessions with the ratios of splits, and both with the known ones.
+
+    A jump from or to a price that is zero or negative is none of a split.
+    """
     if not len(rows):
         return []
     session = np.searchsorted(clock.closes_ns, rows.end_ns, side="left")
     first_of_day = np.flatnonzero(np.diff(session)) + 1
-    jump = rows.close[first_of_day - 1] / rows.open[first_of_day]
+    before, after = rows.close[first_of_day - 1], rows.open[first_of_day]
+    positive = (before > 0) & (after > 0)
+    first_of_day, jump = first_of_day[positive], before[positive] / after[positive]
     known = {
         int(np.searchsorted(rows.end_ns, clock.midnight_ns(action.ex_date), side="right")): action
         for action in actions

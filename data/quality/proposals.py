@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from data.corporate_actions import CorporateAction
 from data.quality.finding import Finding
 from data.quality.sources import Checked
 from execution.timeframes import Timeframe
 
+_DERIVATIVE: Final = re.compile(r".+ ([0-9]{8}|[0-9]{6}[CP][0-9.]+)", re.ASCII)
+"""How this house names a future or an option: it does not say on which exchange to ask for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PullRange:
-    """Bars to ask a source for: a ticker from one exchange date to another, both included."""
+    """Bars to ask a source for: a ticker from one exchange date to another, both included.
+
+    `flags` are what the pull has to be told besides. A stock's bars come from Interactive Brokers adjusted
+    for splits, so that it asks who knows them; by default the source is Yahoo, which tells them itself.
+    """
 
     symbol: str
     timeframe: Timeframe
     first: dt.date
     last: dt.date
     why: str
+    flags: tuple[str, ...] = ("--source", "yahoo")
 
     @property
     def command(self) -> str:
-        """The command that would pull them."""
-        return (
-            f"trade data pull {self.symbol} --timeframe {self.timeframe.value} "
-            f"--start {self.first} --end {self.last}"
-        )
+        """The command that would pull them, to be run as it stands; empty where it takes more than a name."""
+        if _DERIVATIVE.fullmatch(self.symbol):
+            return ""
+        span = "--timeframe", self.timeframe.value, "--start", str(self.first), "--end", str(self.last)
+        return shlex.join(("trade", "data", "pull", self.symbol, *span, *self.flags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,10 @@ class Proposals:
 
     actions: tuple[CorporateAction, ...]
     pulls: tuple[PullRange, ...]
+
+    def pulled_with(self, flags: Sequence[str]) -> Proposals:
+        """Return them with other flags of the commands that pull."""
+        return replace(self, pulls=tuple(replace(pull, flags=tuple(flags)) for pull in self.pulls))
 
     def to_text(self) -> str:
         """Return them as a file of corporate actions, in which the ranges to pull are comments."""
@@ -47,9 +62,12 @@ class Proposals:
             )
             lines += [f"{one.ex_date},{one.symbol},{one.kind},{one.value}" for one in self.actions]
         if self.pulls:
-            lines.append("# Bars are missing. These commands would ask a source for them:")
+            lines += [
+                "# Bars are missing. These commands would ask a source for them; what they name as --actions",
+                "# has to know the splits within what is missing, too.",
+            ]
             for pull in self.pulls:
-                lines += [f"#   {pull.command}", f"#     {pull.why}"]
+                lines += [f"#   {pull.command or _by_contract(pull)}", f"#     {pull.why}"]
         return "\n".join(lines) + "\n"
 
 
@@ -65,6 +83,10 @@ def proposals(checked: Iterable[Checked]) -> Proposals:
             if pull is not None:
                 pulls.append(pull)
     return Proposals(tuple(actions[key] for key in sorted(actions)), tuple(_merged(pulls)))
+
+
+def _by_contract(pull: PullRange) -> str:
+    return f"{pull.symbol} {pull.timeframe.value}, {pull.first} to {pull.last}: pull it by its contract"
 
 
 def _range(part: Checked, found: Finding) -> PullRange | None:

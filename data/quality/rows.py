@@ -16,7 +16,8 @@ class Rows:
     """Bars of one symbol in the order of their source; arrays of one length.
 
     `end_ns` are UTC nanoseconds. Daily rows end with the session of their date; one whose date has no session
-    counts as ending with that date, which is outside every session.
+    counts as ending with that date, which is outside every session. Prices of `signed` rows may be zero or
+    negative (`data.signs`).
     """
 
     symbol: str
@@ -27,6 +28,7 @@ class Rows:
     low: FloatArray
     close: FloatArray
     volume: FloatArray
+    signed: bool = False
 
     def __len__(self) -> int:
         return len(self.end_ns)
@@ -42,17 +44,19 @@ class Rows:
             self.low[keep],
             self.close[keep],
             self.volume[keep],
+            self.signed,
         )
 
     @classmethod
-    def of_series(cls, bars: BarSeries) -> Rows:
-        """Take a series, which is sound and in order by its nature."""
-        return cls(
-            bars.symbol, bars.timeframe, bars.end_ns, bars.open, bars.high, bars.low, bars.close, bars.volume
-        )
+    def of_series(cls, bars: BarSeries, *, signed: bool = False) -> Rows:
+        """Take a series, which is in order by its nature."""
+        prices = bars.open, bars.high, bars.low, bars.close
+        return cls(bars.symbol, bars.timeframe, bars.end_ns, *prices, bars.volume, signed)
 
     @classmethod
-    def of_raw(cls, symbol: str, raw: RawBars, timeframe: Timeframe, clock: ExchangeClock) -> Rows:
+    def of_raw(
+        cls, symbol: str, raw: RawBars, timeframe: Timeframe, clock: ExchangeClock, *, signed: bool = False
+    ) -> Rows:
         """Take the rows of a file."""
         ends = raw.times
         if raw.daily:
@@ -60,4 +64,4 @@ class Rows:
             i = np.minimum(np.searchsorted(days, raw.times), max(len(days) - 1, 0))
             midnight = (raw.times + 1) * 86_400_000_000_000
             ends = np.where(days[i] == raw.times, clock.closes_ns[i], midnight) if len(days) else midnight
-        return cls(symbol, timeframe, ends, *raw.ohlc, raw.volume)
+        return cls(symbol, timeframe, ends, *raw.ohlc, raw.volume, signed)

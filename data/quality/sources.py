@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from data.quality.check import Thresholds, by_gravity, check
 from data.quality.finding import Finding, Kind, Severity
 from data.quality.reading import read_leniently, timeframe_of
 from data.quality.rows import Rows
+from data.signs import is_signed
 from data.stores import BarStore
 from execution.clocks import timestamp
 from execution.timeframes import Timeframe
@@ -58,11 +59,15 @@ class CheckPlan:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """What bars are held against: the exchange's name, known corporate actions (or none), thresholds."""
+    """What bars are held against: the exchange's name, known corporate actions (or none), thresholds.
+
+    `signed` names symbols whose prices may be zero or negative, beside those of `data.signs`.
+    """
 
     calendar: str = "XNYS"
     actions: CorporateActionSource | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    signed: Collection[str] = ()
 
 
 def plan_folder(
@@ -90,7 +95,9 @@ def plan_folder(
                 int(of) // (1 if raw.daily else DAY_NS) for of in (raw.times.min(), raw.times.max())
             )
             clock = clocks.over(first, last)
-            yield _checked(Rows.of_raw(symbol, raw, size, clock), clock, against, unreadable)
+            signed = is_signed(symbol, against.signed)
+            rows = Rows.of_raw(symbol, raw, size, clock, signed=signed)
+            yield _checked(rows, clock, against, unreadable)
 
     return CheckPlan(str(folder), len(paths), run)
 
@@ -122,7 +129,8 @@ def plan_store(
             if series is None:
                 continue  # nothing was known of it at that moment
             clock = clocks.over(int(series.end_ns[0]) // DAY_NS, int(series.end_ns[-1]) // DAY_NS)
-            yield _checked(Rows.of_series(series), clock, against, [])
+            rows = Rows.of_series(series, signed=is_signed(one.symbol, against.signed))
+            yield _checked(rows, clock, against, [])
 
     return CheckPlan(str(store), len(held), run)
 

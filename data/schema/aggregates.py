@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, text
@@ -81,7 +81,7 @@ def changes(connection: Connection) -> list[Span]:
     return [Span(symbol, first.value, last.value) for symbol, first, last in found]
 
 
-def refresh(connection: Connection) -> int:
+def refresh(connection: Connection, progress: Callable[[Span], None] = lambda _span: None) -> int:
     """Compute the spans of every noted change anew, in this transaction; return how many notes that were."""
     taken = take_changes(connection)
     if taken and connection.dialect.name != "sqlite":
@@ -92,6 +92,7 @@ def refresh(connection: Connection) -> int:
         for level in LEVELS:
             _remake(connection, level, span)
         _remake_sessions(connection, span)
+        progress(span)
     return len(taken)
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import BigInteger, Date, Double, Index, String, Text
+from sqlalchemy import BigInteger, Date, Double, Index, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from data.schema.base import Base, append_only, series
@@ -239,11 +239,16 @@ class DailyPnlRow(Base):
 
 
 class SignalRow(Base):
-    """What a strategy saw and wanted; an order carries the `signal_id` that led to it."""
+    """What a strategy saw and wanted; an order carries the `signal_id` that led to it.
+
+    `name` tells the signals of one strategy apart. `replayed` marks one of a step that lay in the past when
+    it was run: nothing was sent for it.
+    """
 
     __tablename__ = "signals"
     __table_args__ = (
         Index(None, "signal_id"),
+        Index(None, "strategy", "symbol", "timestamp"),
         {"info": append_only(series("timestamp"))},
     )
 
@@ -257,10 +262,16 @@ class SignalRow(Base):
     strength: Mapped[float | None] = mapped_column(Double)
     target: Mapped[Decimal | None] = mapped_column(Money)
     features: Mapped[dict[str, Any]] = mapped_column(Document)
+    name: Mapped[str] = mapped_column(String(64), server_default="")
+    replayed: Mapped[bool] = mapped_column(server_default=false())
 
 
 class RiskMetricRow(Base):
-    """Risk of the book, or of one part of it, at one moment; `scope` is ``book`` or names the part."""
+    """Risk of the book, or of one part of it, at one moment; `scope` is ``book`` or names the part.
+
+    Value at risk and expected shortfall are losses over one day in account currency, at 95 and 99 per cent,
+    from `tail_returns` daily returns; where they are not known, `tail_unknown` says why.
+    """
 
     __tablename__ = "risk_metrics"
     __table_args__ = {"info": series("timestamp")}  # noqa: RUF012
@@ -270,8 +281,8 @@ class RiskMetricRow(Base):
     scope: Mapped[str] = mapped_column(String(96), primary_key=True)
     gross_exposure: Mapped[Decimal | None] = mapped_column(Money)
     net_exposure: Mapped[Decimal | None] = mapped_column(Money)
-    value_at_risk: Mapped[float | None] = mapped_column(Double)
-    expected_shortfall: Mapped[float | None] = mapped_column(Double)
+    value_at_risk_95: Mapped[float | None] = mapped_column(Double)
+    expected_shortfall_95: Mapped[float | None] = mapped_column(Double)
     volatility: Mapped[float | None] = mapped_column(Double)
     drawdown: Mapped[float | None] = mapped_column(Double)
     delta: Mapped[float | None] = mapped_column(Double)
@@ -279,6 +290,10 @@ class RiskMetricRow(Base):
     vega: Mapped[float | None] = mapped_column(Double)
     theta: Mapped[float | None] = mapped_column(Double)
     details: Mapped[dict[str, Any]] = mapped_column(Document)
+    value_at_risk_99: Mapped[float | None] = mapped_column(Double)
+    expected_shortfall_99: Mapped[float | None] = mapped_column(Double)
+    tail_returns: Mapped[int | None] = mapped_column()
+    tail_unknown: Mapped[str | None] = mapped_column(Text)
 
 
 class AuditEventRow(Base):

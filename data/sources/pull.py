@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from data.stores.option_minutes import OptionMinutes
 
 OPTIONS: Final = frozenset(("OPT", "FOP"))
-SIGNED: Final = frozenset(("FUT",))
-"""Kinds of contracts whose prices may be zero or negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ async def _take(
         finished = bars.slice(0, bars.completed(now_ns))  # a bar that still forms is not history
         count = len(finished)
         if count:
-            signed = [instrument.symbol] if instrument.security_type in SIGNED else []
+            signed = [instrument.symbol] if instrument.is_signed else []
             written = store.write(finished, known_at=timestamp(now_ns), timeframe=timeframe, signed=signed)
             report.inserted += written.inserted
             report.revised += written.revised

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
-from data.bars import defects
 from data.database import Database
 from data.errors import BarStoreError, DatabaseUnavailableError
 from data.schema import OptionBarRow
+from data.signs import is_signed
 from data.sources.ibkr import series_of
 from data.stores.base import BarStore
 from data.writing import upsert
@@ -43,7 +42,7 @@ class MinuteRecorder:
     store
         Where minutes go.
     signed
-        Symbols whose prices may be zero or negative: futures.
+        Symbols whose prices may be zero or negative, beside those of `data.signs`.
     """
 
     def __init__(self, store: BarStore, *, signed: Collection[str] = ()) -> None:
@@ -121,10 +120,7 @@ class MinuteRecorder:
         return self._last[bar.symbol] >= bar.end_ns
 
     def _is_sound(self, bar: Bar) -> bool:
-        if bar.symbol not in self._signed:
-            return bar.defect() is None
-        columns = [np.array([value]) for value in (bar.open, bar.high, bar.low, bar.close, bar.volume)]
-        return not any(broken.any() for _, broken in defects(*columns, signed=True))
+        return bar.defect(signed=is_signed(bar.symbol, self._signed)) is None
 
 
 @dataclass(slots=True)

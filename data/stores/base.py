@@ -82,7 +82,7 @@ class BarStore(ABC):
         timeframe
             Size of the bars; found from the longest if None.
         signed
-            Symbols whose prices may be zero or negative: futures. Those of others are positive.
+            Symbols whose prices may be zero or negative, beside those of `data.signs`.
 
         Raises
         ------

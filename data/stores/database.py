@@ -55,6 +55,9 @@ class DatabaseBarStore(BarStore):
     def __repr__(self) -> str:
         return f"DatabaseBarStore({str(self._database)!r})"
 
+    def __str__(self) -> str:
+        return str(self._database)
+
     def write(
         self,
         bars: Bars,

@@ -61,6 +61,9 @@ class ParquetBarStore(BarStore):
     def __repr__(self) -> str:
         return f"ParquetBarStore({str(self.root)!r})"
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def write(
         self,
         bars: Bars,

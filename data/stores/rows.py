@@ -19,8 +19,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.bars import BarSeries, BoolArray, FloatArray, Int64Array, defects
+from data.bars import (
+    HIGHEST_PRICE,
+    HIGHEST_VOLUME,
+    BarSeries,
+    BoolArray,
+    FloatArray,
+    Int64Array,
+    defects,
+)
 from data.errors import BarConflictError, BarDataError
+from data.signs import is_signed
 from execution.clocks import utc_ns
 from execution.timeframes import Timeframe
 
@@ -33,10 +42,8 @@ SCHEMA = pa.schema(
     [("symbol", pa.dictionary(pa.int32(), pa.string()))]
     + [(name, UTC if name in ("start", "end", "known_at") else pa.float64()) for name in COLUMNS]
 )
-HIGHEST_PRICE = 1e9
 _LOWEST_PRICE = np.nextafter(0.0, 1.0)
 """Of what cannot be worth nothing: the smallest positive float."""
-HIGHEST_VOLUME = 1e15
 EARLIEST_US, LATEST_US = -2_208_988_800_000_000, 4_102_444_800_000_000
 """The years 1900 to 2099: a time outside them is a mistake of unit."""
 
@@ -225,7 +232,7 @@ def checked_rows(
     timeframe
         Their size; found from the longest bar if None.
     signed
-        Symbols whose prices may be zero or negative: futures.
+        Symbols whose prices may be zero or negative, beside those of `data.signs`.
 
     Raises
     ------
@@ -257,7 +264,7 @@ def checked_rows(
     else:
         known = np.full(len(start), microseconds(known_at), np.int64)
     rows = Rows.of(symbols, codes, [start, end, *numbers, known])
-    free = [i for i, name in enumerate(symbols) if name in signed]
+    free = [i for i, name in enumerate(symbols) if is_signed(name, signed)]
     _check_values(rows, np.isin(codes, free) if free else False)
     size = timeframe or _longest(rows)
     _check_length(rows, size)
@@ -372,12 +379,7 @@ def _price_faults(rows: Rows, signed: BoolArray | bool) -> list[tuple[str, BoolA
     sound &= (rows.volume >= 0) & (rows.volume <= HIGHEST_VOLUME)
     if sound.all():
         return []
-    faults = list(defects(rows.open, rows.high, rows.low, rows.close, rows.volume, signed=signed))
-    faults += [
-        (f"{name} is beyond {HIGHEST_PRICE:,.0f}", np.abs(getattr(rows, name)) > HIGHEST_PRICE)
-        for name in PRICES
-    ]
-    return [*faults, (f"volume is above {HIGHEST_VOLUME:,.0f}", rows.volume > HIGHEST_VOLUME)]
+    return list(defects(rows.open, rows.high, rows.low, rows.close, rows.volume, signed=signed))
 
 
 def _longest(rows: Rows) -> Timeframe:

@@ -9,6 +9,7 @@ been reported right at once: the holding is the outcome of replaying them in ord
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -45,7 +46,10 @@ class History:
 
 @dataclass(slots=True)
 class Ledger:
-    """Cash and holdings of one account, moved by fills, commissions and adjustments only."""
+    """Cash and holdings of one account, moved by fills, commissions and adjustments only.
+
+    Who `watch`es is told the symbol of each holding that these moved.
+    """
 
     cash: Decimal = ZERO
     fees: Decimal = ZERO
@@ -54,6 +58,13 @@ class Ledger:
     dividends: Decimal = ZERO
     history: dict[str, History] | None = None
     """What moved each holding, where corrections are to be booked exactly; None keeps nothing."""
+    _watchers: list[Callable[[str], None]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def watch(self, heard: Callable[[str], None]) -> None:
+        """Tell somebody the symbol of each holding that is moved from now on."""
+        self._watchers.append(heard)
 
     def position(self, symbol: str) -> Decimal:
         """Return the signed quantity held of a symbol."""
@@ -86,9 +97,10 @@ class Ledger:
         known = None if self.history is None else self.history.get(symbol)
         if known is None:
             self.holdings[symbol] = holding
-            return
-        known.before = holding
-        self.holdings[symbol] = self._replay(symbol, known).holdings[symbol]
+        else:
+            known.before = holding
+            self.holdings[symbol] = self._replay(symbol, known).holdings[symbol]
+        self._moved(symbol)
 
     def revise(self, old: Fill, new: Fill) -> None:
         """Book an execution with other figures; a new size of zero takes it back."""
@@ -109,6 +121,7 @@ class Ledger:
         now = self._replay(symbol, known)
         self.cash += now.cash - was.cash
         self.holdings[symbol] = now.holdings[symbol]
+        self._moved(symbol)
 
     def adjust(self, adjustment: Adjustment) -> None:
         """Book a corporate action, or what a person accepted."""
@@ -118,6 +131,8 @@ class Ledger:
         if self.history is not None:
             self._history(adjustment.symbol).moves.append(adjustment)
         self._move(adjustment)
+        for symbol in filter(None, (adjustment.symbol, adjustment.new_symbol)):
+            self._moved(symbol)
         if self.history is not None and adjustment.new_symbol:
             for symbol in (adjustment.symbol, adjustment.new_symbol):  # their past is one from here on
                 self.history[symbol] = History(replace(self.holdings[symbol]))
@@ -138,6 +153,7 @@ class Ledger:
         opening = abs(signed) - closing
         holding.cost += opening * fill.side.sign * value
         holding.quantity += signed
+        self._moved(fill.symbol)
 
     def charge(self, commission: Decimal) -> None:
         """Book a commission: positive is paid, negative is a rebate."""
@@ -154,6 +170,7 @@ class Ledger:
         holding = self.holdings.get(symbol)
         if holding is not None:
             holding.quantity = holding.quantity * new / old
+            self._moved(symbol)
 
     def pay_out(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Close a signed part of a holding at a price, as cash for a fraction is paid, without commission."""
@@ -166,6 +183,7 @@ class Ledger:
         holding.realized_pnl += value - share
         holding.cost -= share
         holding.quantity -= quantity
+        self._moved(symbol)
 
     def _move(self, adjustment: Adjustment) -> None:
         holding = self._holding(adjustment.symbol)
@@ -196,6 +214,10 @@ class Ledger:
             moment = timestamp(adjustment.time)
             self._trade(Fill("", "", adjustment.symbol, abs(adjustment.quantity), price, side, moment))
         self.cash = cash
+
+    def _moved(self, symbol: str) -> None:
+        for heard in self._watchers:
+            heard(symbol)
 
     def _holding(self, symbol: str) -> Holding:
         holding = self.holdings.get(symbol)

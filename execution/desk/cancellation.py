@@ -1,6 +1,8 @@
 """Cancels: one order or all, and the wait until the broker has confirmed each end.
 
-A cancel is a request. An order is over when the broker says so; what it does not say in time is reported.
+A cancel is a request. An order is over when the broker says so; what it does not say in time is reported. It
+goes out also where other orders are in doubt, positions differ or the journal cannot be written: none of that
+may keep an order at work that somebody wants ended.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from execution.desk.desk import Desk
-from execution.errors import NotConnectedError, UnknownOrderError
+from execution.desk.gate import GateState
+from execution.errors import JournalError, NotConnectedError, UnknownOrderError
 from execution.models import OrderStatus
 from execution.orders.blotter import Entry
 
@@ -28,18 +31,35 @@ class Cancellation:
         UnknownOrderError
             If the order is final.
         NotConnectedError
-            If there is no session, or it is not reconciled; nothing was sent.
+            If there is no session, TWS has lost the broker, or the order's number does not name it there;
+            nothing was sent.
         """
         if entry.status.is_final:
             raise UnknownOrderError(
                 f"order {entry.client_order_id} is {entry.status}; there is nothing to cancel"
             )
-        self._desk.gate.require_open()
+        self._require_way(entry)
         self._desk.manager.session.require_open_lane(reserve=0)
         self._desk.audit.log_order_cancelled(entry.client_order_id, why)
-        self._desk.audit.commit()
+        try:
+            self._desk.audit.commit()
+        except JournalError as error:
+            # It can only lessen what may trade, so it waits for no disk: its record is held and follows.
+            self._desk.not_durable(error)
         self._desk.gate.cancelling(entry.client_order_id)
         self._desk.manager.session.cancel(entry.order_id)
+
+    def _require_way(self, entry: Entry) -> None:
+        """Raise unless a cancel can reach the order; other orders need not be settled for that."""
+        desk = self._desk
+        if entry.client_id not in (None, desk.manager.client_id):
+            raise NotConnectedError(
+                f"order {entry.client_order_id} was sent under client id {entry.client_id}, and this "
+                f"connection has {desk.manager.client_id}; nothing was sent. Connect under that id"
+            )
+        seen_here = desk.blotter.is_addressable(entry)
+        if not (seen_here and desk.gate.state is GateState.NOT_RECONCILED):
+            desk.gate.require_open()
 
     def cancel_each(self, entries: Iterable[Entry], why: str) -> dict[str, str]:
         """Write the cancellation of orders; return those that could not be asked for, with the reason."""

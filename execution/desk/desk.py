@@ -20,12 +20,12 @@ from execution.errors import (
     RiskCheckError,
     UnknownOrderError,
 )
-from execution.events import RiskDecision
 from execution.models import Fill, Instrument, Order, OrderRequest
 from execution.orders.blotter import Blotter
 from execution.orders.changes import Change
 from execution.orders.entry import Entry
 from execution.orders.inbox import Inbox
+from execution.orders.refusals import Refusals
 from execution.validators import PreTradeValidator
 
 READ_ONLY = "READ_ONLY"
@@ -99,7 +99,7 @@ class Desk:
     dry_run: bool
     round_orders: bool
     answers: Answers = field(default_factory=Answers)
-    refusals: dict[str, tuple[OrderRequest, RiskDecision]] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the contract of a symbol; one that was not given is taken as a US stock."""
@@ -130,7 +130,7 @@ class Desk:
                 self.inbox.close()
             except JournalError as error:
                 # It was sent before: its fate is what the caller asks for, not the journal.
-                self._not_durable(error)
+                self.not_durable(error)
 
     def find(self, order_id: str) -> Entry:
         """Return an order by any of its ids; raise `UnknownOrderError` if there is none."""
@@ -175,8 +175,9 @@ class Desk:
         try:
             self.inbox.deliver(changes)
         except JournalError as error:
-            self._not_durable(error)
+            self.not_durable(error)
 
-    def _not_durable(self, error: JournalError) -> None:
+    def not_durable(self, error: JournalError) -> None:
+        """Take note that a record is only held: nothing new is sent before a commit succeeds."""
         self.gate.close()
         _log.error("not durable yet; it follows with the next commit", why=str(error))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from execution.connection import IBKRConnectionManager
 from execution.errors import NotConnectedError, NotReadyError
 from execution.models import OrderStatus
 from execution.orders.blotter import Blotter, Entry
+
+_SWEEP_AT: Final = 256
+"""Cancels of a session that are remembered before it is looked which of them still matter."""
 
 
 class GateState(enum.StrEnum):
@@ -58,8 +63,9 @@ class Gate:
         self._ready_epoch = 0
         self._frozen_epoch = 0
         self.interruptions = 0
-        self._unanswered: dict[str, float] = {}
+        self._unanswered: dict[str, tuple[Entry, float]] = {}
         self._cancels: dict[str, _Cancelling] = {}
+        self._sweep_at = _SWEEP_AT
 
     @property
     def state(self) -> GateState:
@@ -107,27 +113,30 @@ class Gate:
         self._manager.reconciled()
 
     def close(self) -> None:
-        """Let nothing through until the next reconciliation."""
+        """Let nothing through until a reconciliation that begins after this agrees."""
         self._ready_epoch = 0
-
-    def question(self) -> None:
-        """Let nothing through until a reconciliation that begins after this."""
-        self.close()
         self.interruptions += 1
 
     def interrupt(self, *, frozen: bool) -> None:
         """Take note that TWS lost the broker, or is back: in either case orders must be asked for first."""
         self.close()
-        self.interruptions += 1
         self._frozen_epoch = self._manager.epoch if frozen else 0
 
     def wrote(self, client_order_id: str) -> None:
         """Start the deadline for the answer to what was just written about an order."""
-        self._unanswered[client_order_id] = asyncio.get_running_loop().time()
+        entry = self._blotter.entries[client_order_id]
+        self._unanswered[client_order_id] = entry, asyncio.get_running_loop().time()
 
-    def forget(self) -> None:
-        """Drop the deadlines: what is open is being asked for."""
-        self._unanswered.clear()
+    @property
+    def unanswered(self) -> dict[str, tuple[Entry, float]]:
+        """The orders that have a deadline, by client order id, and when something was written about them."""
+        return dict(self._unanswered)
+
+    def forget(self, asked: Mapping[str, tuple[Entry, float]]) -> None:
+        """Drop these deadlines: what became of the orders was asked. What was written since keeps its own."""
+        for name, written in asked.items():
+            if self._unanswered.get(name) == written:
+                del self._unanswered[name]
 
     def cancelling(self, client_order_id: str) -> None:
         """Take note that an order's cancel is about to be written in this session."""
@@ -136,6 +145,8 @@ class Gate:
         if before is not None and before.epoch == epoch and not before.is_over():
             before.survivable += 1
         else:
+            if len(self._cancels) >= self._sweep_at:
+                self._sweep()
             refused = entry.survived_cancels + entry.refused_cancels
             self._cancels[client_order_id] = _Cancelling(entry, epoch, refused + 1)
 
@@ -152,17 +163,37 @@ class Gate:
         }
         return any(_ends_with(entry, one.entry) for one in self._cancels.values())
 
+    def _sweep(self) -> None:
+        """Forget the cancels of orders that the broker said are over and that can end no other either."""
+        standing = self._blotter.open_entries()
+        heads = {entry.parent for entry in standing if entry.parent}
+        groups = {entry.request.oca_group for entry in standing if entry.request.oca_group is not None}
+        self._cancels = {
+            name: one
+            for name, one in self._cancels.items()
+            if not _is_over(one.entry)
+            or not heads.isdisjoint((name, one.entry.parent))
+            or one.entry.request.oca_group in groups
+        }
+        self._sweep_at = 2 * len(self._cancels) + _SWEEP_AT
+
     def _overdue(self) -> bool:
-        for name in [name for name in self._unanswered if self._answered(name)]:
+        for name in [name for name, (entry, _) in self._unanswered.items() if _is_answered(entry)]:
             del self._unanswered[name]
         if not self._unanswered:
             return False
-        waited = asyncio.get_running_loop().time() - min(self._unanswered.values())
-        return waited > self._deadline
+        first = min(since for _, since in self._unanswered.values())
+        return asyncio.get_running_loop().time() - first > self._deadline
 
-    def _answered(self, client_order_id: str) -> bool:
-        entry = self._blotter.entries[client_order_id]
-        return entry.status is not OrderStatus.PENDING and entry.modification is None
+
+def _is_answered(entry: Entry) -> bool:
+    return entry.status is not OrderStatus.PENDING and entry.modification is None
+
+
+def _is_over(entry: Entry) -> bool:
+    """Return whether an order ended by the broker's own word, which nothing takes back."""
+    cancelled = entry.status is OrderStatus.CANCELLED and not entry.resolved
+    return cancelled or (entry.status is OrderStatus.FILLED and entry.told_filled)
 
 
 def _ends_with(entry: Entry, cancelled: Entry) -> bool:

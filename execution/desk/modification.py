@@ -29,7 +29,7 @@ from execution.errors import (
 from execution.events import RiskDecision
 from execution.ibkr import translate
 from execution.models import Order, OrderRequest, OrderStatus, OrderType
-from execution.numbers import format_decimal
+from execution.numbers import format_decimal, reckoned
 from execution.orders.blotter import Entry
 from execution.orders.terms import ChangeOutcome, Modification, higher_of, larger_of, shows
 
@@ -43,6 +43,7 @@ class Modifying:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
+    @reckoned
     def write(self, entry: Entry, changes: dict[str, Any]) -> Modification | None:
         """Check, evaluate, record and write a change; None if it changes nothing.
 
@@ -77,6 +78,9 @@ class Modifying:
             )
         except NotConnectedError:
             self._abandon(entry, change, "the session was gone before the write")
+            raise
+        except Exception:  # how much of it left is not known
+            desk.doubt(entry, "the write of its change stumbled")
             raise
         desk.gate.wrote(entry.client_order_id)
         return change

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+from execution.clocks import utc_ns
 from execution.desk.desk import READ_ONLY, Desk
 from execution.desk.rounding import rounded
 from execution.errors import (
@@ -23,15 +24,20 @@ from execution.errors import (
     InvalidOrderError,
     JournalError,
     NotConnectedError,
+    NotReadyError,
     OrderInDoubtError,
     RiskCheckError,
 )
 from execution.events import RiskDecision
 from execution.ibkr import translate
+from execution.ibkr.session import IBSession
 from execution.models import Order, OrderRequest, OrderStatus
+from execution.numbers import reckoned
 from execution.orders.blotter import Entry
+from execution.reconciliation.claims import EXTERNAL
 from execution.validators import judge_bracket
 
+_LAST_ORDER_ID = 2**31 - 1
 _DRY_RUN = "dry run: everything but the socket write was done"
 _JOURNAL_DEAD = "the journal could not be written; nothing was sent"
 
@@ -41,7 +47,9 @@ class Submission:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._judging = False
 
+    @reckoned
     def submit(self, order: OrderRequest) -> Order:
         """Send one order; see `IBKROrderExecutor.submit`."""
         request = self.named(order)
@@ -49,17 +57,18 @@ class Submission:
         self._require_own(request)
         if known is not None and self._stands(known):
             return known.order()
-        self._require_way(request)
-        order_id = self._next_id()
+        session = self._require_way(request)
+        order_id = self._next_ids(session)
         wire = self._check(request, order_id)
-        self._desk.manager.session.require_open_lane()
+        session.require_open_lane()
         entry = self._entry(request, order_id, known)
         decision = self._evaluate(request)
         entry.reserved_price = self._desk.inbox.reservations.hold(entry, request, None)
         self._record([entry], decision)
-        self._write([entry], [wire])
+        self._write(session, [entry], [wire])
         return entry.order()
 
+    @reckoned
     def submit_bracket(self, requests: Sequence[OrderRequest]) -> list[Order]:
         """Send an entry and its two exits as a whole; see `IBKROrderExecutor.submit_bracket`."""
         named = [self.named(request) for request in requests]
@@ -74,16 +83,15 @@ class Submission:
                 f"client order id {standing[0].client_order_id} stands outside of this bracket; nothing was "
                 "sent. Use new ids for all three"
             )
-        for request in named:
-            self._require_way(request)
-        first = self._next_id()
+        session, *_ = [self._require_way(request) for request in named]
+        first = self._next_ids(session, len(named))
         entries, wires = [], []
         for number, (request, before) in enumerate(zip(named, known, strict=True)):
             wires.append(self._check(request, first + number))
             entries.append(self._entry(request, first + number, before))
         for child in entries[1:]:
             child.parent = entries[0].client_order_id
-        self._desk.manager.session.require_open_lane(messages=len(entries))
+        session.require_open_lane(messages=len(entries))
         decision = self._evaluate(named[0], named[1:])
         with ExitStack() as undo:
             for entry in entries:
@@ -91,7 +99,7 @@ class Submission:
                 undo.callback(self._desk.inbox.reservations.release, entry.client_order_id)
             undo.pop_all()
         self._record(entries, decision)
-        self._write(entries, wires)
+        self._write(session, entries, wires)
         return [entry.order() for entry in entries]
 
     def record_refusal(self, request: OrderRequest, decision: RiskDecision) -> None:
@@ -118,7 +126,7 @@ class Submission:
 
     def _stored(self, request: OrderRequest) -> Entry | None:
         name = request.client_order_id or ""
-        refused = self._desk.refusals.get(name)
+        refused = self._desk.refusals.find(name)
         entry = self._desk.blotter.entries.get(name)
         stored = refused[0] if refused else entry.asked if entry else None
         if stored is not None and stored != request:
@@ -134,27 +142,45 @@ class Submission:
         return entry.status is not OrderStatus.NOT_SENT or self._desk.dry_run
 
     def _require_own(self, request: OrderRequest) -> None:
+        if (request.client_order_id or "").startswith(EXTERNAL):
+            raise InvalidOrderError(
+                f"client_order_id {request.client_order_id}: {EXTERNAL} is what orders of others begin with "
+                "here; nothing was sent. Use another id"
+            )
         if request.client_order_id in self._desk.inbox.foreign_references:
             raise OrderInDoubtError(
                 f"the broker has an order {request.client_order_id} that this journal knows nothing of; "
                 "nothing was sent. Use the journal that sent it, or another id"
             )
 
-    def _require_way(self, request: OrderRequest) -> None:
+    def _require_way(self, request: OrderRequest) -> IBSession:
+        """Return the session that an order may go out on."""
         self._desk.gate.require_open()
         if self._desk.manager.readonly and not self._desk.dry_run:
             reason = "the connection is read-only; nothing was sent"
             self.record_refusal(request, RiskDecision(False, READ_ONLY, reason))
             raise RiskCheckError(reason, rule=READ_ONLY)
+        session: IBSession = self._desk.manager.session
         self._desk.require_account(request)
+        return session
 
-    def _next_id(self) -> int:
-        return max(self._desk.blotter.last_order_id + 1, self._desk.manager.session.next_order_id)
+    def _next_ids(self, session: IBSession, count: int = 1) -> int:
+        """Return the first of so many order ids in a row; each is larger than any before."""
+        first = max(self._desk.blotter.last_order_id + 1, session.next_order_id)
+        if first + count - 1 > _LAST_ORDER_ID:
+            raise NotReadyError(
+                f"the order ids up to {_LAST_ORDER_ID}, the last that TWS can hold, are used up; nothing was "
+                "sent. Reset the API order ids in the settings of TWS and begin a new journal"
+            )
+        return first
 
     def _check(self, request: OrderRequest, order_id: int) -> translate.WireOrder:
         """Return the order as it will be written; what would be rejected is refused here."""
+        now_ns = self._desk.clock.now_ns()
+        if request.good_till is not None and utc_ns(request.good_till) <= now_ns:
+            raise InvalidOrderError(f"good_till: {request.good_till} has passed; nothing was sent")
         wire = translate.to_wire_order(request, self._desk.instrument(request.symbol), order_id)
-        self._desk.manager.contracts.check(request, self._desk.clock.now_ns())
+        self._desk.manager.contracts.check(request, now_ns)
         return wire
 
     def _entry(self, request: OrderRequest, order_id: int, before: Entry | None) -> Entry:
@@ -170,7 +196,15 @@ class Submission:
         validator = self._desk.validator
         if validator is None:
             return RiskDecision(approved=True)
-        decision = judge_bracket(validator, request, exits) if exits else validator.evaluate(request)
+        if self._judging:  # it would be written under the number that the other is about to get
+            raise NotReadyError(
+                "another order is being judged; nothing was sent. Send this one after it, not from its check"
+            )
+        self._judging = True
+        try:
+            decision = judge_bracket(validator, request, exits) if exits else validator.evaluate(request)
+        finally:
+            self._judging = False
         if not decision.approved:
             for refused in (request, *exits):
                 self.record_refusal(refused, decision)
@@ -192,7 +226,9 @@ class Submission:
         for entry in entries:
             desk.blotter.submitted(entry)
 
-    def _write(self, entries: Sequence[Entry], wires: Sequence[translate.WireOrder]) -> None:
+    def _write(
+        self, session: IBSession, entries: Sequence[Entry], wires: Sequence[translate.WireOrder]
+    ) -> None:
         desk = self._desk
         if desk.dry_run:
             for entry in entries:
@@ -202,7 +238,7 @@ class Submission:
         for number, entry in enumerate(entries):
             last = number + 1 == len(entries)
             try:
-                desk.manager.session.place(
+                session.place(
                     entry.order_id,
                     desk.instrument(entry.request.symbol),
                     entry.request,
@@ -216,6 +252,12 @@ class Submission:
                     desk.doubt(written, "the session was gone before the rest of its bracket was written")
                 for unwritten in entries[number:]:
                     desk.release(unwritten, "the session was gone before the write")
+                raise
+            except Exception:  # how much of it left is not known
+                for written in entries[: number + 1]:
+                    desk.doubt(written, "its write, or that of the rest of its bracket, stumbled")
+                for unwritten in entries[number + 1 :]:
+                    desk.release(unwritten, "the write of its bracket stumbled before")
                 raise
             desk.gate.wrote(entry.client_order_id)
             parent_id = entries[0].order_id

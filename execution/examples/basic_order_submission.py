@@ -27,7 +27,7 @@ from execution.errors import ExecutionError
 from execution.examples.broker import Broker, arguments, broker, require_paper_account
 from execution.examples.watcher import Watcher
 from execution.executor import IBKROrderExecutor
-from execution.models import OrderRequest, OrderStatus, OrderType, Side
+from execution.models import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 
 
 async def work_and_cancel(executor: IBKROrderExecutor, watcher: Watcher, at: Broker, name: str) -> None:
@@ -39,6 +39,7 @@ async def work_and_cancel(executor: IBKROrderExecutor, watcher: Watcher, at: Bro
         side=Side.BUY,
         limit_price=at.far_limit,
         client_order_id=name,
+        time_in_force=TimeInForce.GTC,  # a simulated day is short: an order for the day could end by itself
     )
     order = await executor.submit_order(request)
     working = [o.client_order_id for o in await executor.get_open_orders()]

@@ -31,7 +31,7 @@ from execution.errors import ExecutionError, RiskCheckError
 from execution.examples.broker import Broker, arguments, broker, require_paper_account
 from execution.examples.watcher import Watcher
 from execution.executor import IBKROrderExecutor
-from execution.models import OrderRequest, OrderType, Side
+from execution.models import OrderRequest, OrderType, Side, TimeInForce
 from risk.engine import RiskEngine
 from risk.limits import RiskLimits
 
@@ -53,6 +53,7 @@ def buy(at: Broker, quantity: int, name: str) -> OrderRequest:
         side=Side.BUY,
         limit_price=at.far_limit,
         client_order_id=name,
+        time_in_force=TimeInForce.GTC,  # a simulated day is short: an order for the day could end by itself
     )
 
 

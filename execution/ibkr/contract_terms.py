@@ -129,7 +129,7 @@ class ContractTerms:
             return
         try:
             zone = ZoneInfo(self.zone or "America/New_York")
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, OSError, ValueError):
             return
         today = dt.datetime.fromtimestamp(now_ns // NANOS, zone).strftime("%Y%m%d")
         if today > self.last_day:
@@ -237,7 +237,7 @@ def _spans(text: str, zone: str) -> tuple[tuple[int, int], ...]:
             )
             for from_day, start, to_day, end in _SPAN.findall(text)
         ]
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, OSError, ValueError):
         return ()
     return tuple(sorted((start, end) for start, end in found))
 

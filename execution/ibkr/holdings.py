@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from execution.errors import NumberFormatError
 from execution.ibkr.contract_book import ContractBook
 from execution.models import ZERO
 from execution.numbers import parse_wire_decimal, round_money
 
 SUMMARY_TAGS = "NetLiquidation,TotalCashValue"
+_CURRENCY = 6
+"""Place of the currency in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,26 @@ def read_positions(rows: Sequence[list[str]], contracts: ContractBook) -> list[B
 
 
 def read_summary(rows: Sequence[list[str]], account: str | None) -> dict[str, Decimal]:
-    """Read the rows of an account summary (message 63), of one account or of the only one."""
-    values = {row[4]: parse_wire_decimal(row[5], name=row[4]) for row in rows if account in (None, row[3])}
-    return {tag: value for tag, value in values.items() if value is not None}
+    """Read the rows of an account summary (message 63), of one account or of all of them together.
+
+    Raises
+    ------
+    NumberFormatError
+        If a figure cannot be read, or accounts in different currencies would have to be added up.
+    """
+    told: dict[tuple[str, str], Decimal] = {}
+    currencies: dict[str, str] = {}
+    for row in rows:
+        holder, tag, value = row[3], row[4], parse_wire_decimal(row[5], name=row[4])
+        if account not in (None, holder) or value is None:
+            continue
+        currency = row[6] if len(row) > _CURRENCY else ""
+        if currencies.setdefault(tag, currency) != currency:
+            raise NumberFormatError(
+                f"{tag}: figures in {currencies[tag]} and {currency} are not added up; name one account"
+            )
+        told[holder, tag] = value
+    totals: dict[str, Decimal] = {}
+    for (_, tag), value in told.items():
+        totals[tag] = totals.get(tag, ZERO) + value
+    return totals

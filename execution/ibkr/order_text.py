@@ -45,7 +45,7 @@ _rare_of = attrgetter(*(name for name in VARYING if name not in PLAIN))
 _NOTHING_RARE = _rare_of(ib_insync.Order(transmit=True))
 
 _Cut = tuple[list[str], Callable[[object], tuple[Any, ...]]]
-"""The pieces of a message between its marks, and what goes there, taken from an order."""
+"""A message cut at its marks, their names between the pieces; and what goes there, taken from an order."""
 
 _key_of = attrgetter(
     "conId",
@@ -82,11 +82,10 @@ class OrderTexts:
         cuts = self._cuts.get(key)
         if cuts is None:
             cuts = self._cuts[key] = (self._cut(contract, PLAIN), self._cut(contract, VARYING))
-        (before_id, *pieces), values = cuts[_rare_of(order) != _NOTHING_RARE]
-        parts = [before_id, str(order_id)]
-        for piece, value in zip(pieces, values(order), strict=False):
-            parts += (piece, value if value.__class__ is str else _spelt(value))
-        parts.append(pieces[-1])
+        pieces, values = cuts[_rare_of(order) != _NOTHING_RARE]
+        spelt = [value if value.__class__ is str else _spelt(value) for value in values(order)]
+        parts = pieces.copy()
+        parts[1::2] = [str(order_id), *spelt]
         return "".join(parts)
 
     def _cut(self, contract: ib_insync.Contract, varying: tuple[str, ...]) -> _Cut:
@@ -97,7 +96,7 @@ class OrderTexts:
         names = pieces[1::2]
         if names[0] != _ORDER_ID or sorted(names[1:]) != sorted(varying):
             raise AssertionError(f"the client library writes orders unlike those known: {names}")
-        return pieces[::2], attrgetter(*names[1:])
+        return pieces, attrgetter(*names[1:])
 
 
 class _Scribe:

@@ -7,13 +7,15 @@ request raises `BrokerUnavailableError`: it can never read as "no orders" or "fl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import ib_insync
 
 from execution.clocks import NANOS
-from execution.errors import NotConnectedError
+from execution.errors import BrokerUnavailableError, NotConnectedError, NumberFormatError
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
 from execution.ibkr.contract_terms import ContractTerms, read_rule, rule_of, to_terms
@@ -241,7 +243,8 @@ class IBSession(Tap):
         rows = await self._requests.ask("positions", self._ib.client.reqPositions)
         if self.is_open:
             self._ib.client.cancelPositions()
-        return read_positions(rows, self._contracts)
+        with _readable("positions"):
+            return read_positions(rows, self._contracts)
 
     async def account_summary(self, account: str | None = None) -> dict[str, Decimal]:
         """Ask for net liquidation value and cash, by tag, of one account or of the only one."""
@@ -251,7 +254,8 @@ class IBSession(Tap):
         )
         if self.is_open:
             client.cancelAccountSummary(number)
-        return read_summary(rows, account)
+        with _readable("account summary"):
+            return read_summary(rows, account)
 
     async def what_if(
         self, instrument: Instrument, request: OrderRequest, *, least_id: int = 0
@@ -354,3 +358,14 @@ class IBSession(Tap):
             regular_hours=regular_hours,
             patience=self.timeout,
         )
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn an answer that cannot be read into one that did not come: nothing is concluded from either."""
+    try:
+        yield
+    except (NumberFormatError, IndexError) as error:
+        raise BrokerUnavailableError(
+            f"{name}: the answer cannot be read ({error}); what stands at the broker is unknown"
+        ) from error

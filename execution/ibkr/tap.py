@@ -32,6 +32,7 @@ _DEFINITIONS = {1100: True, 2110: True, 2157: True, 1101: False, 1102: False, 21
 """Whether the servers that know contracts are out of reach from a code on."""
 _LONGEST_MESSAGE = 300
 _MOST_UNREADABLE_NOTED = 20
+_OTHERS_COUNT_BELOW = 2**30
 _PIECE = 8192
 """Bytes of a packet that the library is given at once."""
 
@@ -151,13 +152,27 @@ class Tap:
         """Hand a packet on in pieces: the library copies all that is left of one for each message in it."""
         client = self._ib.client
         for start in range(0, len(data), _PIECE):
-            client._onSocketHasData(data[start : start + _PIECE])
+            piece = data[start : start + _PIECE]
+            while not self._handed_on(piece):
+                piece = b""  # the library has put that message behind it: go on with the next
             if client.connState == client.DISCONNECTED:
                 break
         self._on_data()
 
+    def _handed_on(self, piece: bytes) -> bool:
+        """Hand bytes to the library; return False if it stumbled over a message before it is logged in."""
+        try:
+            self._ib.client._onSocketHasData(piece)
+        except (IndexError, ValueError) as error:
+            self._take_unreadable([], str(error))
+            return False
+        return True
+
     def _on_message(self, fields: list[str]) -> None:
         self.messages_received += 1
+        if not (fields and fields[0].isdecimal()):
+            self._take_unreadable(fields, "it does not begin with the number of a message")
+            return
         what_if = False
         try:
             what_if = bool(self._what_ifs) and fields[0] == "5" and int(fields[1]) in self._what_ifs
@@ -176,15 +191,22 @@ class Tap:
         """Decode a row of a listing; most rows were in the listing before."""
         self._row = "\0".join((str(self._ib.client.serverVersion()), *fields))
         known = _known_rows.get(self._row)
-        if known is None:
-            self._interpret(fields)
-        else:
+        if known is not None:
             self._completed.append(known.seen_in(self._contracts))
+            return
+        before = len(self._completed)
+        self._interpret(fields)
+        if len(self._completed) == before:
+            # An order of ours that is missing in the listing is in doubt: this need not close the way.
+            self._note_unreadable(fields, "a completed order that the client library cannot decode")
 
     def _take_unreadable(self, fields: list[str], why: str) -> None:
         # The gateway is not trusted: what cannot be read may have been a fill, so it is never skipped
         # silently. The count makes the next reconciliation mandatory.
         self.undecodable += 1
+        self._note_unreadable(fields, why)
+
+    def _note_unreadable(self, fields: list[str], why: str) -> None:
         self.messages_unreadable += 1
         raw = str(fields)[:_LONGEST_MESSAGE]
         self._log.error("message from the broker cannot be read", error=why, message=raw)
@@ -207,8 +229,15 @@ class Tap:
         if isinstance(evidence, ErrorSeen):
             self._take_error(evidence)
         elif isinstance(evidence, OpenOrderSeen):
-            # An id that any client's order has must not be given to a request or order of ours.
-            self._ib.client.updateReqId(evidence.order_id + 1)
+            self._keep_clear_of(evidence)
+
+    def _keep_clear_of(self, seen: OpenOrderSeen) -> None:
+        """Give the id that any client's order has to no request or order of ours.
+
+        Another client that counts from far above must not use up the ids that are left.
+        """
+        if seen.client_id == self._ib.wrapper.clientId or seen.order_id < _OTHERS_COUNT_BELOW:
+            self._ib.client.updateReqId(seen.order_id + 1)
 
     def _take_error(self, seen: ErrorSeen) -> None:
         informs = self._classify(seen.code) is CodeClass.INFORMATIONAL

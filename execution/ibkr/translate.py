@@ -20,7 +20,7 @@ import ib_insync
 from execution.clocks import NANOS
 from execution.errors import InvalidOrderError, NumberFormatError
 from execution.ibkr.contract_book import ContractBook, WireContract, wire_terms
-from execution.models import ZERO, Instrument, OrderRequest, OrderType, TimeInForce
+from execution.models import ZERO, Instrument, OrderRequest, OrderType, Side, TimeInForce
 from execution.numbers import format_decimal, parse_integer, parse_wire_decimal, to_lots, to_ticks
 from execution.orders.evidence import (
     CommissionSeen,
@@ -44,6 +44,8 @@ _ORDER_TYPES = {
     OrderType.TRAIL: "TRAIL",
     OrderType.TRAIL_LIMIT: "TRAIL LIMIT",
 }
+_WORDS = {word: str(word) for words in (Side, TimeInForce) for word in words}
+"""Plain texts of the words; asking one for its `value` runs a function of Python."""
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 _DERIVATIVES = ("OPT", "FUT", "FOP")
 _KINDS = {name: kind.value for kind, name in _ORDER_TYPES.items()}
@@ -55,8 +57,11 @@ _prices_of = attrgetter(*_PRICES)
 WireOrder = ib_insync.Order
 """An order as the client library takes it."""
 
-_BLANK = vars(ib_insync.Order())
-"""What a plain order says; what can be changed in it (lists, the soft dollar tier) is never touched."""
+_BLANK = {
+    name: value for name, value in vars(ib_insync.Order()).items() if not hasattr(ib_insync.Order, name)
+}
+"""What the library gives each order of its own, all else being defaults of its class: what can be changed in
+place (lists, the soft dollar tier), which is never touched."""
 
 
 # -- out ---------------------------------------------------------------------------------------------
@@ -119,10 +124,10 @@ def to_wire_order(
     _require_multiples(request, instrument)
     order = _order(
         orderId=order_id,
-        action=request.side.value,
+        action=_WORDS[request.side],
         totalQuantity=_plain(request.quantity, "quantity"),
         orderType=_ORDER_TYPES[request.order_type],
-        tif=request.time_in_force.value,
+        tif=_WORDS[request.time_in_force],
         orderRef=request.client_order_id or "",
         account=request.account or "",
         outsideRth=request.outside_rth,
@@ -173,7 +178,9 @@ def _trail(order: ib_insync.Order, request: OrderRequest) -> None:
 
 
 def _plain(value: Decimal, name: str) -> float:
-    number: float = int(value) if value == value.to_integral_value() else float(value)
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
     if "e" in str(number) or Decimal(str(number)) != value:
         raise InvalidOrderError(f"{name} {value} cannot be written exactly on the wire")
     return number
@@ -228,7 +235,7 @@ def _order_status(f: list[str]) -> Evidence:
     return OrderStatusSeen(
         order_id=_integer(f[1], "order id"),
         status=f[2],
-        filled=_decimal(f[3], "filled"),
+        filled=_size(f[3], "filled"),
         remaining=_decimal(f[4], "remaining"),
         perm_id=_integer(f[6], "permanent id"),
         client_id=_integer(f[9], "client id"),
@@ -248,7 +255,7 @@ def _execution(f: list[str], zone: str, contracts: ContractBook) -> Evidence:
         account=f[16],
         symbol=contracts.symbol_in(f, 3),
         side=_SIDES[f[18]],
-        quantity=_decimal(f[19], "shares"),
+        quantity=_size(f[19], "shares"),
         price=_decimal(f[20], "price"),
         time=parse_time(f[15], zone),
         security_type=f[5],
@@ -361,7 +368,7 @@ def parse_time(text: str, zone: str) -> int:
             day, clock, *named = text.split(maxsplit=2)
             naive = datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S")  # noqa: DTZ007 - zone follows
             moment = naive.replace(tzinfo=ZoneInfo(named[0] if named else zone))
-    except (ValueError, ZoneInfoNotFoundError) as error:
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:  # some names are folders of the database
         raise NumberFormatError(f"time {text[:40]!r} is not a TWS time") from error
     return int(moment.timestamp()) * NANOS
 
@@ -374,4 +381,11 @@ def _decimal(text: str, name: str) -> Decimal:
     value = parse_wire_decimal(text, name=name)
     if value is None:
         raise NumberFormatError(f"{name}: the broker sent no number")
+    return value
+
+
+def _size(text: str, name: str) -> Decimal:
+    value = _decimal(text, name)
+    if value < 0:
+        raise NumberFormatError(f"{name}: {text[:40]!r} is negative; the side says which way")
     return value

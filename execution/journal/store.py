@@ -201,7 +201,8 @@ class SqliteJournal(MemoryJournal):
             ) from error
         self._pending = []
         self._durable = (rows[-1][0], rows[-1][5])
-        self._bytes += sum(len(row[3]) + _ROW_BYTES for row in rows)
+        for row in rows:
+            self._bytes += len(row[3]) + _ROW_BYTES
         if self._day is None:
             self._day = rows[0][1] // _DAY_NS
 

@@ -1,43 +1,36 @@
-"""Where orders that ended long ago are kept out of memory: a private temporary file of this process.
+"""Orders that ended long ago, on disk, by any of their ids.
 
-The journal is the record; this file is only a part of memory that may lie on disk. It has no name, nobody
-else can open it, and it is gone with the process: a restart rebuilds what it held from the journal.
+The orders of a bracket lie here together and come back together, because they refer to each other.
 """
 
 from __future__ import annotations
 
 import pickle
-import sqlite3
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
-from execution.errors import JournalError
 from execution.orders.entry import Entry
+from execution.orders.scratch import Scratch, Sieve
 
 Key = Literal["name", "perm_id", "order_id", "exec_id"]
 """What an order can be found by."""
 
-_BITS: Final = 1 << 23
 _AT_ONCE: Final = 256
-_CACHE_KIB: Final = 512
 _SCHEMA: Final = """
-CREATE TABLE orders (name TEXT PRIMARY KEY, number INTEGER, session INTEGER, state BLOB);
+CREATE TABLE orders (name TEXT PRIMARY KEY, number INTEGER, session INTEGER, family TEXT, state BLOB);
 CREATE INDEX numbers ON orders (number);
+CREATE INDEX families ON orders (family);
 CREATE TABLE keys (kind TEXT, key, name TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE INDEX names ON keys (name);
 """
 
 
 class Archive:
-    """Orders by client order id, permanent id, session id and execution ids, on disk.
-
-    A filter of bits in memory, of fixed size, answers for most ids that they are not here.
-    """
+    """Orders by client order id, permanent id, session id and execution ids, in a temporary file."""
 
     def __init__(self) -> None:
-        self._db: sqlite3.Connection | None = None
-        self._maybe = bytearray()
+        self._file = Scratch(_SCHEMA)
+        self._known = Sieve()
         self._count = 0
 
     def __len__(self) -> int:
@@ -56,58 +49,66 @@ class Archive:
         sqlite3.Error
             If the file cannot be written; nothing was taken.
         """
-        db = self._opened()
         rows = [
-            (entry.client_order_id, entry.number, session, pickle.dumps(entry, pickle.HIGHEST_PROTOCOL))
-            for entry, session in entries
+            (e.client_order_id, e.number, session, family_of(e), pickle.dumps(e, pickle.HIGHEST_PROTOCOL))
+            for e, session in entries
         ]
         keys = [
             (kind, key, entry.client_order_id)
             for entry, session in entries
             for kind, key in _keys_of(entry, session)
         ]
-        db.execute("BEGIN")
-        try:
-            db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", rows)
-            db.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", keys)
-        except sqlite3.Error:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+        self._file.write(
+            [
+                ("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", rows),
+                ("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", keys),
+            ]
+        )
         self._count += len(rows)
         for name, *_ in rows:
-            self._note("name", name)
+            self._known.add("name", name)
         for kind, key, _ in keys:
-            self._note(kind, key)
+            self._known.add(kind, key)
 
     def name_of(self, kind: Key, key: Any) -> str | None:
         """Return the client order id of the order that is known by a key; None if there is none here."""
-        if not self._may_hold(kind, key):
+        if not self._count or not self._known.may_hold(kind, key):
             return None
         if kind == "name":
-            return str(key) if self._row("SELECT 1 FROM orders WHERE name = ?", key) else None
-        row = self._row("SELECT name FROM keys WHERE kind = ? AND key = ?", kind, key)
-        return None if row is None else str(row[0])
+            return str(key) if self._file.rows("SELECT 1 FROM orders WHERE name = ?", key) else None
+        found = self._file.rows("SELECT name FROM keys WHERE kind = ? AND key = ?", kind, key)
+        return str(found[0][0]) if found else None
 
-    def take(self, name: str) -> tuple[Entry, int]:
-        """Give an order back, with the session its order id belongs to; it is not here any more."""
-        row = self._row("SELECT state, session FROM orders WHERE name = ?", name)
-        if row is None:
+    def take(self, name: str) -> list[tuple[Entry, int]]:
+        """Give an order back, with the others of its bracket; they are not here any more.
+
+        Returns
+        -------
+        list of (Entry, int)
+            The orders, each with the session that its order id belongs to.
+        """
+        found = self._file.rows(
+            "SELECT name, state, session FROM orders WHERE family = "
+            "(SELECT family FROM orders WHERE name = ?) ORDER BY number",
+            name,
+        )
+        if not found:
             raise KeyError(name)
-        self._row("DELETE FROM orders WHERE name = ?", name)
-        self._row("DELETE FROM keys WHERE name = ?", name)
-        self._count -= 1
-        return _read(row[0]), int(row[1])
+        for taken, *_ in found:
+            self._file.rows("DELETE FROM orders WHERE name = ?", taken)
+            self._file.rows("DELETE FROM keys WHERE name = ?", taken)
+        self._count -= len(found)
+        return [(_read(state), int(session)) for _, state, session in found]
 
     def walk(self) -> Iterator[tuple[int, str, bytes]]:
         """Yield number, name and state of each order, by number; orders may come and go meanwhile."""
         last = 0
         while self._count:
-            rows = self._opened().execute(
+            found = self._file.rows(
                 "SELECT number, name, state FROM orders WHERE number > ? ORDER BY number LIMIT ?",
-                (last, _AT_ONCE),
+                last,
+                _AT_ONCE,
             )
-            found = rows.fetchall()
             if not found:
                 return
             yield from found
@@ -118,38 +119,10 @@ class Archive:
         """Return the order of a state that `walk` gave."""
         return _read(state)
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._db is None:
-            # An executor may be built in one thread and run in another, never in both at once.
-            db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            weakref.finalize(self, db.close)
-            db.execute("PRAGMA synchronous=OFF")
-            db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-            db.executescript(_SCHEMA)
-            self._db, self._maybe = db, bytearray(_BITS // 8)
-        return self._db
 
-    def _row(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        try:
-            row: tuple[Any, ...] | None = self._opened().execute(statement, values).fetchone()
-        except sqlite3.Error as error:
-            raise JournalError(
-                f"orders that ended before cannot be read from the temporary file: {error}; make room where "
-                "temporary files lie and restart: they are rebuilt from the journal"
-            ) from error
-        return row
-
-    def _note(self, kind: str, key: Any) -> None:
-        for bit in _bits(kind, key):
-            self._maybe[bit >> 3] |= 1 << (bit & 7)
-
-    def _may_hold(self, kind: str, key: Any) -> bool:
-        return self._count > 0 and all(self._maybe[bit >> 3] >> (bit & 7) & 1 for bit in _bits(kind, key))
-
-
-def _bits(kind: str, key: Any) -> tuple[int, int]:
-    code = hash((kind, key))
-    return code % _BITS, (code >> 32) % _BITS
+def family_of(entry: Entry) -> str:
+    """Return what the orders of a bracket have in common: the client order id of its entry."""
+    return entry.parent or entry.client_order_id
 
 
 def session_key(session: int, order_id: int) -> str:
@@ -163,9 +136,10 @@ def _keys_of(entry: Entry, session: int) -> Iterator[tuple[Key, int | str]]:
     if entry.perm_id:
         yield "perm_id", entry.perm_id
     for execution in entry.executions.values():
-        yield "exec_id", execution.exec_id
+        for exec_id in execution.ids:
+            yield "exec_id", exec_id
 
 
 def _read(state: bytes) -> Entry:
-    entry: Entry = pickle.loads(state)  # noqa: S301  # nosec B301  written by this process, in a file without a name
+    entry: Entry = pickle.loads(state)  # noqa: S301  # nosec B301  # written by this process, in a file without a name
     return entry

@@ -32,8 +32,7 @@ class Entries(Mapping[str, Entry]):
     Parameters
     ----------
     keep_ended
-        How many orders that have ended stay in memory. Orders of a bracket always do: they refer to each
-        other.
+        How many orders that have ended stay in memory. Those of a bracket leave it, and come back, together.
 
     Attributes
     ----------
@@ -118,12 +117,14 @@ class Entries(Mapping[str, Entry]):
         name = self._archive.name_of(kind, key)
         if name is None:
             return None
-        read, session = self._archive.take(name)
-        entry = self._referred.pop(name, read)
-        self._whole[name] = entry
-        self._ended[name] = None
-        self.recalled(entry, session == self.session)
-        return entry
+        taken = self._archive.take(name)
+        family = {e.client_order_id: self._referred.pop(e.client_order_id, e) for e, _ in taken}
+        for (_, session), (each, entry) in zip(taken, family.items(), strict=True):
+            entry.exits = tuple(family.get(one.client_order_id, one) for one in entry.exits)
+            self._whole[each] = entry
+            self._ended[each] = None
+            self.recalled(entry, session == self.session)
+        return family[name]
 
     # -- keeping ------------------------------------------------------------------------------------------
 
@@ -152,8 +153,9 @@ class Entries(Mapping[str, Entry]):
         names = [name for name, _ in zip(self._ended, range(_AT_ONCE), strict=False)]
         for name in names:
             del self._ended[name]
-        leaving = [self._whole[name] for name in names if name in self._whole]
-        leaving = [e for e in leaving if not (e.exits or e.parent or e.modification) and not e.can_trade]
+        leaving = list({e.client_order_id: e for name in names for e in self._family_over(name)}.values())
+        for entry in leaving:
+            self._ended.pop(entry.client_order_id, None)
         try:
             self._archive.store([(e, self.session * self.is_addressable(e)) for e in leaving])
         except sqlite3.Error as error:
@@ -163,6 +165,20 @@ class Entries(Mapping[str, Entry]):
             del self._whole[entry.client_order_id]
             self._referred[entry.client_order_id] = entry
             self.dismissed(entry)
+
+    def _family_over(self, name: str) -> list[Entry]:
+        """Return an order with the others of its bracket if they can leave together, else nothing.
+
+        The last of a bracket to end takes the others along.
+        """
+        entry = self._whole.get(name)
+        if entry is None:
+            return []
+        head = self._whole.get(entry.parent, entry)
+        family = [head, *(one for one in head.exits if self._whole.get(one.client_order_id) is one)]
+        if all(one is not entry for one in family):
+            family = [entry]  # the bracket is sent again, and this is an exit of the attempt before
+        return [] if any(one.can_trade or one.modification is not None for one in family) else family
 
 
 def _number_of(item: tuple[str, Entry]) -> int:

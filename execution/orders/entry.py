@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from execution.clocks import timestamp
 from execution.models import ZERO, Fill, Order, OrderRequest, OrderStatus
-from execution.numbers import round_money
+from execution.numbers import ARITHMETIC, own_arithmetic, round_money
 from execution.orders.evidence import ExecutionSeen, OpenOrderSeen
 from execution.orders.terms import ChangeOutcome, Modification, larger_of
 
@@ -34,9 +34,17 @@ class Execution:
     """Number of the correction that told the commission."""
     entered: bool = False
     """Entered by a person; the broker's own executions take its place."""
+    earlier: tuple[str, ...] = ()
+    """The ids it had before its corrections."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id it is known by."""
+        return (*self.earlier, self.exec_id)
 
     def revise(self, seen: ExecutionSeen, correction: int) -> None:
         """Take a correction; one to nothing takes its commission back with it."""
+        self.earlier = (*self.earlier, self.exec_id)
         self.exec_id, self.correction = seen.exec_id, correction
         self.quantity, self.price = seen.quantity, seen.price
         if not seen.quantity and self.commission is not None:
@@ -73,6 +81,8 @@ class Entry:
     told_filled: bool = False
     """Whether the broker itself called it filled, beside what its executions amount to."""
     reported_filled: Decimal = ZERO
+    counts_anew: bool = False
+    """Whether the broker's reports so far may count what a correction took from an execution never seen."""
     executions: dict[str, Execution] = field(default_factory=dict)
     parent: str = ""
     """Client order id of the bracket's entry whose exit this is."""
@@ -91,6 +101,8 @@ class Entry:
     """Size that corrections took from executions; the broker's reports may still count it."""
     resolved: bool = False
     """Whether a person settled its fate; the broker's word undoes that."""
+    client_id: int | None = field(default=None, compare=False, repr=False)
+    """The TWS client id under which it was written: its order id counts among that client's."""
     number: int = field(default=0, compare=False, repr=False)
     """Its place among the orders of a blotter, counted from 1."""
     asked: OrderRequest = field(init=False)
@@ -126,8 +138,10 @@ class Entry:
     @property
     def filled(self) -> Decimal:
         """Size executed, by the executions."""
-        executions = self.executions
-        return sum([e.quantity for e in executions.values()], ZERO) if executions else ZERO
+        total = ZERO
+        for execution in self.executions.values():
+            total = ARITHMETIC.add(total, execution.quantity)
+        return total
 
     @property
     def can_trade(self) -> bool:
@@ -163,9 +177,9 @@ class Entry:
         filled, request = self.filled, self.request
         average = None
         if filled:
-            average = round_money(
-                sum((e.quantity * e.price for e in self.executions.values()), ZERO) / filled
-            )
+            with own_arithmetic():
+                paid = sum((e.quantity * e.price for e in self.executions.values()), ZERO)
+                average = round_money(paid / filled)
         return Order(
             order_id=str(self.perm_id or self.order_id),
             client_order_id=request.client_order_id,

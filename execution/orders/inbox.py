@@ -16,9 +16,11 @@ from typing import Any
 import structlog
 
 from execution.audit import AuditLogger
+from execution.book.cash import Cash
 from execution.clocks import utc_ns
 from execution.events import OrderEventHandler
 from execution.models import ZERO, Fill, OrderStatus
+from execution.numbers import reckoned
 from execution.orders.blotter import Blotter
 from execution.orders.changes import (
     Adjusted,
@@ -34,7 +36,7 @@ from execution.orders.changes import (
 from execution.orders.evidence import Evidence, ExecutionSeen, OpenOrderSeen
 from execution.orders.reserving import Reserving
 from execution.orders.telling import HandlerFailure, Receiver, Told
-from execution.reconciliation.claims import key_of
+from execution.reconciliation.claims import ClaimPolicy, ExternalOrder, key_of
 from execution.validators import PreTradeValidator
 
 
@@ -45,6 +47,8 @@ class Inbox:
     ----------
     net
         Signed quantity by symbol that our executions amount to.
+    cash
+        What the account should hold by what is on record.
     open_references
         Client order ids seen in open orders since the last `forget_open_orders`.
     open_keys
@@ -68,6 +72,7 @@ class Inbox:
     ) -> None:
         self.blotter = blotter
         self.net: dict[str, Decimal] = {}
+        self.cash = Cash()
         self.open_references: set[str] = set()
         self.open_keys: set[str] = set()
         self.on_corrected: Callable[[], None] = lambda: None
@@ -81,8 +86,10 @@ class Inbox:
         self.reservations = Reserving(blotter, validator)
         self._receivers = [Receiver(handler, self._report) for handler in handlers]
         self._waiting: list[Evidence] = []
+        self._recorded: Evidence | None = None
         self._untold: list[Change] = []
         self._due: deque[Change] = deque()
+        self._told_of: set[str] = set()
         self._log = structlog.get_logger("inbox")
         audit.identities = blotter.identities
 
@@ -130,6 +137,7 @@ class Inbox:
         self._listing = False
         self.foreign_references = set(self._listed_references)
 
+    @reckoned
     def close(self, *, barrier: bool = False) -> None:
         """Make the waiting facts durable as one group, apply them and tell their consequences.
 
@@ -142,32 +150,51 @@ class Inbox:
             return  # a piece of a message that is not whole yet
         waiting, self._waiting = self._waiting, []
         changes: list[Change] = []
-        recorded = 0
-        for evidence in waiting:
-            if self.blotter.knows(evidence):
-                self.known_again += 1
-                if isinstance(evidence, ExecutionSeen):
-                    self.note_reference(evidence.order_ref)
-                continue
-            recorded += 1
-            owner = self.blotter.owner_of(evidence)
-            self._audit.log_evidence(evidence, owner)
-            if owner is not None and isinstance(evidence, OpenOrderSeen):
-                self.open_references.add(owner)  # it may be shown without its reference
-            changes += self.blotter.apply(evidence)
+        recorded = done = 0
+        try:
+            for evidence in waiting:
+                if self.blotter.knows(evidence):
+                    self.known_again += 1
+                    if isinstance(evidence, ExecutionSeen):
+                        self.note_reference(evidence.order_ref)
+                else:
+                    recorded += 1
+                    changes += self._applied(evidence)
+                done += 1
+        finally:
+            if done < len(waiting):  # what stumbled is tried again, with all that came behind it
+                self._waiting[:0] = waiting[done:]
+                self._hold(merged(changes))
         self.deliver(merged(changes), commit=bool(recorded), barrier=barrier)
         if barrier:
             self.retry()  # a step begins with as little left over as can be
         if recorded:
             self._audit.maintain()
 
-    def deliver(self, changes: list[Change], *, commit: bool = True, barrier: bool = False) -> None:
-        """Record changes, commit, and tell the validator and the handlers."""
+    def _applied(self, evidence: Evidence) -> list[Change]:
+        """Record a fact and apply it; return what it changed."""
+        owner = self.blotter.owner_of(evidence)
+        if evidence is not self._recorded:
+            self._audit.log_evidence(evidence, owner)
+        self._recorded = evidence  # should it stumble now, it is not recorded again
+        if owner is not None and isinstance(evidence, OpenOrderSeen):
+            self.open_references.add(owner)  # it may be shown without its reference
+        changes = self.blotter.apply(evidence)
+        self._recorded = None
+        return changes
+
+    def _hold(self, changes: list[Change]) -> None:
+        """Record changes and keep them until they may be told."""
         for change in changes:
             self._record(change)
-        commit = commit or bool(self._untold)  # a commit that failed before is owed
         self._untold += changes
         self.reservations.expect(changes)
+
+    @reckoned
+    def deliver(self, changes: list[Change], *, commit: bool = True, barrier: bool = False) -> None:
+        """Record changes, commit, and tell the validator and the handlers."""
+        commit = commit or bool(self._untold)  # a commit that failed before is owed
+        self._hold(changes)
         if barrier and self.fills_since_barrier:
             self._audit.log_barrier()
             self.fills_since_barrier = False
@@ -192,7 +219,7 @@ class Inbox:
             elif change.late_commission:
                 self._audit.log_late_commission(change.fill, change.exec_id)
             else:
-                self._audit.log_fill(change.fill, change.exec_id)
+                self._audit.log_fill(change.fill, exec_id=change.exec_id)
             self.fills_since_barrier = True
         elif isinstance(change, Corrected):
             self._audit.note("fill_corrected", **correction_to_body(change))
@@ -215,7 +242,7 @@ class Inbox:
     def _tell(self, change: Change) -> None:
         if isinstance(change, External):
             self.note_reference(getattr(change.evidence, "order_ref", ""))
-            self._log.warning("not one of our orders", fact=str(change.evidence))
+            self._note_foreign(change.evidence)
         elif isinstance(change, ExternalChanged):
             self._tell_external(change)
         elif isinstance(change, Corrected):
@@ -241,8 +268,11 @@ class Inbox:
 
     def _tell_fill(self, change: Filled) -> None:
         fill = change.fill
-        if not change.late_commission:
+        if change.late_commission:
+            self.cash.charge(fill)
+        else:
             self.net[fill.symbol] = self.net.get(fill.symbol, ZERO) + fill.side.sign * fill.quantity
+            self.cash.trade(fill)
             self.reservations.before_fill(fill)
         hook = "on_external_fill" if change.external else "on_fill"
         for receiver in self._receivers:
@@ -254,6 +284,7 @@ class Inbox:
     def _tell_corrected(self, change: Corrected) -> None:
         old, new = change.old, change.new
         moved = new.side.sign * (new.quantity - old.quantity)
+        self.cash.revise(old, new)
         if moved:
             self.net[new.symbol] = self.net.get(new.symbol, ZERO) + moved
         self._log.warning("execution corrected", what=change.reason)
@@ -264,6 +295,7 @@ class Inbox:
         self.on_corrected()
 
     def _tell_adjusted(self, change: Adjusted) -> None:
+        self.cash.adjust(change.adjustment)
         for symbol, moved in change.adjustment.changes.items():
             if moved:
                 self.net[symbol] = self.net.get(symbol, ZERO) + moved
@@ -272,16 +304,31 @@ class Inbox:
 
     def _tell_external(self, change: ExternalChanged) -> None:
         order = change.order
-        entry = self.blotter.twinned(order)
         if change.appeared:
-            alarm = "somebody else trades in this account"
-            if entry is not None:
-                alarm = f"the broker has a second order under {order.order_ref}, whose own is {entry.perm_id}"
-                self.on_corrected()  # nothing more goes out before this is settled
-            self._log.error(alarm, what=order.describe())
+            self._tell_appeared(order)
         self.reservations.reserve_external(order)
         for receiver in self._receivers:
             receiver.tell("on_external_order", order)
+
+    def _tell_appeared(self, order: ExternalOrder) -> None:
+        entry = self.blotter.twinned(order)
+        if entry is not None:
+            alarm = f"the broker has a second order under {order.order_ref}, whose own is {entry.perm_id}"
+            self._log.error(alarm, what=order.describe())
+            self.on_corrected()  # nothing more goes out before this is settled
+        elif order.key not in self._told_of:
+            claim = self.blotter.claim
+            refused = claim is not None and claim.policy is ClaimPolicy.REFUSE
+            report = self._log.error if refused else self._log.warning
+            report("somebody else trades in this account", what=order.describe(), refused=refused)
+        self._told_of.add(order.key)
+
+    def _note_foreign(self, seen: Evidence) -> None:
+        """Say once of an order that it is none of ours; one that counts is told of when it appears."""
+        key = key_of(seen)
+        if key not in self._told_of and key not in self.blotter.externals:
+            self._told_of.add(key)
+            self._log.info("an order outside of what is ours here", key=key, fact=str(seen))
 
     def _tell_modified(self, change: Modified) -> None:
         if not change.number:

@@ -8,13 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 from execution.book.adjustments import Adjustment
+from execution.book.cash import Cash
 from execution.events import RiskDecision
 from execution.journal import JournalEvent
-from execution.models import ZERO, Fill, OrderRequest, OrderStatus
+from execution.models import ZERO, Fill, OrderStatus
 from execution.orders.blotter import Blotter
 from execution.orders.changes import Adjusted, Change, Corrected, Filled, merged
 from execution.orders.entry import Entry, Execution
 from execution.orders.evidence import from_body
+from execution.orders.refusals import Refusals
 from execution.orders.request_body import request_from_body
 from execution.orders.terms import ChangeOutcome, Modification
 from execution.reconciliation.claims import Claim
@@ -54,12 +56,13 @@ class Recovered:
 
     `groups` holds (trading time of the barrier, what was booked in it); `loose` what was booked after the
     last barrier. `opening` is the book that was adopted when the journal began. `last_signals` are the ids of
-    the signals of `last_signal_ns`, the newest moment that has any; `risk_metrics` the last ones on record.
+    the signals of `last_signal_ns`, the newest moment that has any; `risk_metrics` the last ones on record;
+    `cash` what the account should hold, from the broker's figure of the opening or of a session's end.
     """
 
     groups: list[tuple[int, list[Booked]]] = field(default_factory=list)
     loose: list[Booked] = field(default_factory=list)
-    refusals: dict[str, tuple[OrderRequest, RiskDecision]] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
     opening: dict[str, Any] | None = None
     started: dict[str, Any] | None = None
     kill_switch: dict[str, Any] | None = None
@@ -69,6 +72,7 @@ class Recovered:
     last_signal_ns: int = 0
     last_signals: set[str] = field(default_factory=set)
     risk_metrics: dict[str, Any] | None = None
+    cash: Cash = field(default_factory=Cash)
     events: int = 0
 
     def net(self) -> dict[str, Decimal]:
@@ -87,7 +91,10 @@ def recover(events: Iterable[JournalEvent], blotter: Blotter) -> Recovered:
     changes: list[Change] = []
     for event in events:
         recovered.events += 1
-        changes += fold(event.kind, event.body, blotter)
+        found = fold(event.kind, event.body, blotter)
+        _move_cash(found, recovered.cash)
+        _agree_on_cash(event.kind, event.body, recovered.cash)
+        changes += found
         if event.kind == "barrier":
             recovered.groups.append((event.body["trading_time"], _booked(changes)))
             changes = []
@@ -108,6 +115,8 @@ def fold(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Change]:
             blotter.released(body["client_order_id"], body["evidence"])
         case "order_doubted":
             blotter.doubted(body["client_order_id"], body["reason"])
+        case "order_cancelled" if body.get("earlier_session"):
+            blotter.addressed(body["client_order_id"])
         case "order_modifying":
             blotter.modifying(body["client_order_id"], _modification(body))
         case "order_modified" if body["number"]:
@@ -136,6 +145,8 @@ def _fold_settled(kind: str, body: dict[str, Any], blotter: Blotter) -> list[Cha
                 body["note"],
                 [_entered(one) for one in body["entered"]],
             )
+        case "order_lapsed":
+            return blotter.resolved(body["client_order_id"], OrderStatus.CANCELLED, body["note"])
         case "adjustment":
             return blotter.adjusted(Adjustment.from_body(body))
         case "claims":
@@ -176,6 +187,24 @@ def _note(kind: str, body: dict[str, Any], recovered: Recovered) -> None:
             recovered.session_closed = body
         case _:
             pass
+
+
+def _move_cash(changes: list[Change], cash: Cash) -> None:
+    for change in changes:
+        if isinstance(change, Filled):
+            (cash.charge if change.late_commission else cash.trade)(change.fill)
+        elif isinstance(change, Corrected):
+            cash.revise(change.old, change.new)
+        elif isinstance(change, Adjusted):
+            cash.adjust(change.adjustment)
+
+
+def _agree_on_cash(kind: str, body: dict[str, Any], cash: Cash) -> None:
+    """Take the broker's own figure where an event has one."""
+    if kind == "checkpoint" and body["opening"] is not None:
+        body = body["opening"]
+    if kind in ("opening", "session_closed", "checkpoint") and "cash" in body:
+        cash.agree(Decimal(body["cash"]))
 
 
 def _booked(changes: list[Change]) -> list[Booked]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from execution.clocks import timestamp, utc_ns
 from execution.models import OrderRequest, OrderType, Side, TimeInForce
 
 _AMOUNTS: Final = ("trail_amount", "trail_percent", "trail_stop", "limit_offset")
+_amounts_of = attrgetter(*_AMOUNTS)
+_NO_AMOUNTS: Final = (None,) * len(_AMOUNTS)
+_WORDS: Final = {word: str(word) for words in (Side, OrderType, TimeInForce) for word in words}
+"""Plain texts of the words; asking one for its `value` runs a function of Python."""
 
 
 def request_to_body(request: OrderRequest) -> dict[str, Any]:
@@ -16,21 +21,22 @@ def request_to_body(request: OrderRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "client_order_id": request.client_order_id,
         "symbol": request.symbol,
-        "side": request.side.value,
+        "side": _WORDS[request.side],
         "quantity": format(request.quantity, "f"),
-        "order_type": request.order_type.value,
+        "order_type": _WORDS[request.order_type],
         "limit_price": _text(request.limit_price),
         "stop_price": _text(request.stop_price),
-        "time_in_force": request.time_in_force.value,
+        "time_in_force": _WORDS[request.time_in_force],
         "outside_rth": request.outside_rth,
         "account": request.account,
         "strategy": request.strategy,
     }
     if request.signal_id is not None:
         body["signal_id"] = request.signal_id
-    terms: dict[str, Any] = {
-        name: _text(value) for name in _AMOUNTS if (value := getattr(request, name)) is not None
-    }
+    terms: dict[str, Any] = {}
+    amounts = _amounts_of(request)
+    if amounts != _NO_AMOUNTS:
+        terms = {n: _text(value) for n, value in zip(_AMOUNTS, amounts, strict=True) if value is not None}
     if request.good_till is not None:
         terms["good_till"] = utc_ns(request.good_till)
     if request.all_or_none:

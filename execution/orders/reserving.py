@@ -55,11 +55,11 @@ class Reserving:
         """Hold an order at these terms, in place of what it held; return the price it is held at."""
         if self._validator is None:
             return None
-        self.release(entry.client_order_id)
-        parent = self._blotter.entries.get(entry.parent)
+        self._validator.release(entry.client_order_id)
         if self._brackets is None or not entry.parent:
             held_at = self._validator.reserve(request, price)
         else:
+            parent = self._blotter.entries.get(entry.parent)
             family = () if parent is None else parent.exits
             held_at = self._brackets.reserve_exit(
                 request,
@@ -69,8 +69,9 @@ class Reserving:
                 undone=sum((fill.quantity for one in family for fill in self._told(one)), ZERO)
                 - sum((fill.quantity for fill in self._told(entry)), ZERO),
             )
-        for fill in self._told(entry):
-            self._validator.on_fill(fill)
+        if entry.executions:
+            for fill in self._told(entry):
+                self._validator.on_fill(fill)
         return held_at
 
     def release(self, client_order_id: str) -> None:

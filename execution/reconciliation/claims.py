@@ -25,6 +25,8 @@ from execution.numbers import format_decimal
 from execution.orders.entry import Execution
 from execution.orders.evidence import Evidence, ExecutionSeen, OpenOrderSeen, OrderStatusSeen
 
+EXTERNAL = "external-"
+"""What the names of orders of somebody else begin with here, and no order of ours does."""
 _OVER = ("Filled", "Cancelled", "ApiCancelled", "Inactive")
 
 
@@ -96,11 +98,23 @@ class ExternalOrder:
     executions: dict[str, Execution] = field(default_factory=dict)
     order_id: int = 0
     """Its client's number of it, as it was last shown; 0 if it has none."""
+    ended_unseen: bool = False
+    """Whether it left the list of open orders, and the broker did not say how."""
 
     @property
     def filled(self) -> Decimal:
         """Size executed, by the executions or the broker's reports, whichever is more."""
-        return max(self.reported_filled, sum((e.quantity for e in self.executions.values()), ZERO))
+        return max(self.reported_filled, self.executed)
+
+    @property
+    def executed(self) -> Decimal:
+        """Size executed, by the executions alone."""
+        return sum((e.quantity for e in self.executions.values()), ZERO)
+
+    @property
+    def may_have_traded_unseen(self) -> bool:
+        """Whether it may have executions that were never told."""
+        return self.reported_filled > self.executed or (self.ended_unseen and self.executed < self.quantity)
 
     @property
     def remaining(self) -> Decimal:
@@ -165,6 +179,9 @@ class Externals:
         """Iterate over the orders, oldest first."""
         return iter(self._orders.values())
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._orders
+
     def open(self) -> list[ExternalOrder]:
         """Return those that can still trade."""
         return [order for order in self._orders.values() if order.is_open]
@@ -185,6 +202,7 @@ class Externals:
         order = self.of(seen)
         appeared = not order.is_open
         order.quantity, order.limit_price, order.is_open = seen.quantity, seen.limit_price or None, True
+        order.ended_unseen = False
         order.order_id = seen.order_id
         return order, appeared
 
@@ -202,7 +220,7 @@ class Externals:
         """Take a complete list of open orders; return those that ended unseen."""
         ended = [order for order in self.open() if order.key not in keys]
         for order in ended:
-            order.is_open = False
+            order.is_open, order.ended_unseen = False, True
         return ended
 
 
@@ -210,5 +228,5 @@ def key_of(seen: Evidence) -> str:
     """Return the name of an external order: by its permanent id, else by its client's number of it."""
     perm_id = getattr(seen, "perm_id", 0)
     if perm_id:
-        return f"external-{perm_id}"
-    return f"external-{getattr(seen, 'client_id', 0)}-{getattr(seen, 'order_id', 0)}"
+        return f"{EXTERNAL}{perm_id}"
+    return f"{EXTERNAL}{getattr(seen, 'client_id', 0)}-{getattr(seen, 'order_id', 0)}"

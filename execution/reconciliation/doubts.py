@@ -14,10 +14,8 @@ from execution.models import Order, OrderStatus
 from execution.numbers import format_decimal
 from execution.orders.blotter import Blotter
 from execution.orders.entry import Entry
+from execution.reconciliation.lapses import ASKED, Lapse
 from execution.reconciliation.reconcile import Reconciliation
-
-ASKED = ("open orders", "completed orders", "executions since midnight", "positions")
-"""The lists that a reconciliation asks the broker for."""
 
 
 class DoubtKind(enum.StrEnum):
@@ -70,7 +68,7 @@ class Doubt:
     reason
         Why it is in doubt.
     evidence
-        What the journal holds about it, oldest first, as lines.
+        What the journal holds about it, oldest first, and what the last look found, as lines.
     next_step
         What to do that cannot make it worse.
     order
@@ -148,7 +146,14 @@ def doubts_of(blotter: Blotter, outcome: Reconciliation | None, story: Story) ->
     doubtful = in_doubt(blotter, outcome)
     asked = ASKED if outcome else ()
     doubts = [
-        _order_doubt(blotter.entries[name], why, story, asked if name in found.in_doubt else ())
+        _order_doubt(
+            blotter.entries[name],
+            why,
+            (*story.lines.get(name, ()), *_looked(blotter, blotter.entries[name], found.lapses.get(name))),
+            story,
+            asked if name in found.in_doubt else (),
+            found.lapses.get(name),
+        )
         for name, why in doubtful.items()
     ]
     doubts += [_break_doubt(symbol, pair, asked) for symbol, pair in found.breaks.items()]
@@ -215,20 +220,41 @@ def _said(kind: str, body: dict[str, Any]) -> str:
             return f"recorded before sending, attempt {body['attempt']}, order id {body['order_id']}"
         case "order_status":
             return f"{body['old']} -> {body['new']}" + (f" ({body['reason']})" if body["reason"] else "")
+        case "order_lapsed":
+            return str(body["note"])
         case "order_doubted" | "order_cancelled":
             return f"{kind.replace('_', ' ')}: {body['reason']}"
         case _:
             return kind.replace("_", " ")
 
 
-def _order_doubt(entry: Entry, why: str, story: Story, asked: Sequence[str]) -> Doubt:
+def _looked(blotter: Blotter, entry: Entry, lapse: Lapse | None) -> tuple[str, ...]:
+    """Say what the last look found of an order that nobody listed."""
+    if lapse is not None:
+        return lapse.lines()
+    if entry.acknowledged or entry.client_id in (None, blotter.client_id):
+        return ()
+    return (
+        f"it was written under client id {entry.client_id}, whose numbers mean nothing under this session's "
+        f"{blotter.client_id}: TWS was not asked for it by its number",
+    )
+
+
+def _order_doubt(
+    entry: Entry,
+    why: str,
+    evidence: tuple[str, ...],
+    story: Story,
+    asked: Sequence[str],
+    lapse: Lapse | None,
+) -> Doubt:
     name = entry.client_order_id
     return Doubt(
         DoubtKind.ORDER,
         name,
         why,
-        _order_step(entry, bool(asked)),
-        tuple(story.lines.get(name, ())),
+        _lapsed_step(entry, lapse) if asked and lapse is not None else _order_step(entry, bool(asked)),
+        evidence,
         entry.order(),
         story.written_in.get(name),
         story.last_status.get(name),
@@ -256,6 +282,26 @@ def _order_step(entry: Entry, asked: bool) -> str:
     return (
         "look in TWS and in the day's statement for what became of it; then `trade orders resolve "
         f"{name} --as cancelled|filled|rejected --by NAME --reason TEXT`. Do not send it again before"
+    )
+
+
+def _lapsed_step(entry: Entry, lapse: Lapse) -> str:
+    """Return the commands that settle an order which cannot live any more; a person knows which is true."""
+    settle = f"`trade orders resolve {entry.client_order_id} --as"
+    signed = "--by NAME --reason TEXT`"
+    none = f"{settle} cancelled {signed}"
+    left = entry.request.quantity - entry.filled
+    if lapse.fits is not None:
+        size = format_decimal(lapse.fits)
+        ended = "filled" if lapse.fits == left else f"cancelled --quantity {size}"
+        return (
+            f"look for {entry.request.side} {size} {lapse.symbol} of it in the day's statement. If it is "
+            f"there: {settle} {ended} --price PRICE {signed}; if nothing of it was executed: {none}, and "
+            "settle the position by what did move it"
+        )
+    return (
+        f"look in the day's statement for executions of it. If there is none: {none}; if there are: {settle} "
+        f"cancelled --quantity SIZE --price PRICE {signed}, or --as filled for all {format_decimal(left)}"
     )
 
 

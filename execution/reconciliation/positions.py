@@ -26,10 +26,12 @@ from execution.errors import BrokerUnavailableError
 from execution.ibkr.session import BrokerPosition, IBSession
 from execution.journal import JournalEvent
 from execution.models import ZERO, Side
-from execution.numbers import format_decimal
+from execution.numbers import format_decimal, round_money
 from execution.orders.inbox import Inbox
 from execution.reconciliation.claims import Claim
 
+_LOOKS = 5
+"""How often positions and cash are asked for until nothing was executed meanwhile."""
 Pair = tuple[Decimal, Decimal]
 """A position by the journal, and by the broker."""
 
@@ -50,8 +52,9 @@ class Positions:
     ----------
     opening
         The book adopted when the journal began: positions with cost, and cash.
-    costs
-        The broker's average cost by symbol when it was last asked.
+    costs, prices
+        The broker's average cost of one contract by symbol when it was last asked, and the same in price
+        terms, as orders and executions have it: without the multiplier.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Positions:
     ) -> None:
         self.opening: dict[str, Any] | None = None
         self.costs: dict[str, Decimal] = {}
+        self.prices: dict[str, Decimal] = {}
         self._inbox = inbox
         self._audit = audit
         self._claim = claim
@@ -93,13 +97,12 @@ class Positions:
         BrokerUnavailableError
             If an answer did not come.
         """
-        counted = await self.asked(session)
+        counted = await (self._adopt(session) if self.opening is None else self.asked(session))
         theirs: dict[str, Decimal] = {}
         for p in counted:
             theirs[p.symbol] = theirs.get(p.symbol, ZERO) + p.quantity
-        self.costs = {p.symbol: p.average_cost for p in counted}
-        if self.opening is None:
-            await self._adopt(session, theirs)
+        self.costs = average_costs(counted)
+        self.prices = {p.symbol: round_money(self.costs.get(p.symbol, ZERO) / p.multiplier) for p in counted}
         self._explain(theirs)
         ours = self.ours()
         figures = {s: (ours.get(s, ZERO), theirs.get(s, ZERO)) for s in sorted(set(ours) | set(theirs))}
@@ -124,30 +127,47 @@ class Positions:
             self._log.warning("book adjusted", what=describe(adjustment), by=adjustment.by or "known action")
         return bool(changes)
 
-    async def _adopt(self, session: IBSession, theirs: dict[str, Decimal]) -> None:
+    async def _adopt(self, session: IBSession) -> list[BrokerPosition]:
+        """Take positions and cash over as the opening book, of a stretch in which nothing was executed."""
         claim = self._claim
-        summary = await session.account_summary(claim.account)
-        if "TotalCashValue" not in summary:
-            raise BrokerUnavailableError(
-                f"account summary: the broker gave no cash for {claim.account or 'the account'}; "
-                "check the account's name"
-            )
-        self._inbox.close()  # what others executed up to here is in these figures
-        net = self._inbox.net
+        for _ in range(_LOOKS):
+            self._inbox.close()
+            before = self._executed()
+            counted = await self.asked(session)
+            summary = await session.account_summary(claim.account)
+            if "TotalCashValue" not in summary:
+                raise BrokerUnavailableError(
+                    f"account summary: the broker gave no cash for {claim.account or 'the account'}; "
+                    "check the account's name"
+                )
+            self._inbox.close()
+            if self._executed() == before:
+                break
+        theirs: dict[str, Decimal] = {}
+        for one in counted:
+            theirs[one.symbol] = theirs.get(one.symbol, ZERO) + one.quantity
+        costs, net = average_costs(counted), self._inbox.net
         held = {s: theirs[s] - net.get(s, ZERO) for s in theirs if theirs[s] != net.get(s, ZERO)}
         self.opening = {
             "positions": {
                 symbol: {
                     "quantity": format_decimal(quantity),
-                    "average_cost": format_decimal(self.costs[symbol]),
+                    "average_cost": format_decimal(costs.get(symbol, ZERO)),
                 }
                 for symbol, quantity in sorted(held.items())
             },
             "cash": format_decimal(summary["TotalCashValue"]),
             "trading_time": self._audit.now_ns(),
         }
+        self._inbox.cash.agree(summary["TotalCashValue"])
         self._inbox.blotter.book_open = True  # also if it is durable only with a later commit
         self._audit.log("opening", **self.opening)
+        return counted
+
+    def _executed(self) -> list[Decimal | int]:
+        """Return what was executed so far, by ourselves and by others, as figures that change with each."""
+        others = [len(order.executions) for order in self._inbox.blotter.externals]
+        return [*self._inbox.net.values(), *others]
 
     def _explain(self, theirs: dict[str, Decimal]) -> None:
         if self._actions is None or self.opening is None:
@@ -174,6 +194,15 @@ class Positions:
         fresh = [action for action in actions if action.identity not in booked | self._not_due]
         # What moves the position has to be explained before a dividend is paid on it.
         return sorted(fresh, key=lambda a: (a.time, a.kind is AdjustmentKind.DIVIDEND))
+
+
+def average_costs(positions: Iterable[BrokerPosition]) -> dict[str, Decimal]:
+    """Return what one contract of each symbol cost, over all accounts; flat ones are left out."""
+    held: dict[str, tuple[Decimal, Decimal]] = {}
+    for one in positions:
+        quantity, paid = held.get(one.symbol, (ZERO, ZERO))
+        held[one.symbol] = (quantity + one.quantity, paid + one.quantity * one.average_cost)
+    return {symbol: round_money(paid / quantity) for symbol, (quantity, paid) in held.items() if quantity}
 
 
 def held_before(events: Iterable[JournalEvent], symbol: str, time_ns: int) -> Decimal:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from execution.desk.desk import Desk
 from execution.desk.gate import GateState
-from execution.errors import JournalError, NotReadyError, OrderInDoubtError
+from execution.errors import BrokerUnavailableError, JournalError, NotReadyError, OrderInDoubtError
+from execution.numbers import own_arithmetic
 from execution.orders.codes import CodeClass
 from execution.orders.evidence import ErrorSeen, Evidence
 from execution.reconciliation.leftovers import Leftovers
@@ -40,6 +42,8 @@ class Readiness:
         Whether what arrives waits for the inbox to be closed.
     leftovers
         Ends what a reconciliation found and should not be at the broker.
+    restore
+        Makes sure that what is on record is known; called before anything else that a session brings.
     """
 
     def __init__(
@@ -49,15 +53,19 @@ class Readiness:
         settle: Callable[[], None],
         grouped: Callable[[], bool],
         leftovers: Leftovers,
+        restore: Callable[[], None] = lambda: None,
     ) -> None:
         self._desk = desk
         self._reconciler = reconciler
         self._settle = settle
         self._grouped = grouped
         self._leftovers = leftovers
+        self._restore = restore
+        self._asked = False
+        """Whether the last reconciliation asked TWS for what may stand there: the next one has the answer."""
         self._reconciling = asyncio.Lock()
         self._log = structlog.get_logger("readiness")
-        desk.inbox.on_corrected = desk.gate.question
+        desk.inbox.on_corrected = desk.gate.close
         desk.manager.on_evidence = self._take
         desk.manager.on_data = self._on_data
         desk.manager.on_session = self._on_session
@@ -68,28 +76,41 @@ class Readiness:
         await self._desk.manager.ensure_connected()
         if gate.is_frozen:
             raise NotReadyError("TWS has lost its connection to the broker; it says when that is back")
-        for _ in range(_LOOKS):
+        for look in range(1, _LOOKS + 1):
             if gate.state in (GateState.OPEN, GateState.FROZEN):
                 return
             result = await self.reconcile()
-            if not result.agrees:
+            if not result.agrees and (look == _LOOKS or not self._asked):
                 raise OrderInDoubtError(
                     f"broker and journal do not agree: {result.describe()}. Nothing is sent until this is "
                     "resolved; `trade orders doubt` shows the evidence and a next step"
                 )
 
+    async def ensure_for_cancels(self) -> None:
+        """Do the same for the sake of cancels, which go out whatever broker and journal disagree about."""
+        try:
+            await self.ensure()
+        except (OrderInDoubtError, BrokerUnavailableError, JournalError) as error:
+            self._log.warning("cancelling all the same", why=str(error))
+
     async def reconcile(self) -> Reconciliation:
         """Compare with the broker; open the gate if they agree, close it if not."""
         async with self._reconciling:
+            self._restore()
+            return await self._reconciled()
+
+    async def _reconciled(self) -> Reconciliation:
+        with own_arithmetic():
             manager, gate = self._desk.manager, self._desk.gate
             session = manager.session
             epoch, interruptions, session.undecodable = manager.epoch, gate.interruptions, 0
-            gate.forget()
+            unanswered = gate.unanswered
             await manager.learn_contracts()
             result = await self._reconciler.run(session)
+            gate.forget(unanswered)  # what became of these was asked
             self._settle()
             if session.is_open:
-                self._leftovers.end(result)
+                self._asked = self._leftovers.end(result)
             if not result.agrees:
                 self._close(result)
             elif interruptions == gate.interruptions:  # else what was asked before it may be out of date
@@ -99,15 +120,19 @@ class Readiness:
     async def check(self) -> Reconciliation:
         """Compare while orders go on; close the gate only if there is a difference."""
         async with self._reconciling:
-            epoch, session = self._desk.manager.epoch, self._desk.manager.session
-            try:
-                result = await self._reconciler.run(session)
-            except JournalError:
-                self._desk.gate.close()  # an order may be in doubt by now
-                raise
-            if not result.agrees and epoch == self._desk.manager.epoch:
-                self._close(result)
-            return result
+            with own_arithmetic():
+                return await self._checked()
+
+    async def _checked(self) -> Reconciliation:
+        epoch, session = self._desk.manager.epoch, self._desk.manager.session
+        try:
+            result = await self._reconciler.run(session)
+        except JournalError:
+            self._desk.gate.close()  # an order may be in doubt by now
+            raise
+        if not result.agrees and epoch == self._desk.manager.epoch:
+            self._close(result)
+        return result
 
     def _close(self, result: Reconciliation) -> None:
         self._desk.gate.close()
@@ -127,6 +152,7 @@ class Readiness:
         entry = self._desk.blotter.entries.get(name or "")
         if entry is None or entry.status.is_final:
             return
+        self._reconciler.lapses.hear(evidence, entry)
         meaning = self._desk.blotter.classify(evidence.code)
         if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
             meaning is CodeClass.REJECTS_NEW and entry.acknowledged and entry.modification is None
@@ -134,11 +160,18 @@ class Readiness:
             self._desk.gate.close()
 
     def _on_session(self) -> None:
+        with suppress(JournalError):  # said when the session is to be used
+            self._restore()
         self._leftovers.new_session()
         self._desk.audit.log_reconciling()
         changes = self._desk.blotter.new_session()
-        if changes:
+        if not changes:
+            return
+        try:
             self._desk.inbox.deliver(changes)
+        except JournalError as error:
+            # The session stands all the same, and must be watched; its reconciliation needs the journal.
+            self._log.error("orders with a change under way are not on record yet", why=str(error))
 
     def _on_data(self) -> None:
         if self._grouped():
@@ -149,3 +182,6 @@ class Readiness:
             # Nothing is lost: the facts are kept, and nothing is submitted until a commit succeeds.
             self._desk.gate.close()
             self._log.error("what the broker said could not be made durable", why=str(error))
+        except Exception:
+            self._desk.gate.close()  # a fact cannot be applied: nothing goes out on half of what is known
+            raise

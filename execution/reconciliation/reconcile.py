@@ -11,7 +11,9 @@
    it stays ended, because that is proven, and the way stays closed until the executions come or are entered.
 4. What is booked must amount to the broker's positions; a difference that no known corporate action explains
    is a break. See `execution.reconciliation.positions`.
-5. Orders of somebody else are counted, left out or refused as the claim says. See
+5. An order in doubt that cannot live any more, and of which nothing can have been executed, has ended. See
+   `execution.reconciliation.lapses`.
+6. Orders of somebody else are counted, left out or refused as the claim says. See
    `execution.reconciliation.claims`.
 
 Orders may go on while it runs: only those that stood when the broker was asked are judged by its answer.
@@ -31,6 +33,8 @@ from execution.numbers import format_decimal
 from execution.orders.entry import Entry
 from execution.orders.inbox import Inbox
 from execution.reconciliation.claims import Claim, ClaimPolicy
+from execution.reconciliation.lapses import Lapse, Lapses, TradingDays
+from execution.reconciliation.policies import ExpiredDay
 from execution.reconciliation.positions import Pair, Positions
 
 _LATER_LOOKS = 3
@@ -40,8 +44,9 @@ _LATER_LOOKS = 3
 class Reconciliation:
     """Outcome: client order ids in doubt with the reason, and positions that differ (ours, broker's).
 
-    `refused` are the open orders of somebody else, with what they are, where none may trade here; `twins`
-    those that the broker holds beside an order of ours, under the same reference.
+    `lapsed` are the orders that ended unseen, by evidence; `lapses` what was found of those that cannot live
+    any more. `refused` are the open orders of somebody else, with what they are, where none may trade here;
+    `twins` those that the broker holds beside an order of ours, under the same reference.
     """
 
     in_doubt: dict[str, str] = field(default_factory=dict)
@@ -49,6 +54,8 @@ class Reconciliation:
     breaks: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
+    lapsed: list[str] = field(default_factory=list)
+    lapses: dict[str, Lapse] = field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:
@@ -85,6 +92,14 @@ class Reconciler:
         what was on its way may appear meanwhile.
     sleep
         Waits between the looks.
+    days, expired_day
+        Sessions of the exchange, and what becomes of orders for a day that is over; see
+        `execution.reconciliation.lapses`.
+
+    Attributes
+    ----------
+    lapses
+        Finds the orders that cannot live any more.
     """
 
     def __init__(
@@ -97,7 +112,10 @@ class Reconciler:
         release_absent: bool,
         quarantine: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        days: TradingDays | None = None,
+        expired_day: ExpiredDay = ExpiredDay.SETTLE,
     ) -> None:
+        self.lapses = Lapses(inbox, audit, positions, claim, days, expired_day)
         self._inbox = inbox
         self._audit = audit
         self._release_absent = release_absent
@@ -125,6 +143,7 @@ class Reconciler:
                 break
             await self._sleep(pauses.pop())  # what was on its way may be there by then
         result = Reconciliation(breaks=breaks)
+        result.lapses = await self.lapses.find(session, self._missing(stood, seen), breaks)
         self._judge_orders(stood, seen, result)
         externals = self._inbox.blotter.externals.open()
         for order in externals:
@@ -139,6 +158,7 @@ class Reconciler:
         self._audit.log_reconciled(
             in_doubt=result.in_doubt,
             released=result.released,
+            lapsed=result.lapsed,
             breaks={symbol: [str(ours), str(theirs)] for symbol, (ours, theirs) in result.breaks.items()},
             open_orders=sorted(seen),
             foreign=sorted(self._inbox.foreign_references),
@@ -201,11 +221,22 @@ class Reconciler:
                 self._release(entry, "in no list of the broker, and the broker has nothing in flight")
                 result.released.append(name)
                 continue
+            lapse = result.lapses.get(name)
+            if lapse is not None and self.lapses.holds(entry, lapse):
+                self.lapses.end(entry, lapse)
+                result.lapsed.append(name)
+                continue
             why = self._doubt(entry)
-            if not entry.status.is_final:  # one that has ended stays ended: only its executions are missing
+            # One that has ended stays ended: only its executions are missing.
+            if not entry.status.is_final and self._is_news(entry, why):
                 self._audit.log_doubt(name, why)
                 self._inbox.deliver(self._inbox.blotter.doubted(name, why))
             result.in_doubt[name] = why
+
+    def _is_news(self, entry: Entry, why: str) -> bool:
+        """Return whether a doubt is not on record yet, for what was found out just now."""
+        told = {} if self.outcome is None else self.outcome.in_doubt
+        return entry.status is not OrderStatus.UNKNOWN or told.get(entry.client_order_id) != why
 
     def _doubt(self, entry: Entry) -> str:
         if entry.awaits_executions:

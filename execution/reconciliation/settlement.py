@@ -123,7 +123,7 @@ class Settlement:
             )
         ours, theirs = pair
         if price is None and abs(theirs) > abs(ours):
-            price = self._positions.costs.get(symbol)
+            price = self._positions.prices.get(symbol)
         adjustment = Adjustment(
             AdjustmentKind.ACCEPTED,
             symbol,

@@ -194,7 +194,7 @@ class MockIBKRClient(IBKROrderExecutor):
             await asyncio.sleep(0)
 
     def _at_broker(self, order_id: str) -> BrokerOrder:
-        entry = self._desk.find(order_id)
+        entry = self._rooms.desk.find(order_id)
         order = self.broker.find(entry.order_id)
         if order is None or order.over:
             raise UnknownOrderError(f"the broker has no order {order_id} at work")

@@ -154,7 +154,7 @@ class OurOrders:
 
 def memory_folder() -> Path | None:
     """Return a folder of this machine whose files lie in memory; None if there is none."""
-    folder = Path("/dev/shm")  # noqa: S108  # nosec B108  the files are made in a folder of our own inside
+    folder = Path("/dev/shm")  # noqa: S108  # nosec B108  # the files are made in a folder of our own inside
     return folder if folder.is_dir() and os.access(folder, os.W_OK) else None
 
 

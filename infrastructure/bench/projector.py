@@ -1,9 +1,10 @@
 """How fast a journal becomes tables of TimescaleDB, against bare COPY of its rows; and what a crash costs.
 
-1. A journal of orders' lives is written: submission, what the broker sends, states, executions, commissions,
-   a snapshot a day. Its contents come from a seed.
+1. A journal of orders' lives is written: signal, submission, what the broker sends, states, executions,
+   commissions, a snapshot a day. Its contents come from a seed.
 2. It is projected in small and uneven batches, then rebuilt from nothing; the tables must be the same, row by
-   row, and the rows of orders, fills, commissions and snapshots those of a plain fold in Python.
+   row, and the rows of orders, fills, commissions, signals and snapshots those of a plain fold in Python.
+   Both are timed in fifths (`infrastructure.bench.laps`): what grows with the tables shows in the last one.
 3. The text of every table is copied, bare, into a database of the same tables.
 """
 
@@ -30,6 +31,7 @@ from data.projector import BATCH, Projector
 from data.testing import LocalServer, local_server
 from execution.clocks import NANOS
 from execution.journal import SqliteJournal
+from infrastructure.bench.laps import Laps
 
 Tell = Callable[[str], None]
 Row = dict[str, Any]
@@ -37,7 +39,7 @@ TABLES = (
     ("audit_events", "journal_id, seq"), ("order_events", "seq"), ("orders", "seq"), ("fills", "seq"),
     ("commissions", "seq"), ("account_snapshots", "timestamp"), ("position_history", "timestamp, symbol"),
     ("positions", "symbol"), ("daily_pnl", "timestamp"), ("risk_metrics", "timestamp, scope"),
-    ("trading_sessions", "seq"), ("runs", "run_id"), ("projection_cursor", "run_id"),
+    ("trading_sessions", "seq"), ("runs", "run_id"), ("projection_cursor", "run_id"), ("signals", "seq"),
 )  # fmt: skip
 RUN = "bench"
 _SYMBOLS = ("SPY", "QQQ", "IWM", "AAPL", "MSFT")
@@ -77,11 +79,18 @@ def _order(
     name, symbol = f"ma-{number:08d}", chance.choice(_SYMBOLS)
     size, price = Decimal(chance.randrange(1, 900)), Decimal(chance.randrange(5_000, 60_000)) / 100
     side = chance.choice(("BUY", "SELL"))
+    signal = f"ma-s{number}" if number % 5 == 0 else None
+    if signal:
+        yield "signal", {
+            "signal_id": signal, "strategy": "ma", "name": "crossing", "symbol": symbol, "direction": "LONG",
+            "strength": number / 7, "target": None, "features": {"fast": number / 3}, "trading_time": at,
+        }  # fmt: skip
     yield "order_submitted", {
         "client_order_id": name, "symbol": symbol, "side": side, "quantity": str(size), "order_type": "LIMIT",
         "limit_price": str(price), "stop_price": None, "time_in_force": "DAY", "outside_rth": False,
         "account": "DU100", "strategy": "ma", "trading_time": at, "attempt": 1, "order_id": number,
         "decision": _DECISION, "dry_run": False, "reserved_price": str(price),
+        **({"signal_id": signal} if signal else {}),
     }  # fmt: skip
     known = {"client_order_id": name, "order_id": str(number), "perm_id": 900_000 + number}
     yield "broker_message", {
@@ -135,7 +144,7 @@ def write_journal(path: Path, count: int) -> None:
 def digests(database: Database) -> dict[str, str]:
     """Return a hash of every table's rows in the order of their keys."""
     found = {}
-    with psycopg.connect(_conninfo(database)) as connection:
+    with psycopg.connect(database.conninfo()) as connection:
         for table, order in TABLES:
             digest = hashlib.sha256()
             query = f"COPY (SELECT * FROM {table} ORDER BY {order}) TO STDOUT"  # noqa: S608  # names of ours
@@ -149,7 +158,7 @@ def digests(database: Database) -> dict[str, str]:
 def plain_fold(count: int) -> dict[str, list[tuple[Any, ...]]]:
     """Return what some tables must hold, by a fold that knows nothing of databases."""
     orders: dict[str, list[Any]] = {}
-    fills, paid, snapshots = [], [], []
+    fills, paid, snapshots, signals = [], [], [], []
     for seq, (kind, body) in enumerate(story(count), start=1):
         name = body.get("client_order_id", "")
         if kind == "order_submitted":
@@ -159,6 +168,8 @@ def plain_fold(count: int) -> dict[str, list[tuple[Any, ...]]]:
             orders[name][3:] = [body["new"], Decimal(body["filled"]), average and Decimal(average)]
         elif kind == "fill":
             fills.append((seq, name, body["symbol"], Decimal(body["quantity"]), Decimal(body["price"])))
+        elif kind == "signal":
+            signals.append((seq, body["signal_id"], body["strength"]))
         elif kind == "commission":
             paid.append((seq, body["fill_id"], Decimal(body["commission"])))
         elif kind == "snapshot":
@@ -168,6 +179,7 @@ def plain_fold(count: int) -> dict[str, list[tuple[Any, ...]]]:
         "ORDER BY seq": [tuple(row) for row in orders.values()],
         "SELECT seq, client_order_id, symbol, quantity, price FROM fills ORDER BY seq": fills,
         "SELECT seq, fill_id, commission FROM commissions ORDER BY seq": paid,
+        "SELECT seq, signal_id, strength FROM signals ORDER BY seq": signals,
         "SELECT equity FROM account_snapshots ORDER BY timestamp": snapshots,
         "SELECT count(*) FROM audit_events": [(count,)],
     }
@@ -175,7 +187,7 @@ def plain_fold(count: int) -> dict[str, list[tuple[Any, ...]]]:
 
 def differences(database: Database, count: int) -> list[str]:
     """Return the queries whose answer is not that of the plain fold."""
-    with psycopg.connect(_conninfo(database)) as connection:
+    with psycopg.connect(database.conninfo()) as connection:
         return [
             query
             for query, expected in plain_fold(count).items()
@@ -192,7 +204,7 @@ def measure(folder: Path, events: int, tell: Tell) -> Row:
         database = Database(server.create_database("projected"))
         with closing(database):
             database.upgrade()
-            figures = _projected(database, path, events, tell)
+            figures = _projected(server, database, path, events, tell)
             tell("copying the same rows bare")
             figures["bare COPY, seconds"] = _bare(server, database)
             taken = events / figures["rebuild, events/s"]
@@ -200,30 +212,30 @@ def measure(folder: Path, events: int, tell: Tell) -> Row:
     return figures
 
 
-def _projected(database: Database, path: Path, events: int, tell: Tell) -> Row:
+def _projected(server: LocalServer, database: Database, path: Path, events: int, tell: Tell) -> Row:
     projector = Projector(database, "journal", RUN)
     tell("projecting in uneven batches")
-    began, chance = time.perf_counter(), random.Random(3)  # noqa: S311  # data for a measurement
+    chance, uneven = random.Random(3), Laps(events, server.postmaster)  # noqa: S311  # data for a measurement
     with closing(read_events(path)) as stream:
         while batch := list(islice(stream, chance.randrange(1, 10_000))):
-            projector.project_batch(batch)
-    uneven = time.perf_counter() - began
+            uneven.note(projector.project_batch(batch))
+    figures = uneven.figures("uneven batches")
     tell("hashing the tables")
     before = digests(database)
     tell("rebuilding from nothing")
     cleared = time.perf_counter()
     projector.rebuild(())
-    began = time.perf_counter()
+    removed = time.perf_counter() - cleared
+    rebuilt = Laps(events, server.postmaster)
     with batches_of(path, 0, BATCH) as batches:
         for stored in batches:
-            projector.project_batch(stored)
-    rebuilt = time.perf_counter() - began
+            rebuilt.note(projector.project_batch(stored))
+    figures |= rebuilt.figures("rebuild")
     tell("comparing with a plain fold")
     return {
         "events": events,
-        "uneven batches, events/s": events / uneven,
-        "rebuild, events/s": events / rebuilt,
-        "removing the rows, seconds": began - cleared,
+        **figures,
+        "removing the rows, seconds": removed,
         "rebuilt equal": before == digests(database),
         "differences from a plain fold": len(differences(database, events)),
     }
@@ -232,13 +244,13 @@ def _projected(database: Database, path: Path, events: int, tell: Tell) -> Row:
 def _bare(server: LocalServer, projected: Database) -> float:
     """Return the seconds of a plain COPY of every row into the same tables of another database."""
     contents = {}
-    with psycopg.connect(_conninfo(projected)) as connection:
+    with psycopg.connect(projected.conninfo()) as connection:
         for table, _ in TABLES:
             with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as rows:  # type: ignore[arg-type, unused-ignore]  # noqa: S608
                 contents[table] = b"".join(bytes(block) for block in rows)
     with closing(Database(server.create_database("bare"))) as database:
         database.upgrade()
-        with psycopg.connect(_conninfo(database)) as connection:
+        with psycopg.connect(database.conninfo()) as connection:
             began = time.perf_counter()
             for table, text in contents.items():
                 with connection.cursor().copy(
@@ -300,7 +312,3 @@ def crash(folder: Path, events: int, stops: int, tell: Tell, *, timescale: bool 
                 "transactions refused": refused, "differences from a plain fold": lost,
                 "equal to a calm run": after == digests(database),
             }  # fmt: skip
-
-
-def _conninfo(database: Database) -> str:
-    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)

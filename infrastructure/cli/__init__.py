@@ -14,6 +14,7 @@ import typer
 from infrastructure.cli import audit, data, db, gateway, machine, orders, runs, settling, simulate, trading
 from infrastructure.cli.boundary import guard
 from infrastructure.cli.options import with_examples
+from infrastructure.cli.streams import open_missing, settle
 
 HELP = """Research, backtest, trade and watch systematic strategies on Interactive Brokers.
 
@@ -50,4 +51,5 @@ for group in (trading, gateway, simulate, machine, orders, audit, runs, data, db
 
 def main() -> None:
     """Run the command line and leave the process with its exit status."""
-    sys.exit(guard(app, sys.argv[1:]))
+    open_missing()
+    sys.exit(settle(guard(app, sys.argv[1:])))

@@ -108,13 +108,17 @@ def show(
 
     from execution import journal
 
-    events = journal.read(find_journal(where, config, runs_dir), after)
-    for event in islice(filter(_chooser(kind, order, after), events), limit):
+    path = find_journal(where, config, runs_dir)
+    chosen = list(islice(filter(_chooser(kind, order, after), journal.read(path, after)), limit))
+    for event in chosen:
         if as_json:
             line = {"seq": event.seq, "time_ns": event.time_ns, "kind": event.kind, "body": event.body}
             typer.echo(json.dumps({**line, "hash": event.hash}, sort_keys=True))
         else:
             typer.echo(journal.readable(event))
+    if not chosen:
+        kinds = ", ".join(sorted({event.kind for event in journal.read(path)}))
+        typer.echo(f"{path}: no event was asked for; its kinds are {kinds or 'none: it is empty'}", err=True)
 
 
 def export(

@@ -9,32 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infrastructure.cli import data_check, data_pull, data_record
+from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    import pandas as pd
+    from data.bars import BarSeries
+    from infrastructure.settings import Settings
 
-    from execution.timeframes import Timeframe
-
-Store = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="DIR|URL",
-        help="Folder of Parquet files or database [database.url, else bars in var_dir].",
-    ),
-]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of SYMBOL.csv, .csv.gz or .parquet.")]
-Symbols = Annotated[
-    str | None, typer.Option("--symbols", metavar="A,B", help="These symbols only, comma-separated.")
-]
-Calendar = Annotated[str, typer.Option("--calendar", metavar="NAME", help="Exchange of the sessions.")]
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", metavar="TIME", help="As it was known at this moment, e.g. 2024-06-01T12:00Z."),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,19 +36,16 @@ def register(app: typer.Typer) -> None:
 
 def import_bars(
     folder: Folder,
-    symbols: Symbols = None,
+    symbols: d.Symbols = None,
     timeframe: o.Timeframe = None,
     known_at: Annotated[
         str | None,
         typer.Option("--known-at", metavar="TIME", help="When these bars were learnt [now]."),
     ] = None,
     tick: Annotated[str, typer.Option("--tick", help="Price increment to round to.")] = "0.0001",
-    calendar: Calendar = "XNYS",
-    futures: Annotated[
-        str | None,
-        typer.Option("--futures", metavar="A,B", help="Symbols whose prices may be zero or negative."),
-    ] = None,
-    store: Store = None,
+    calendar: d.Calendar = "XNYS",
+    futures: d.Futures = None,
+    store: d.Store = None,
     config: o.Config = None,
     sets: o.Set = None,
     as_json: o.Json = False,
@@ -81,19 +62,19 @@ def import_bars(
     from execution.clocks import SystemClock, timestamp
     from infrastructure.stores import store_of
 
-    learnt = timestamp(SystemClock().now_ns()) if known_at is None else _moment(known_at, "--known-at")
+    learnt = timestamp(SystemClock().now_ns()) if known_at is None else d.moment("--known-at", known_at)
     settings = o.load(config, sets=sets)
     with _at_work("importing", as_json=as_json), store_of(settings, store) as bars:
         loaded = load_bars(
             Path(folder),
-            symbols=_names(symbols),
-            timeframe=_timeframe(timeframe) if timeframe else None,
+            symbols=d.names(symbols),
+            timeframe=d.timeframe(timeframe) if timeframe else None,
             tick=_price(tick),
             calendar=calendar,
             regular_hours=False,
-            signed=_names(futures) or (),
+            signed=d.names(futures) or (),
         )
-        report = bars.write(loaded, known_at=learnt, signed=_names(futures) or ())
+        report = bars.write(loaded, known_at=learnt, signed=d.names(futures) or ())
         where = str(bars)
     answer: dict[str, Any] = {
         "store": where,
@@ -113,20 +94,29 @@ def import_bars(
 
 def export_bars(
     folder: Folder,
-    symbols: Symbols = None,
+    symbols: d.Symbols = None,
     timeframe: o.Timeframe = None,
-    as_of: AsOf = None,
-    calendar: Calendar = "XNYS",
+    as_of: d.AsOf = None,
+    calendar: d.Calendar = "XNYS",
+    actions: Annotated[
+        str | None,
+        typer.Option(
+            "--actions",
+            metavar="FILE|DIR|yahoo",
+            help="Adjust prices and volumes for the splits known here, to the last bar [as traded].",
+        ),
+    ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet instead of gzip CSV.")] = False,
-    store: Store = None,
+    store: d.Store = None,
     config: o.Config = None,
     sets: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
     """Write stored bars into a new folder, one file a symbol, as `trade data import` and --bars read them.
 
-    The folder is complete or not there.
+    The folder is complete or not there. A backtest over a split needs adjusted prices: give --actions.
       trade data export prices --timeframe 1D
+      trade data export adjusted --symbols AAPL --actions actions.csv
       trade data export then --timeframe 1m --symbols SPY --as-of 2024-06-01T12:00Z
     """
     from pathlib import Path
@@ -134,22 +124,55 @@ def export_bars(
     from data.file_export import write_bars
     from infrastructure.stores import store_of
 
-    settings, size = o.load(config, sets=sets), _timeframe(timeframe or "1D")
-    when = None if as_of is None else _moment(as_of, "--as-of")
+    settings, size = o.load(config, sets=sets), d.timeframe(timeframe or "1D")
+    when = None if as_of is None else d.moment("--as-of", as_of)
     with _at_work("exporting", as_json=as_json), store_of(settings, store) as bars:
-        series = bars.read(_names(symbols), size, as_of=when).to_series()
+        series = bars.read(d.names(symbols), size, as_of=when).to_series()
         if not series:
             raise typer.BadParameter(f"{bars} holds no such bars of {size.value}; see trade data list")
+        if actions is not None:
+            series = _adjusted(settings, series, actions, calendar)
         write_bars(Path(folder), series, calendar=calendar, parquet=parquet)
-    answer = {"folder": folder, "timeframe": size.value, "bars": {s: len(b) for s, b in series.items()}}
+    answer: dict[str, Any] = {
+        "folder": folder,
+        "timeframe": size.value,
+        "adjusted": actions is not None,
+        "bars": {symbol: len(held) for symbol, held in series.items()},
+    }
     if as_json:
         o.print_json(answer)
     else:
         o.print_pairs("exported", answer)
 
 
+def _adjusted(
+    settings: Settings, series: dict[str, BarSeries], actions: str, calendar: str
+) -> dict[str, BarSeries]:
+    """Return bars in the shares of the day of the last bar of all, to a millionth."""
+    import datetime as dt
+    from dataclasses import replace
+
+    from data.calendars import ExchangeClock
+    from data.corporate_actions import adjusted
+    from execution.clocks import timestamp
+    from infrastructure.data_sources import action_source
+
+    source = action_source(settings, actions, calendar)
+    if source is None:
+        raise typer.BadParameter("--actions names nobody who knows the splits")
+    first = timestamp(min(int(bars.start_ns[0]) for bars in series.values())).date()
+    last = timestamp(max(int(bars.end_ns[-1]) for bars in series.values())).date()
+    clock = ExchangeClock(calendar, first - dt.timedelta(days=7), last + dt.timedelta(days=7))
+    found = {}
+    for symbol, bars in series.items():
+        view = adjusted(bars, source.actions(symbol, first, last), clock, as_of=last)
+        prices = {name: getattr(view, name).round(6) for name in ("open", "high", "low", "close")}
+        found[symbol] = replace(view, volume=view.volume.round(6), **prices)
+    return found
+
+
 def list_bars(
-    store: Store = None, config: o.Config = None, sets: o.Set = None, as_json: o.Json = False
+    store: d.Store = None, config: o.Config = None, sets: o.Set = None, as_json: o.Json = False
 ) -> None:
     """Show which symbols are stored, from when to when, and how many bars.
 
@@ -181,7 +204,7 @@ def head(
     timeframe: o.Timeframe = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of bars.")] = 5,
     newest: Annotated[bool, typer.Option("--last", help="The last bars instead of the first.")] = False,
-    store: Store = None,
+    store: d.Store = None,
     config: o.Config = None,
     sets: o.Set = None,
     as_json: o.Json = False,
@@ -193,7 +216,7 @@ def head(
     """
     from infrastructure.stores import store_of
 
-    size = _timeframe(timeframe or "1D")
+    size = d.timeframe(timeframe or "1D")
     with store_of(o.load(config, sets=sets), store) as bars:
         ask = bars.last if newest else bars.head
         rows = ask(symbol, size, count).to_pylist()
@@ -213,19 +236,6 @@ def _shown(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _names(symbols: str | None) -> list[str] | None:
-    return None if symbols is None else [name.strip() for name in symbols.split(",") if name.strip()]
-
-
-def _timeframe(text: str) -> Timeframe:
-    from execution.timeframes import Timeframe
-
-    try:
-        return Timeframe(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"timeframe {text!r}: use {', '.join(Timeframe)}") from error
-
-
 def _price(text: str) -> Decimal:
     from decimal import Decimal, InvalidOperation
 
@@ -238,23 +248,11 @@ def _price(text: str) -> Decimal:
     return price
 
 
-def _moment(text: str, option: str) -> pd.Timestamp:
-    import pandas as pd
-
-    try:
-        when = pd.Timestamp(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} {text!r} is no time; write 2024-06-01T12:00Z") from error
-    if when.tzinfo is None:
-        raise typer.BadParameter(f"{option} {text!r} has no timezone; write 2024-06-01T12:00Z")
-    return when.tz_convert("UTC")
-
-
 @contextmanager
 def _at_work(what: str, *, as_json: bool) -> Iterator[None]:
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=o.error_console(), disable=as_json, transient=True) as progress:
+    with d.progress(*columns, shown=not as_json) as progress:
         progress.add_task(what, total=None)
         yield

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from data.quality import CheckPlan
-    from execution.timeframes import Timeframe
     from infrastructure.settings import Settings
     from monitoring.bar_report import BarReport, ReportBuilder
 
@@ -28,21 +26,20 @@ def check_bars(
         str | None,
         typer.Argument(metavar="[FOLDER]", help="Folder of SYMBOL.csv, .csv.gz or .parquet [store]."),
     ] = None,
-    symbols: Annotated[
-        str | None, typer.Option("--symbols", metavar="A,B", help="These symbols only, comma-separated.")
-    ] = None,
+    symbols: d.Symbols = None,
     timeframe: o.Timeframe = None,
     actions: Annotated[
         str | None,
-        typer.Option("--actions", metavar="FILE|DIR", help="Known splits, dividends, changes of ticker."),
+        typer.Option(
+            "--actions",
+            metavar="FILE|DIR|yahoo|none",
+            help="Who knows splits, dividends, changes of ticker; none: there were none "
+            "[data.corporate_actions].",
+        ),
     ] = None,
-    calendar: Annotated[
-        str, typer.Option("--calendar", metavar="NAME", help="Exchange of the sessions.")
-    ] = "XNYS",
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", metavar="TIME", help="Stored bars as they were known at this moment."),
-    ] = None,
+    calendar: d.Calendar = "XNYS",
+    as_of: d.AsOf = None,
+    futures: d.Futures = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page with charts as well.")
     ] = None,
@@ -50,12 +47,7 @@ def check_bars(
         str | None,
         typer.Option("--propose", metavar="FILE", help="Write what could mend it, for you to confirm."),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store", metavar="DIR|URL", help="Folder or database [database.url, else var_dir/bars]."
-        ),
-    ] = None,
+    store: d.Store = None,
     config: o.Config = None,
     sets: o.Set = None,
     as_json: o.Json = False,
@@ -69,12 +61,20 @@ def check_bars(
       trade data check prices/daily --actions actions.csv --html check.html
       trade data check --symbols SPY --timeframe 1m --json
     """
+    from dataclasses import replace
+
     from monitoring.bar_report import write
 
     if folder is not None and (store, timeframe, as_of) != (None, None, None):
         raise typer.BadParameter("--store, --timeframe and --as-of are for stored bars: leave FOLDER out")
     settings = o.load(config, sets=sets)
-    report = _checked(settings, folder, store, symbols, timeframe, actions, calendar, as_of, as_json=as_json)
+    report = _checked(
+        settings, folder, store, symbols, timeframe, actions, calendar, as_of, futures, as_json=as_json
+    )
+    if report.proposals.pulls:
+        known = actions or settings.data.corporate_actions or propose
+        flags = _pull_flags(known, calendar, store, config, sets)
+        report = replace(report, proposals=report.proposals.pulled_with(flags))
     if html is not None:
         write(report, Path(html))
     if propose is not None:
@@ -96,30 +96,44 @@ def _checked(
     actions: str | None,
     calendar: str,
     as_of: str | None,
+    futures: str | None,
     *,
     as_json: bool,
 ) -> BarReport:
-    from data.corporate_actions import FileActionSource
     from data.quality import Against, plan_folder, plan_store
+    from infrastructure.data_sources import action_source
     from infrastructure.stores import store_of
     from monitoring.bar_report import ReportBuilder
 
-    names = None if symbols is None else [name.strip() for name in symbols.split(",") if name.strip()]
-    known = None if actions is None else FileActionSource(Path(actions), calendar)
-    against = Against(calendar, known)
+    size = None if timeframe is None else d.timeframe(timeframe)
+    when = None if as_of is None else d.moment("--as-of", as_of)
+    known = action_source(settings, actions, calendar)
+    against = Against(calendar, known, signed=d.names(futures) or ())
     with ExitStack() as stack:
         if folder is not None:
-            plan = plan_folder(Path(folder), names, against)
+            plan = plan_folder(Path(folder), d.names(symbols), against)
         else:
             bars = stack.enter_context(store_of(settings, store))
-            plan = plan_store(bars, names, _timeframe(timeframe), _moment(as_of), against)
+            plan = plan_store(bars, d.names(symbols), size, when, against)
         builder = ReportBuilder(plan.source, calendar)
         _run(plan, builder, shown=not as_json)
     return builder.build()
 
 
+def _pull_flags(
+    actions: object, calendar: str, store: str | None, config: str | None, sets: list[str] | None
+) -> list[str]:
+    """Return what a pull has to be told to go where this check looked; a URL with a user stays unwritten."""
+    flags = ["--source", "yahoo"] if actions is None else ["--actions", str(actions)]
+    flags += [] if calendar == "XNYS" else ["--calendar", calendar]
+    named = [("--store", store), ("--config", config), *(("--set", one) for one in sets or ())]
+    for option, value in named:
+        flags += [] if value is None or "@" in value else [option, value]
+    return flags
+
+
 def _run(plan: CheckPlan, builder: ReportBuilder, *, shown: bool) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("checking {task.description}"),
@@ -127,7 +141,7 @@ def _run(plan: CheckPlan, builder: ReportBuilder, *, shown: bool) -> None:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=o.error_console(), disable=not shown, transient=True) as progress:
+    with d.progress(*columns, shown=shown) as progress:
         task = progress.add_task("", total=plan.total)
         for part in plan.run():
             builder.add(part)
@@ -157,7 +171,8 @@ def _print(report: BarReport, html: str | None, propose: str | None) -> None:
         o.print_table(report.source, rows[:_SHOWN], columns=_COLUMNS)
     if len(rows) > _SHOWN:
         typer.echo(f"{len(rows) - _SHOWN:,} more findings; --html or --json shows all")
-    counted = ", ".join(f"{report.count(severity):,} {severity}s" for severity in Severity)
+    counts = [(report.count(severity), severity) for severity in Severity]
+    counted = ", ".join(f"{count:,} {severity}{'' if count == 1 else 's'}" for count, severity in counts)
     typer.echo(f"{report.source}: {len(report.symbols):,} series, {report.bars:,} bars: {counted}")
     if html is not None:
         typer.echo(f"page: {html}")
@@ -165,26 +180,3 @@ def _print(report: BarReport, html: str | None, propose: str | None) -> None:
         typer.echo(f"proposals: {propose} (confirm each line, then use it as --actions)")
     elif report.proposals.actions or report.proposals.pulls:
         typer.echo("--propose FILE writes what could mend it")
-
-
-def _timeframe(text: str | None) -> Timeframe | None:
-    from execution.timeframes import Timeframe
-
-    try:
-        return None if text is None else Timeframe(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"timeframe {text!r}: use {', '.join(Timeframe)}") from error
-
-
-def _moment(text: str | None) -> pd.Timestamp | None:
-    import pandas as pd
-
-    if text is None:
-        return None
-    try:
-        moment = pd.Timestamp(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--as-of {text!r} is no time; write 2024-06-01T12:00Z") from error
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"--as-of {text!r} has no timezone; write 2024-06-01T12:00Z")
-    return moment.tz_convert("UTC")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _MINUTE, _HOUR = 60, 3_600
 
 
 def pull_bars(
-    symbols: Annotated[str, typer.Argument(metavar="A,B", help="Contracts to pull, comma-separated.")],
+    symbols: d.Contracts,
     timeframe: o.Timeframe = None,
     start: Annotated[
         str | None, typer.Option("--start", metavar="DATE", help="First date [where the source begins].")
@@ -47,20 +48,10 @@ def pull_bars(
     again: Annotated[
         bool, typer.Option("--again", help="Ask for what was answered before: finds what was revised.")
     ] = False,
-    client_id: Annotated[
-        int | None,
-        typer.Option("--client-id", min=0, help="Who asks TWS [the trader's id and 50 more]."),
-    ] = None,
-    calendar: Annotated[
-        str, typer.Option("--calendar", metavar="NAME", help="Exchange of the sessions.")
-    ] = "XNYS",
+    client_id: d.ClientId = None,
+    calendar: d.Calendar = "XNYS",
     *,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store", metavar="DIR|URL", help="Folder or database [database.url, else var_dir/bars]."
-        ),
-    ] = None,
+    store: d.Store = None,
     config: o.Config = None,
     profile: o.Profile = None,
     sets: o.Set = None,
@@ -86,15 +77,16 @@ def pull_bars(
     from data.sources.pull import pull
     from data.sources.record import PullRecord
     from execution.clocks import SystemClock
-    from execution.timeframes import Timeframe
     from infrastructure.contract_text import read_contracts
     from infrastructure.stores import store_of
 
-    size = _one_of("--timeframe", timeframe or "1D", Timeframe)
+    size = d.timeframe(timeframe or "1D")
     contracts = read_contracts(symbols)
     settings, clock = o.load(config, profile, sets), SystemClock()
     first = None if start is None else _day("--start", start)
     last = None if end is None else _day("--end", end)
+    if first is not None and last is not None and last.date() < first.date():
+        raise typer.BadParameter(f"--end {end} is before --start {start}: no day lies between them")
     exchange = _exchange(calendar, clock.now_ns())
     start_ns = 0 if first is None else exchange.midnight_ns(first.date())
     end_ns = clock.now_ns() if last is None else exchange.midnight_ns((last + _one_day()).date())
@@ -106,7 +98,7 @@ def pull_bars(
                 bars,
                 PullRecord(settings.var_dir / _RECORD),
                 contracts,
-                Timeframe(size),
+                size,
                 clock,
                 start_ns=start_ns,
                 end_ns=end_ns,
@@ -119,7 +111,7 @@ def pull_bars(
     answer: dict[str, Any] = {
         "store": where,
         "source": asked.name,
-        "timeframe": size,
+        "timeframe": size.value,
         "symbols": [one.symbol for one in contracts],
         "questions": report.asked,
         "answered_before": report.skipped,
@@ -158,7 +150,7 @@ def _source(
 ) -> HistorySource:
     from execution.clocks import SystemClock
 
-    _one_of("--source", name, ("ibkr", "yahoo"))
+    d.one_of("--source", name, ("ibkr", "yahoo"))
     if name == "yahoo":
         if named_actions is not None:
             raise typer.BadParameter("--actions is for --source ibkr: Yahoo tells its splits itself")
@@ -195,19 +187,16 @@ def _exchange(name: str, now_ns: int) -> ExchangeClock:
     return ExchangeClock(name, dt.date(1980, 1, 1), timestamp(now_ns).date() + dt.timedelta(days=7))
 
 
-def _one_of(option: str, text: str, offered: Any) -> str:
-    if text not in list(offered):
-        raise typer.BadParameter(f"{option} {text!r}: use {', '.join(offered)}")
-    return text
-
-
 def _day(option: str, text: str) -> pd.Timestamp:
     import pandas as pd
 
     try:
-        return pd.Timestamp(text).normalize()
+        day = pd.Timestamp(text)
     except ValueError as error:
         raise typer.BadParameter(f"{option} {text!r} is no date; write 2024-01-31") from error
+    if pd.isna(day):
+        raise typer.BadParameter(f"{option} {text!r} is no date; write 2024-01-31")
+    return day.normalize()
 
 
 def _one_day() -> pd.Timedelta:
@@ -221,11 +210,10 @@ class _Bar:
 
     def __init__(self, *, shown: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as RichProgress
 
         left = TextColumn("{task.fields[left]}")
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), left)
-        self._progress = RichProgress(*columns, console=o.error_console(), disable=not shown, transient=True)
+        self._progress = d.progress(*columns, shown=shown)
         self._task = self._progress.add_task("connecting", total=None, left="")
 
     def __enter__(self) -> _Bar:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
 
 
 def record_bars(
-    symbols: Annotated[str, typer.Argument(metavar="A,B", help="Contracts to record, comma-separated.")],
+    symbols: d.Contracts,
     every: Annotated[
         int, typer.Option("--every", metavar="SECONDS", min=60, max=300, help="Time between two snapshots.")
     ] = 60,
-    client_id: Annotated[
-        int | None,
-        typer.Option("--client-id", min=0, help="Who asks TWS [the trader's id and 52 more]."),
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store", metavar="DIR|URL", help="Folder or database [database.url, else var_dir/bars]."
-        ),
-    ] = None,
+    client_id: d.ClientId = None,
+    store: d.Store = None,
     *,
     config: o.Config = None,
     profile: o.Profile = None,
@@ -98,14 +91,14 @@ async def _run(
     import asyncio
     import signal
 
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=o.error_console(), disable=not shown, transient=True) as progress:
+    with d.progress(*columns, shown=shown) as progress:
         task = progress.add_task(f"recording {len(contracts)} contracts; Ctrl-C ends it", total=None)
 
         def tell(report: Recorded) -> None:

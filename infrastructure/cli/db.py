@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
+from infrastructure.cli.db_import import import_actions, import_instruments, import_universe
+from infrastructure.cli.db_show import show
 
 if TYPE_CHECKING:
     from data.backup import Progress
@@ -24,8 +27,10 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the bac
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="Migrate, inspect, back up and restore the database.", no_args_is_help=True)
-    for command in (upgrade, downgrade, status, check, refresh, import_fundamentals, backup, restore):
+    for command in (upgrade, downgrade, status, show, check, refresh, backup, restore):
         o.add(group, command)
+    for taken in (import_fundamentals, import_instruments, import_universe, import_actions):
+        o.add(group, taken)
     app.add_typer(group, name="db")
 
 
@@ -70,7 +75,7 @@ def status(file: File = None, config: o.Config = None, sets: o.Set = None, as_js
       trade db status
       trade db status runs/3f2a/trading.db
     """
-    from data.database import newest_revision
+    from data.revisions import newest_revision
     from infrastructure.databases import projections
 
     with _opened(file, config, sets) as database:
@@ -173,7 +178,10 @@ def backup(
 
     from data import backup as backups
 
-    with _opened(file, config, sets) as database, _progress("backing up", as_json=as_json) as tell:
+    with (
+        _opened(file, config, sets) as database,
+        _progress("backing up", backups.count_rows(database), as_json=as_json) as tell,
+    ):
         manifest = backups.backup(database, Path(folder), tell)
     _print_manifest(folder, manifest, as_json=as_json)
 
@@ -181,17 +189,20 @@ def backup(
 def restore(
     folder: Folder, file: File = None, config: o.Config = None, sets: o.Set = None, as_json: o.Json = False
 ) -> None:
-    """Fill an empty database from a backup, prove it equal by its checksums, and migrate it.
+    """Fill an empty database from a backup, prove it equal by its checksums, migrate it, aggregate its bars.
 
-    It may be of another kind than the one backed up.
+    It may be of another kind than the one backed up. Interrupted, run it again and it finishes.
       trade db restore /backup/2026-11-21 copy.db
     """
     from pathlib import Path
 
-    from data import backup as backups
+    from data.backup import read_manifest
+    from data.restore import restore as bring_back
+    from data.restore import rows_to_do
 
-    with _opened(file, config, sets) as database, _progress("restoring", as_json=as_json) as tell:
-        manifest = backups.restore(database, Path(folder), tell)
+    total = rows_to_do(read_manifest(Path(folder)))
+    with _opened(file, config, sets) as database, _progress("restoring", total, as_json=as_json) as tell:
+        manifest = bring_back(database, Path(folder), tell)
     _print_manifest(folder, manifest, as_json=as_json)
 
 
@@ -207,17 +218,12 @@ def _opened(file: str | None, config: str | None, sets: list[str] | None) -> Ite
 
 
 @contextmanager
-def _progress(what: str, *, as_json: bool) -> Iterator[Progress]:
-    from rich.progress import Progress as Bars
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+def _progress(what: str, total: int, *, as_json: bool) -> Iterator[Progress]:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description} {task.completed:,.0f} rows"),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=o.error_console(), disable=as_json, transient=True) as bars:
-        task = bars.add_task(what, total=None)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with d.progress(*columns, shown=not as_json) as bars:
+        task = bars.add_task(what, total=total)
         yield lambda table, rows: bars.update(task, description=f"{what} {table}", advance=rows)
 
 

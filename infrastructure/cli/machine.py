@@ -120,10 +120,8 @@ def _check_strategy(settings: Settings) -> None:
         first = error.errors(include_url=False)[0]
         key = ".".join(["strategy.params", *map(str, first["loc"])])
         source = settings.sources.get(key, settings.sources["strategy.name"])
-        known = ", ".join(params.model_fields)
-        raise ConfigError(
-            f"{source}: {key}: {first['msg']}; {settings.strategy.name} takes {known}"
-        ) from error
+        known, said = ", ".join(params.model_fields), first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{source}: {key}: {said}; {settings.strategy.name} takes {known}") from error
 
 
 def _next_session(settings: Settings) -> str:

@@ -95,6 +95,19 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
+def lasting_console() -> Console:
+    """Return a console for a program that goes on when nobody reads what it prints."""
+    import sys
+    from typing import IO, cast
+
+    from rich.console import Console
+
+    from infrastructure.cli.streams import LastingStream
+
+    stream = cast("IO[str]", LastingStream(sys.stdout))
+    return Console(file=stream, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
 def error_console() -> Console:
     """Return the console of progress that must not mix with what a command prints."""
     from rich.console import Console

@@ -8,6 +8,10 @@ import typer
 
 from infrastructure.cli import options as o
 
+KeepBars = Annotated[
+    bool, typer.Option("--keep-bars", help="Copy the bars into the run's folder, for --bars of a later run.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
@@ -23,6 +27,7 @@ def backtest(
     symbols: o.Symbols = None,
     timeframe: o.Timeframe = None,
     runs_dir: o.RunsDir = None,
+    keep_bars: KeepBars = False,
 ) -> None:
     """Run the configured strategy over past bars and write ledgers and a report.
 
@@ -30,6 +35,7 @@ def backtest(
       trade backtest
       trade backtest --config config.yaml --symbols SPY,IWM
       trade backtest --bars bars/daily --set strategy.params.fast=10
+      trade backtest --keep-bars
     """
     settings = o.load(
         config, profile, sets, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
@@ -37,7 +43,7 @@ def backtest(
     o.set_up_logging(settings)
     from infrastructure.compose import run_backtest
 
-    raise typer.Exit(run_backtest(settings, o.console()))
+    raise typer.Exit(run_backtest(settings, o.console(), keep_bars=keep_bars))
 
 
 def live(
@@ -51,6 +57,7 @@ def live(
     symbols: o.Symbols = None,
     timeframe: o.Timeframe = None,
     runs_dir: o.RunsDir = None,
+    keep_bars: KeepBars = False,
 ) -> None:
     """Trade: against the simulated gateway (demo), a paper account, or with real money.
 
@@ -67,13 +74,20 @@ def live(
     if settings.profile == "demo":
         from infrastructure.demo import run_demo
 
-        raise typer.Exit(run_demo(settings, dry_run=dry_run, console=o.console()))
+        raise typer.Exit(
+            run_demo(settings, dry_run=dry_run, console=o.lasting_console(), keep_bars=keep_bars)
+        )
+    if keep_bars:
+        raise typer.BadParameter(
+            f"--keep-bars: a run of profile {settings.profile} has no bars of its own to copy; keep what it "
+            "trades on with trade data record"
+        )
     from infrastructure.compose import run_live
     from infrastructure.data_sources import trading_actions
 
     corporate_actions = trading_actions(settings)
     raise typer.Exit(
-        run_live(settings, dry_run=dry_run, console=o.console(), corporate_actions=corporate_actions)
+        run_live(settings, dry_run=dry_run, console=o.lasting_console(), corporate_actions=corporate_actions)
     )
 
 

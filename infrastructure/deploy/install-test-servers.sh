@@ -23,5 +23,5 @@ if [ "$(id -u)" = 0 ] && found apt-get; then
     fi
     printf 'test servers: apt-get failed\n' >&2
 fi
-printf '\n  MISSING TEST SERVERS: %s\n  Install them with your package manager; their tests are skipped until then.\n\n' \
-    "${missing[*]}" >&2
+printf '\n  MISSING TEST SERVERS: %s\n  Install them with your package manager (Debian, Ubuntu: sudo %s).\n  Until then their tests are skipped.\n\n' \
+    "${missing[*]}" infrastructure/deploy/install-test-servers.sh >&2

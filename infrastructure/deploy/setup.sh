@@ -49,13 +49,16 @@ find_python() {
 usable() {
     local version
     for version in 3.11 3.12 3.13; do
-        if [ -x .venv/bin/python ] && fits .venv/bin/python "$version"; then return 0; fi
+        if [ -x .venv/bin/python ] && fits .venv/bin/python "$version"; then
+            [ -z "${PYTHON:-}" ] || fits "$PYTHON" "$version"  # another one was asked for: make it anew
+            return
+        fi
     done
     return 1
 }
 
 if ! usable; then
-    python=$(find_python)
+    python=$(find_python)  # before anything is removed
     say "making .venv with $python"
     rm -rf .venv
     "$python" -m venv .venv

@@ -6,7 +6,7 @@ what needs no price (short positions, size), to what does (value of the order, t
 
 from __future__ import annotations
 
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Control, Figures, OrderView, Refused, RiskView
 from risk.controls.gross_exposure import GrossExposureControl
 from risk.controls.kill_switch import KillSwitchControl
 from risk.controls.long_only import LongOnlyControl
@@ -17,7 +17,7 @@ from risk.controls.session import SessionControl
 from risk.controls.symbol_cap import SymbolCapControl
 from risk.limits import RiskLimits
 
-__all__ = ["CONTROLS", "Check", "Control", "RiskView", "controls_for"]
+__all__ = ["CONTROLS", "Control", "Figures", "OrderView", "Refused", "RiskView", "controls_for"]
 
 CONTROLS: tuple[type[Control], ...] = (
     KillSwitchControl,

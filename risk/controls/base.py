@@ -7,22 +7,24 @@ Reference price of an order, the figure its notional is taken at:
   while there is no mark.
 
 Open orders are valued the same way when they are reserved; should the mark rise later, open buys count at
-the mark. Worst case of a symbol: open orders of one side all trade and those of the other do not, so the
-position ends somewhere between *position minus open sells* and *position plus open buys*. An order moves one
-of the two ends. An order *reduces* when, after every open order of its side has traded, it still only brings
-the position closer to zero without crossing it.
+the mark. An order moves one of the two ends that its symbol can come to (`risk.exposure`). It *reduces* when,
+after every open order of its side has traded, it still only brings the position closer to zero without
+crossing it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar, NamedTuple
 
 from execution.book.portfolio import Portfolio
 from execution.clocks import TradingClock
 from execution.models import ZERO, OrderRequest, Side
+from execution.numbers import format_decimal
+from risk.exposure import Exposures, usable
 from risk.kill_switch import KillSwitch
 from risk.protocols import SessionSource, TradingSession
 from risk.reservations import Reservations
@@ -30,14 +32,15 @@ from risk.reservations import Reservations
 ONE = Decimal(1)
 
 
-class Check(NamedTuple):
-    """Outcome of one rule for one order; `limit` and `actual` are figures as text, for the record."""
+Figures = tuple[str, str, str]
+"""Code of a rule, its limit, and what an order comes to, as text for the record."""
 
-    code: str
-    limit: str
-    actual: str
-    passed: bool
-    reason: str = ""
+
+class Refused(NamedTuple):
+    """A rule's refusal of an order, with the reason a person reads."""
+
+    figures: Figures
+    reason: str
 
 
 class Control(ABC):
@@ -46,16 +49,23 @@ class Control(ABC):
     code: ClassVar[str]
 
     @abstractmethod
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
-        """Judge an order against the rule; change nothing."""
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:
+        """Judge an order against the rule, change nothing; return the figures that it passes with."""
 
-    def passes(self, limit: str, actual: str) -> Check:
-        """Return a check that the order passed."""
-        return Check(self.code, limit, actual, passed=True)
+    def refuses(self, limit: str, actual: str, reason: str) -> Refused:
+        """Return the refusal of an order."""
+        return Refused((self.code, limit, actual), reason)
 
-    def refuses(self, limit: str, actual: str, reason: str) -> Check:
-        """Return a check that refuses the order, with the reason a person reads."""
-        return Check(self.code, limit, actual, passed=False, reason=reason)
+
+@dataclass(frozen=True, slots=True)
+class LimitControl(Control):
+    """A rule with one number; `text` is that number for the record."""
+
+    limit: Decimal
+    text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", format_decimal(self.limit))
 
 
 class RiskView:
@@ -85,82 +95,97 @@ class RiskView:
         self.portfolio = portfolio
         self.reservations = reservations
         self.kill_switch = kill_switch
+        self.multipliers = multipliers
+        self.exposures = Exposures(portfolio, reservations, multipliers)
+        self.clock = clock
         self._sessions = sessions
-        self._clock = clock
-        self._multipliers = multipliers
+        self._session: TradingSession | None = None
+        self._asked_ns = 0
+
+    def of(self, order: OrderRequest) -> OrderView:
+        """Return what the rules see of an order."""
+        return OrderView(order, self)
 
     def next_session(self) -> TradingSession | None:
         """Return the session an order sent now would trade in, or None if the calendar knows none."""
-        return self._sessions.session_closing_after(self._clock.now_ns())
-
-    def mark(self, symbol: str) -> Decimal | None:
-        """Return the symbol's last price, or None if there is none that can be used."""
-        mark = self.portfolio.mark(symbol)
-        return mark if mark is not None and mark.is_finite() and mark > 0 else None
+        now, known = self.clock.now_ns(), self._session
+        if known is not None and self._asked_ns <= now < known.close_ns:
+            return known  # nothing closes between the moment it was asked for and its own close
+        self._session, self._asked_ns = self._sessions.session_closing_after(now), now
+        return self._session
 
     def reference_price(self, order: OrderRequest) -> Decimal | None:
         """Return the price at which the order is valued, or None if nothing gives one."""
-        mark = self.mark(order.symbol)
-        if order.side is Side.SELL:
-            return mark or order.limit_price or order.stop_price
-        highest = mark
-        for price in (order.limit_price, order.stop_price):
-            if price is not None and (highest is None or price > highest):
-                highest = price
-        return highest
+        return _reference_price(order, usable(self.portfolio.mark(order.symbol)))
 
-    def notional(self, order: OrderRequest) -> Decimal:
-        """Return the order's value at its reference price, zero if it has none."""
-        price = self.reference_price(order) or ZERO
-        return order.quantity * price * self._multiplier(order.symbol)
 
-    def quantity_after(self, order: OrderRequest) -> Decimal:
-        """Return the signed position once the order and every open order of its side have traded."""
-        waiting = self.reservations.side(order.symbol, order.side).quantity
-        return self.portfolio.position(order.symbol) + order.side.sign * (waiting + order.quantity)
+class OrderView:
+    """One order in the book, as the rules see it; taken at one moment and asked by each rule.
 
-    def reduces(self, order: OrderRequest) -> bool:
-        """Return whether the order can only bring the position closer to zero."""
-        return self.quantity_after(order) * order.side.sign <= 0
+    Attributes
+    ----------
+    price
+        The order's reference price, or None if nothing gives one.
+    notional
+        Its value at that price, zero if it has none.
+    after
+        The signed position once the order and every open order of its side have traded.
+    reduces
+        Whether the order can only bring the position closer to zero.
+    """
 
-    def exposure_after(self, order: OrderRequest) -> Decimal:
+    __slots__ = (
+        "_held",
+        "_is_buy",
+        "_mark",
+        "_multiplier",
+        "_symbol",
+        "after",
+        "book",
+        "notional",
+        "price",
+        "reduces",
+    )
+
+    def __init__(self, order: OrderRequest, book: RiskView) -> None:
+        symbol = order.symbol
+        self.book = book
+        self._symbol = symbol
+        self._is_buy = order.side is Side.BUY
+        self._mark = usable(book.portfolio.mark(symbol))
+        self._multiplier = book.multipliers.get(symbol, ONE)
+        self._held = book.portfolio.position(symbol)
+        self.price = _reference_price(order, self._mark)
+        self.notional = order.quantity * (self.price or ZERO) * self._multiplier
+        moved = book.reservations.side(symbol, order.side).quantity + order.quantity
+        self.after = self._held + moved if self._is_buy else self._held - moved
+        self.reduces = self.after <= 0 if self._is_buy else self.after >= 0
+
+    def exposure_after(self) -> Decimal:
         """Return the worst-case absolute value of the symbol on the side that the order extends."""
-        price = self.mark(order.symbol) or self.reference_price(order) or ZERO
-        held = self.portfolio.position(order.symbol) * price * self._multiplier(order.symbol)
-        return self._end(order.symbol, order.side, held, self.notional(order))
+        now, _ = self.book.exposures.of(self._symbol, self.book.clock.now_ns())
+        held = self._held * (self._mark or self.price or ZERO) * self._multiplier
+        if self._is_buy:
+            return abs(held + (now.buying + self.notional))
+        return abs(held - (now.selling + self.notional))
 
-    def gross_after(self, order: OrderRequest) -> Decimal:
+    def gross_after(self) -> Decimal:
         """Return the book's worst-case gross exposure with the order in it: each symbol's worse side, summed.
 
         Positions without a mark count at cost.
         """
-        held = self.portfolio.market_values(self._clock.now_ns())
-        total = ZERO
-        for symbol in sorted({order.symbol, *held, *self.reservations.symbols}):
-            value = held.get(symbol, ZERO)
-            bought = sold = ZERO
-            if symbol == order.symbol:
-                added = self.notional(order)
-                bought, sold = (added, ZERO) if order.side is Side.BUY else (ZERO, added)
-            total += max(
-                self._end(symbol, Side.BUY, value, bought), self._end(symbol, Side.SELL, value, sold)
-            )
-        return total
+        exposures, now_ns = self.book.exposures, self.book.clock.now_ns()
+        gross = exposures.gross(now_ns)
+        now, before = exposures.of(self._symbol, now_ns)
+        after = now.worst(bought=self.notional) if self._is_buy else now.worst(sold=self.notional)
+        return gross - before + after
 
-    def _end(self, symbol: str, side: Side, held_value: Decimal, added: Decimal) -> Decimal:
-        moved = self._open_value(symbol, side) + added
-        return abs(held_value + moved if side is Side.BUY else held_value - moved)
 
-    def _open_value(self, symbol: str, side: Side) -> Decimal:
-        waiting = self.reservations.side(symbol, side)
-        if not waiting.orders:
-            return ZERO
-        mark = self.mark(symbol)
-        value = waiting.value
-        if mark is not None:
-            at_mark = waiting.quantity * mark
-            value = max(value, at_mark) if side is Side.BUY else at_mark
-        return value * self._multiplier(symbol)
-
-    def _multiplier(self, symbol: str) -> Decimal:
-        return self._multipliers.get(symbol, ONE)
+def _reference_price(order: OrderRequest, mark: Decimal | None) -> Decimal | None:
+    if order.side is Side.SELL:
+        return mark or order.limit_price or order.stop_price
+    highest = mark
+    for price in (order.limit_price, order.stop_price):
+        if price is not None and (highest is None or price > highest):
+            highest = price
+    return highest

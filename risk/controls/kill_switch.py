@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from execution.models import OrderRequest
 from execution.numbers import format_decimal
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Control, Figures, OrderView, Refused
 
 
 class KillSwitchControl(Control):
@@ -14,13 +14,14 @@ class KillSwitchControl(Control):
 
     code: ClassVar[str] = "KILL_SWITCH"
 
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:  # noqa: ARG002 - the view has it
         """Pass if the switch is not tripped, or the order only reduces a position."""
-        event = view.kill_switch.event if view.kill_switch else None
+        switch = view.book.kill_switch
+        event = None if switch is None else switch.event
         if event is None:
-            return self.passes("not tripped", "not tripped")
-        if view.reduces(order):
-            return self.passes("not tripped", "tripped, the order reduces")
+            return self.code, "not tripped", "not tripped"
+        if view.reduces:
+            return self.code, "not tripped", "tripped, the order reduces"
         return self.refuses(
             "not tripped",
             "tripped",

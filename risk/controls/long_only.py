@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from execution.models import OrderRequest, Side
 from execution.numbers import format_decimal
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Control, Figures, OrderView, Refused
 
 
 class LongOnlyControl(Control):
@@ -14,11 +14,11 @@ class LongOnlyControl(Control):
 
     code: ClassVar[str] = "LONG_ONLY"
 
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:
         """Pass if the position stays at or above zero when every open sell and this one trade."""
-        after = view.quantity_after(order)
+        after = view.after
         if order.side is Side.BUY or after >= 0:
-            return self.passes("0", format_decimal(after))
+            return self.code, "0", format_decimal(after)
         return self.refuses(
             "0",
             format_decimal(after),

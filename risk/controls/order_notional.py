@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import ClassVar
 
 from execution.models import OrderRequest
 from execution.numbers import format_decimal
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Figures, LimitControl, OrderView, Refused
 
 
 @dataclass(frozen=True, slots=True)
-class OrderNotionalControl(Control):
+class OrderNotionalControl(LimitControl):
     """Refuses orders worth more than `limit`; reducing orders pass, as the market moves what is held."""
 
     code: ClassVar[str] = "MAX_ORDER_NOTIONAL"
 
-    limit: Decimal
-
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:  # noqa: ARG002 - the view has it
         """Pass if quantity times reference price is within the limit or the order only reduces."""
-        notional = view.notional(order)
-        limit, actual = format_decimal(self.limit), format_decimal(notional)
-        if notional <= self.limit or view.reduces(order):
-            return self.passes(limit, actual)
+        limit, actual = self.text, format_decimal(view.notional)
+        if view.notional <= self.limit or view.reduces:
+            return self.code, limit, actual
         return self.refuses(
             limit, actual, f"the order is worth {actual}, more than {limit}: lower its quantity"
         )

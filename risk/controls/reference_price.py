@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from execution.models import OrderRequest
 from execution.numbers import format_decimal
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Control, Figures, OrderView, Refused
 
 
 class ReferencePriceControl(Control):
@@ -14,13 +14,12 @@ class ReferencePriceControl(Control):
 
     code: ClassVar[str] = "NO_REFERENCE_PRICE"
 
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:
         """Pass if the order has a reference price or only reduces a position."""
-        price = view.reference_price(order)
-        if price is not None:
-            return self.passes("a price", format_decimal(price))
-        if view.reduces(order):
-            return self.passes("a price", "none, the order reduces")
+        if view.price is not None:
+            return self.code, "a price", format_decimal(view.price)
+        if view.reduces:
+            return self.code, "a price", "none, the order reduces"
         return self.refuses(
             "a price", "none", f"{order.symbol} has no price yet: wait for a bar, or send a limit order"
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import ClassVar
 
 from execution.models import OrderRequest
 from execution.numbers import format_decimal
-from risk.controls.base import Check, Control, RiskView
+from risk.controls.base import Figures, LimitControl, OrderView, Refused
 
 
 @dataclass(frozen=True, slots=True)
-class SymbolCapControl(Control):
+class SymbolCapControl(LimitControl):
     """Refuses orders that could bring a symbol's value beyond `limit` on the side they extend.
 
     The other side is as it was when its own orders were approved. Reducing orders always pass, also when the
@@ -21,14 +20,12 @@ class SymbolCapControl(Control):
 
     code: ClassVar[str] = "SYMBOL_NOTIONAL_CAP"
 
-    limit: Decimal
-
-    def check(self, order: OrderRequest, view: RiskView) -> Check:
+    def check(self, order: OrderRequest, view: OrderView) -> Figures | Refused:
         """Pass if position, open orders of this side and this order stay within the limit together."""
-        exposure = view.exposure_after(order)
-        limit, actual = format_decimal(self.limit), format_decimal(exposure)
-        if exposure <= self.limit or view.reduces(order):
-            return self.passes(limit, actual)
+        exposure = view.exposure_after()
+        limit, actual = self.text, format_decimal(exposure)
+        if exposure <= self.limit or view.reduces:
+            return self.code, limit, actual
         return self.refuses(
             limit,
             actual,

@@ -19,6 +19,7 @@ from execution.models import Instrument, OrderStatus, PortfolioSnapshot
 from execution.timeframes import Timeframe
 from risk.limits import RiskLimits
 from strategies.errors import StrategyError
+from strategies.signals import StatedSignal
 from strategies.spec import CostSpec, RunSpec
 
 CLOCK = ExchangeClock("XNYS", dt.date(2023, 1, 3), dt.date(2023, 12, 29))
@@ -65,6 +66,17 @@ def test_the_same_specification_gives_the_same_run(bars: dict[str, BarSeries], s
     runs = [assemble(spec, bars, CLOCK).run() for _ in range(2)]
     assert runs[0] == runs[1]
     assert runs[0].fills
+
+
+def test_the_signals_of_a_strategy_are_told_and_kept_with_the_orders_they_led_to(
+    bars: dict[str, BarSeries],
+) -> None:
+    told: list[StatedSignal] = []
+    spec = replace(SPEC, strategy="momentum", params={"lookback": 10})
+    result = assemble(spec, bars, CLOCK, on_signal=told.append).run()
+    assert tuple(told) == result.signals
+    assert set(result.placed_for) == {order.client_order_id for order in result.orders}
+    assert set(result.placed_for.values()) < {signal.signal_id for signal in told}
 
 
 def test_a_participation_cap_spreads_orders_over_fills_and_cancels_the_rest_at_the_close(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from backtesting.ledgers import NAMES, SCHEMAS, LedgerTables
 from backtesting.run_errors import LedgerContentError
 from execution.clocks import timestamp, utc_ns
 from execution.models import Fill, Order, OrderStatus, OrderType, PortfolioSnapshot, Position, Side
+from strategies.signals import Direction, Signal, StatedSignal
 
 D = Decimal
 START = 1_577_912_400_000_000_000  # 2020-01-01 21:00 UTC
@@ -92,6 +94,13 @@ def a_snapshot(day: int, equity: str = "1000000.25", *symbols: str) -> Portfolio
     )
 
 
+def a_signal(count: int, symbol: str = "SPY", day: int = 0) -> StatedSignal:
+    signal = Signal(
+        symbol, Direction.LONG, 0.1 + 0.2, D("10.0"), {"z": (1.5, None), "a": "\u00e9"}, "breakout"
+    )
+    return StatedSignal(f"ma-x-{symbol}-s{count}", "ma-x", START + day * DAY, signal)
+
+
 def text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
@@ -157,12 +166,17 @@ def snapshotted(snapshot: PortfolioSnapshot) -> tuple[str, dict[str, Any]]:
     }
 
 
+PLACED_FOR = {"a": "ma-x-SPY-s9", "b": "ma-x-SPY-s9", "lost": "of-another-run"}
+
+
 def a_run() -> LedgerTables:
     return LedgerTables.from_result(
         [an_order("a", OrderStatus.FILLED), an_order("b", day=1, reason="waiting")],
         [a_fill("a", 1, quantity="40"), a_fill("a", 2, quantity="60", price="101")],
         [a_snapshot(0), a_snapshot(1, "1000001.5", "SPY")],
         [("x", "MAX_GROSS"), ("y", "LONG_ONLY"), ("z", "MAX_GROSS")],
+        [a_signal(10, "QQQ"), a_signal(10), a_signal(9), a_signal(1, "SPY", 1)],
+        PLACED_FOR,
     )
 
 
@@ -171,6 +185,38 @@ def test_the_average_price_is_recomputed_from_the_fills() -> None:
     assert orders[0]["average_fill_price"] == D("101.1")
     assert orders[0]["filled_quantity"] == D(100)
     assert orders[1]["average_fill_price"] is None
+
+
+def test_signals_come_by_time_symbol_and_count_and_name_the_orders_placed_for_them() -> None:
+    rows = a_run().signals.to_pylist()
+    assert [row["signal_id"] for row in rows] == [
+        "ma-x-QQQ-s10",
+        "ma-x-SPY-s9",
+        "ma-x-SPY-s10",
+        "ma-x-SPY-s1",
+    ]
+    assert [row["orders"] for row in rows] == [[], ["a", "b"], [], []]
+    assert rows[0] | {"orders": None} == {
+        "signal_id": "ma-x-QQQ-s10", "strategy": "ma-x", "name": "breakout", "symbol": "QQQ",
+        "time": timestamp(START), "direction": "LONG", "strength": 0.1 + 0.2, "target": D(10),
+        "features": '{"a":"\\u00e9","z":[1.5,null]}', "orders": None,
+    }  # fmt: skip
+
+
+def test_a_journal_tells_the_same_signals_once_however_often_they_are_in_it() -> None:
+    stated = [a_signal(9), replace(a_signal(10), replayed=True), a_signal(9)]
+    bodies = [json.loads(json.dumps(signal.to_body())) for signal in stated]
+    kind, body = submitted(an_order("a"))
+    events = [*(("signal", one) for one in bodies), (kind, body | {"signal_id": "ma-x-SPY-s9"})]
+    told = LedgerTables.from_journal(numbered([*events, submitted(an_order("b"))]))
+    expected = LedgerTables.from_result([], [], [], (), [a_signal(9), a_signal(10)], {"a": "ma-x-SPY-s9"})
+    assert told.signals.equals(expected.signals)
+
+
+def test_a_run_of_a_version_without_signals_is_read_and_has_none(tmp_path: Path) -> None:
+    a_run().write(tmp_path)
+    (tmp_path / "signals.parquet").unlink()
+    assert LedgerTables.read(tmp_path).signals.num_rows == 0
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -215,6 +261,13 @@ def test_no_identity_of_broker_or_session_enters_the_files() -> None:
         [replace(an_order("a", OrderStatus.FILLED), order_id="4711", account="U9"), an_order("b", day=1)],
         [replace(a_fill("a", 1, quantity="40"), order_id="4711"), a_fill("a", 2, quantity="60", price="101")],
         [a_snapshot(0), a_snapshot(1, "1000001.5", "SPY")],
+        signals=[
+            a_signal(1, "SPY", 1),
+            a_signal(9),
+            a_signal(10, "QQQ"),
+            replace(a_signal(10), replayed=True),
+        ],
+        placed_for=PLACED_FOR,
     )
     assert other.hashes() == one
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -87,6 +88,12 @@ def test_a_round_trip_runs_from_flat_to_flat_net_of_commissions() -> None:
         ]
     )
     assert [(t.opened_ns // DAY, t.closed_ns // DAY, t.profit) for t in trips] == [(1, 4, Decimal("86"))]
+
+
+def test_a_round_trip_names_the_order_that_opened_it_and_a_turn_opens_one() -> None:
+    fills = [fill(1, Side.BUY, 1, "1"), fill(2, Side.SELL, 3, "1"), fill(3, Side.BUY, 2, "1")]
+    named = [replace(one, client_order_id=name) for one, name in zip(fills, "abc", strict=True)]
+    assert [trip.opened_by for trip in metrics.round_trips(named)] == ["a", "b"]
 
 
 def test_turning_a_position_closes_one_trip_and_opens_the_next_with_its_share_of_the_commission() -> None:

@@ -11,10 +11,12 @@ from backtesting.ledgers import LedgerTables
 from backtesting.parity import compare
 from execution.clocks import timestamp
 from execution.models import Fill, Order, OrderStatus, OrderType, PortfolioSnapshot, Side
+from strategies.signals import Direction, Signal, StatedSignal
 
 D = Decimal
 START = 1_577_912_400_000_000_000
 DAY = 86_400_000_000_000
+SIGNAL = StatedSignal("ma-SPY-1-s1", "ma", START, Signal("SPY", Direction.LONG, 0.5))
 
 
 def orders(count: int = 3) -> list[Order]:
@@ -63,14 +65,18 @@ def tables(
     made: Sequence[Order] | None = None,
     filled: Sequence[Fill] | None = None,
     values: tuple[str, ...] = ("1000", "1001.5"),
+    signal: StatedSignal | None = None,
 ) -> LedgerTables:
-    return LedgerTables.from_result(made or orders(), filled or fills(), equity(*values))
+    return LedgerTables.from_result(
+        made or orders(), filled or fills(), equity(*values), (), [signal or SIGNAL], {"o0": "ma-SPY-1-s1"}
+    )
 
 
 def test_the_same_run_is_identical() -> None:
     report = compare(tables(), tables(), ("live", "backtest"))
     assert report.identical
-    assert report.counts == {"orders": (3, 3), "fills": (3, 3), "positions": (0, 0), "equity": (2, 2)}
+    rows = {"orders": (3, 3), "fills": (3, 3), "positions": (0, 0), "equity": (2, 2), "signals": (1, 1)}
+    assert report.counts == rows
     assert report.final_equity == (D("1001.5"), D("1001.5"))
     assert report.equity_gap == 0
     assert report.text().startswith("parity live | backtest: identical")
@@ -98,6 +104,13 @@ def test_one_value_of_one_fill_is_found(
     assert [(d.key, d.column, d.left, d.right, d.order) for d in found] == [
         ("o0-1", column, left, right, "o0")
     ]
+
+
+def test_a_signal_that_wants_another_side_is_found_and_one_that_was_replayed_is_not() -> None:
+    other = replace(SIGNAL, signal=Signal("SPY", Direction.FLAT, 0.5))
+    (found,) = compare(tables(), tables(signal=other)).differences
+    assert str(found) == "signals ma-SPY-1-s1: direction LONG | FLAT"
+    assert compare(tables(), tables(signal=replace(SIGNAL, replayed=True))).identical
 
 
 def test_an_order_that_one_side_lacks_is_one_difference() -> None:

@@ -16,6 +16,7 @@ from backtesting import report
 from backtesting.ledgers import LedgerTables
 from backtesting.parity import compare
 from backtesting.report import ReportData
+from backtesting.signal_figures import SignalFigures
 from execution.clocks import timestamp
 from execution.models import Fill, Order, OrderStatus, OrderType, PortfolioSnapshot, Position, Side
 
@@ -144,6 +145,18 @@ def test_the_page_says_what_ran_and_how_it_ended() -> None:
         "33,000.00",
     ):
         assert part in words, part
+
+
+def test_signals_are_shown_by_name_with_what_they_led_to() -> None:
+    rows = [
+        SignalFigures("ma", "in", 1_204, 1_204, 0, 0, 30, 29, 28, 7, 0.25, D("-38.5")),
+        SignalFigures("ma", "<out>", 3, 0, 0, 3, 0, 0, 0, 0, None, D(0)),
+    ]
+    page = Page(report.render(data(signals=rows)))
+    assert "ma in 1,204 1,204 0 0 30 29 28 7 25.00% \N{MINUS SIGN}38.50" in page.words
+    assert "ma <out> 3 0 0 3 0 0 0 0 \N{EN DASH} 0.00" in page.words
+    assert "signals.parquet" in page.addresses
+    assert "Signals" not in Page(report.render(data())).words
 
 
 def test_a_verdict_and_a_parity_that_fail_are_shown_with_what_differs() -> None:

@@ -94,6 +94,17 @@ def test_an_ended_run_cannot_be_written(tmp_path: Path, state: str) -> None:
         RunFolder.resume(tmp_path, "r1")
 
 
+def test_the_end_of_a_run_lets_nobody_read_more_than_before(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, "r1", {}, now=NOW) as run:
+        (run.path / "own.txt").write_text("for the owner")
+        (run.path / "own.txt").chmod(0o600)
+        (run.path / "shared.txt").write_text("for the group")
+        (run.path / "shared.txt").chmod(0o640)
+        run.end("finished", now=NOW)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in run.path.glob("*.txt")}
+    assert modes == {"own.txt": 0o400, "shared.txt": 0o440}
+
+
 def test_an_unknown_end_is_refused(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path, "r1", {}, now=NOW) as run, pytest.raises(ValueError, match="running"):
         run.end("running", now=NOW)

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -18,6 +20,7 @@ from data.testing import LocalServer
 DAILY = "date,open,high,low,close,volume\n"
 INTRADAY = "end,open,high,low,close,volume\n"
 Writer = Callable[[str, str], Path]
+Cramped = tuple[str, Path]
 
 
 @pytest.fixture
@@ -80,17 +83,72 @@ def migrated(
     return make
 
 
+class Reused:
+    """A migrated database, emptied after each test, and made anew after one that changed more than rows."""
+
+    def __init__(self, make: Callable[[], tuple[str, Callable[[], None]]]) -> None:
+        self._make = make
+        self.url, self._remove = make()
+        with self._connected() as connection:
+            self._tables = [row[0] for row in connection.execute(TABLES)]
+            self._shape = connection.execute(SHAPE).fetchall()
+
+    def empty(self) -> None:
+        some = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(name), sql.Identifier(name))
+            for name in self._tables
+        )
+        with self._connected() as connection:
+            if connection.execute(SHAPE).fetchall() == self._shape:
+                filled = [sql.Identifier(row[0]) for row in connection.execute(some)]
+                if filled:
+                    names = sql.SQL(", ").join(filled)
+                    connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+                return
+        self._remove()
+        self.url, self._remove = self._make()
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
+
+
+TABLES = """SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+    AND relkind IN ('r', 'p') AND relname <> 'alembic_version' ORDER BY relname"""
+SHAPE = """SELECT n.nspname, c.relname, c.relkind::text, a.attname, a.atttypid::text, a.attnotnull::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE a.attnum > 0 AND n.nspname !~ '^(pg_|_timescaledb|information_schema)'
+    UNION ALL SELECT 'revision', version_num, '', '', '', '' FROM alembic_version
+    UNION ALL SELECT 'schema', nspname, '', '', '', '' FROM pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL SELECT 'setting', s.setrole::text, s.setconfig::text, '', '', '' FROM pg_db_role_setting s
+    JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()
+    ORDER BY 1, 2, 3, 4"""
+"""Of what a test may change in a database beside its rows."""
+
+
+@pytest.fixture(scope="session")
+def reused(migrated: Callable[[str], tuple[str, Callable[[], None]]]) -> Callable[[str], Reused]:
+    """The one migrated database of ``postgres`` or ``timescale`` that tests take turns with."""
+    made: dict[str, Reused] = {}
+
+    def of(kind: str) -> Reused:
+        if kind not in made:
+            made[kind] = Reused(lambda: migrated(kind))
+        return made[kind]
+
+    return of
+
+
 @pytest.fixture(params=["sqlite", "postgres", "timescale"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A migrated database of its own, on each kind of server in turn."""
+    """A migrated database without rows, on each kind of server in turn."""
     if request.param == "sqlite":
         yield request.getfixturevalue("file_database")
         return
-    url, remove = request.getfixturevalue("migrated")(request.param)
-    opened = Database(url)
+    shared: Reused = request.getfixturevalue("reused")(request.param)
+    opened = Database(shared.url)
     yield opened
     opened.close()
-    remove()
+    shared.empty()
 
 
 @pytest.fixture
@@ -104,37 +162,75 @@ def file_database(sqlite_url: str, tmp_path: Path, migrated_file: Path) -> Itera
     opened.close()
 
 
+SmallDisk = Callable[[Path, str], AbstractContextManager[Path]]
+HELD = 'mount -t tmpfs -o "size=$1" tmpfs "$2" && echo mounted && exec cat'
+
+
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[Path]:
+    as_who = f"size={size},uid={os.geteuid()},gid={os.getegid()}"
+    for before in ([], ["sudo", "-n"]):
+        mount = [*before, "mount", "-t", "tmpfs", "-o", as_who, "tmpfs", str(folder)]
+        if shutil.which(mount[0]) and not subprocess.run(mount, capture_output=True, check=False).returncode:
+            try:
+                yield folder
+            finally:
+                subprocess.run([*before, "umount", "-l", str(folder)], check=True)
+            return
+    # In a namespace of users every user may mount; its disk is there as long as a process of it is.
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", HELD, "sh", size]
+    with subprocess.Popen(
+        [*namespace, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as holder:
+        assert holder.stdout is not None
+        if holder.stdout.readline() == b"mounted\n":
+            yield Path(f"/proc/{holder.pid}/root{folder}")
+            return
+    refuse("this machine lets a test mount no disk: run it as root, or allow sudo or namespaces of users")
+
+
+def refuse(why: str) -> NoReturn:
+    """Skip a test for which this machine lets no disk be mounted; in CI fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+@pytest.fixture
+def small_disk() -> SmallDisk:
+    """Mount a disk of a size in memory at a folder; the folder at which it is to be found may be another."""
+    return mounted
+
+
 @pytest.fixture(params=["sqlite", "postgres", "timescale"])
-def cramped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def cramped(request: pytest.FixtureRequest, tmp_path: Path, small_disk: SmallDisk) -> Iterator[Cramped]:
     """URL of an empty database whose files lie on a small disk of their own, and that disk."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
     kind = str(request.param)
     server: LocalServer | None = None if kind == "sqlite" else request.getfixturevalue(f"{kind}_server")
-    disk = tmp_path / "disk" if server is None else server.folder / "disk"
-    disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
-    if subprocess.run(mounting, capture_output=True, check=False).returncode:
-        disk.rmdir()
-        pytest.skip("this machine does not let a test mount a disk")
-    try:
+    folder = tmp_path / "disk" if server is None else server.folder / "disk"
+    folder.mkdir()
+    with small_disk(folder, "64m") as disk:
+        if server is None and disk != folder:
+            refuse("SQLite follows the path of a disk out of its namespace: run it as root, or allow sudo")
         if server is None:
             yield f"sqlite:///{disk / 'trading.db'}", disk
-            return
-        os.chown(disk, server.data.stat().st_uid, server.data.stat().st_gid)
-        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk))))
-            connection.execute("CREATE DATABASE cramped TABLESPACE small")
-        if kind == "timescale":
-            with psycopg.connect(server.conninfo("cramped"), autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION timescaledb")
-        yield server.url("cramped"), disk
-        server.drop_database("cramped")
-        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-            connection.execute("DROP TABLESPACE small")
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-        disk.rmdir()
+        else:
+            os.chown(disk, server.data.stat().st_uid, server.data.stat().st_gid)
+            yield from _on_a_tablespace(server, kind, disk)
+    folder.rmdir()
+
+
+def _on_a_tablespace(server: LocalServer, kind: str, disk: Path) -> Iterator[Cramped]:
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(disk))))
+        connection.execute("CREATE DATABASE cramped TABLESPACE small")
+    if kind == "timescale":
+        with psycopg.connect(server.conninfo("cramped"), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+    yield server.url("cramped"), disk
+    server.drop_database("cramped")
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("DROP TABLESPACE small")
 
 
 @pytest.fixture

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
-from data.backup import MANIFEST, backup, checksums, restore
+from data.aggregation import refresh
+from data.backup import MANIFEST, backup, checksums, count_rows
 from data.database import Database
 from data.errors import BackupError, DatabaseUnavailableError, SchemaError
+from data.inspection import check
 from data.instruments import register
+from data.restore import restore, rows_to_do
 from data.schema import (
     AccountSnapshotRow,
     AuditEventRow,
@@ -29,6 +34,7 @@ from data.schema import (
 from data.schema.aggregates import Span, mark_changed
 from execution.models import Instrument
 
+LARGE_ROWS = 400
 MOMENT = pd.Timestamp("2024-01-02 14:30:00.123456", tz="UTC")
 
 
@@ -62,7 +68,22 @@ def fill(database: Database) -> None:
         session.execute(insert(AuditEventRow), [audit])
         session.execute(insert(FundamentalRow), [figure])
         session.execute(insert(MinuteBarRow), bars)
-        mark_changed(session.connection(), [Span("SPY", first, first + 99 * 60_000_000_000)])
+        last = first + 99 * 60_000_000_000
+        mark_changed(session.connection(), [Span(symbol, first, last) for symbol in ("SPY", "spy", "Z-1")])
+
+
+def aggregates_of(database: Database) -> dict[str, list[list[Any]]]:
+    """Return the bars of every size that are made from minutes, as plain values, in order."""
+    found = {}
+    with database.connection() as connection:
+        lite = connection.dialect.name == "sqlite"
+        for name in ("bars_5m", "bars_15m", "bars_1h", "bars_1d"):
+            moments = ["ts", "ends_at"] if name == "bars_1d" else ["ts"]
+            fields = [one if lite else f"extract(epoch FROM {one})::bigint * 1000000000" for one in moments]
+            query = f"SELECT symbol, {', '.join(fields)}, open, high, low, close, volume, bars FROM {name}"  # noqa: S608
+            rows = connection.execute(text(query))
+            found[name] = sorted([row[0], *map(float, row[1:])] for row in rows)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -76,8 +97,13 @@ def test_a_backup_restored_elsewhere_is_equal(
     first = Database(url)
     first.upgrade()
     fill(first)
-    before = checksums(first)
+    refresh(first)
+    before, bars = checksums(first), aggregates_of(first)
+    assert {name: len(rows) for name, rows in bars.items()} == {
+        "bars_5m": 60, "bars_15m": 21, "bars_1h": 9, "bars_1d": 1,
+    }  # fmt: skip
     manifest = backup(first, tmp_path / "kept")
+    assert sum(told["rows"] for told in manifest["tables"].values()) == count_rows(first)
     assert {name: told["sha256"] for name, told in manifest["tables"].items()} == before
     assert manifest["tables"]["bars_1m"]["rows"] == 300
     first.close()
@@ -86,8 +112,12 @@ def test_a_backup_restored_elsewhere_is_equal(
         server = request.getfixturevalue(f"{target}_server")
         other = server.create_database("elsewhere")
     second = Database(other)
-    restore(second, tmp_path / "kept")
+    told: list[int] = []
+    restore(second, tmp_path / "kept", lambda _what, rows: told.append(rows))
+    assert sum(told) == rows_to_do(manifest)
     assert checksums(second) == before
+    assert aggregates_of(second) == bars
+    assert [finding.problem for finding in check(second) if finding.what == "aggregates"] == [""]
     with second.session() as session:
         mark_changed(session.connection(), [Span("SPY", 1000, 1000)])  # its number does not collide
     second.close()
@@ -131,12 +161,40 @@ def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
 def test_a_backup_is_not_restored_over_rows_nor_written_over_a_folder(
     file_database: Database, tmp_path: Path
 ) -> None:
+    backup(file_database, tmp_path / "before")
     fill(file_database)
     backup(file_database, tmp_path / "kept")
     with pytest.raises(BackupError, match="holds rows"):
-        restore(file_database, tmp_path / "kept")
+        restore(file_database, tmp_path / "before")
     with pytest.raises(BackupError, match="it exists"):
         backup(file_database, tmp_path / "kept")
+
+
+def test_a_restore_that_was_stopped_before_the_aggregates_is_finished_by_the_same_call(
+    file_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(file_database)
+    backup(file_database, tmp_path / "kept")
+    refresh(file_database)
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("data.restore.refresh", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            restore(target, tmp_path / "kept")
+    assert aggregates_of(target)["bars_1d"] == []
+    restore(target, tmp_path / "kept")
+    assert aggregates_of(target) == aggregates_of(file_database)
+    assert checksums(target) == checksums(file_database)
+    restore(target, tmp_path / "kept")
+    assert checksums(target) == checksums(file_database)
+    register(target, [Instrument("QQQ")])
+    with pytest.raises(BackupError, match="not the backup's"):
+        restore(target, tmp_path / "kept")
+    target.close()
 
 
 def test_half_a_backup_and_one_of_a_newer_program_are_refused(
@@ -164,16 +222,16 @@ def test_a_backup_into_a_folder_that_cannot_be_made_leaves_nothing(
 
 
 def many(database: Database) -> None:
-    """Put enough bars into a database that they take megabytes, in a backup too."""
-    values = np.random.default_rng(7).random((20_000, 5)).tolist()
-    names = ("open", "high", "low", "close", "volume")
+    """Put rows into a database, few but large, so that they take megabytes, in a backup too."""
+    noise = base64.b64encode(np.random.default_rng(7).bytes(3 << 20)).decode()
+    each = len(noise) // LARGE_ROWS
     rows = [
-        {"symbol": "SPY", "ts": MOMENT.value + n * 60_000_000_000, "known_at": MOMENT}
-        | dict(zip(names, row, strict=True))
-        for n, row in enumerate(values)
-    ]
+        {"journal_id": "j", "seq": n + 1, "recorded_at": MOMENT, "time_ns": MOMENT.value, "kind": "x",
+         "client_order_id": None, "body": noise[n * each : (n + 1) * each], "prev_hash": "0", "hash": "1"}
+        for n in range(LARGE_ROWS)
+    ]  # fmt: skip
     with database.session() as session:
-        session.execute(insert(MinuteBarRow), rows)
+        session.execute(insert(AuditEventRow), rows)
 
 
 @pytest.mark.parametrize("cramped", ["sqlite"], indirect=True)
@@ -189,7 +247,7 @@ def test_a_disk_that_fills_up_in_a_backup_keeps_nothing_and_the_same_call_finish
         assert [path.name for path in disk.iterdir()] == ["ballast"]
     leave(disk, 2**40)
     manifest = backup(file_database, disk / "kept")
-    assert manifest["tables"]["bars_1m"]["rows"] == 20_000
+    assert manifest["tables"]["audit_events"]["rows"] == LARGE_ROWS
 
 
 @pytest.mark.parametrize("before", ["nothing", "tables"])

@@ -164,7 +164,7 @@ FAULTS = [
     ("21.11.2012,10,11,9,10,5\n", "line 2: date '21.11.2012' is not a date"),
     ("2012-11-21,10,11,9,10,5\n2012-02-30,10,11,9,10,5\n", "line 3: date '2012-02-30' is not a date"),
     ("2012-11-22,10,11,9,10,5\n", "none of its 1 bars lies in a session of XNYS"),
-    ("2012-11-21,99999999999999,99999999999999,9,10,5\n", "too large for the tick"),
+    ("2012-11-21,99999999999999,99999999999999,9,10,5\n", "open is beyond 1,000,000,000"),
     ("", "no rows below the header"),
 ]
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import column, event, table, text
 from sqlalchemy.engine import Connection
 
-from data.database import Database, known_revisions, newest_revision
+from data.database import Database
 from data.errors import DatabaseUnavailableError, SchemaError
 from data.inspection import check, status
-from data.schema import Base
+from data.revisions import known_revisions, newest_revision
+from data.schema import Base, UtcTime
 from data.schema.features import all_series
+from data.schema.types import Document
 from data.testing import LocalServer
+from execution.journal.chain import chain_hash
 
 
 def tables_of(database: Database) -> set[str]:
@@ -37,6 +42,44 @@ def test_up_down_and_up_again_gives_the_tables_of_the_models(url: str) -> None:
     assert status(database).state == "empty"
     database.upgrade()
     assert status(database).state == "current"
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+def test_signals_get_the_names_of_their_events_and_keep_everything_else_on_the_way_back(url: str) -> None:
+    database = Database(url)
+    database.upgrade("0004")
+    moment, moment_ns = column("timestamp", UtcTime), 1_700_000_000 * 10**9
+    known = {"run_id": "r", "timestamp": moment_ns, "strategy": "ma", "symbol": "SPY"}
+    names = ("run_id", "seq", "signal_id", "strategy", "symbol", "direction")
+    signals = table("signals", *map(column, names), column("features", Document), moment)
+    names = ("journal_id", "seq", "kind", "body", "prev_hash", "hash")
+    events = table("audit_events", *map(column, names), column("recorded_at", UtcTime), column("time_ns"))
+    told = {"strategy": "ma", "name": "break\0out", "replayed": True}
+    with database.connection() as connection:
+        connection.execute(text("INSERT INTO runs (run_id, journal_id, status) VALUES ('r', 'j', 'RUNNING')"))
+        for seq in (1, 2):
+            row = {"seq": seq, "signal_id": f"s{seq}", "direction": "LONG", "features": {"z": 1.5}}
+            connection.execute(signals.insert().values(known | row))
+        event: dict[str, Any] = {
+            "journal_id": "j",
+            "seq": 2,
+            "kind": "signal",
+            "body": json.dumps(told),
+            "prev_hash": "0",
+        }
+        digest = chain_hash("0", 2, moment_ns, "signal", event["body"])
+        at = {"recorded_at": moment_ns, "time_ns": moment_ns, "hash": digest}
+        connection.execute(events.insert().values(event | at))
+    database.upgrade("0005")
+    query = "SELECT seq, name, replayed FROM signals ORDER BY seq"
+    with database.connection() as connection:
+        assert connection.execute(text(query)).all() == [(1, "ma", False), (2, "break\ufffdout", True)]
+    database.downgrade("0004")
+    with database.connection() as connection:
+        assert connection.execute(signals.select()).mappings().first()["features"] == {"z": 1.5}  # type: ignore[index]
+        assert connection.execute(text("SELECT value_at_risk FROM risk_metrics")).all() == []
+    database.upgrade()
     assert not any(finding.problem for finding in check(database))
     database.close()
 

@@ -1,4 +1,4 @@
-"""The runbook has a section for every state that an order, the gate or the connection can be in."""
+"""The runbook has an entry for every state of an order, gate or connection, every doubt and every alert."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 from execution.desk.gate import GateState
 from execution.link.outage import ConnectionChange
 from execution.models import OrderStatus
+from execution.reconciliation.doubts import DoubtKind, Resolution
+from monitoring.alerts import ALERTS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 KINDS: dict[str, type[enum.StrEnum]] = {
     "Order": OrderStatus,
     "Gate": GateState,
     "Connection": ConnectionChange,
+    "Doubt": DoubtKind,
 }
 STATES = [(kind, state.value) for kind, states in KINDS.items() for state in states]
 
@@ -29,5 +32,24 @@ def test_every_state_has_its_cause_check_and_action(kind: str, state: str) -> No
 
 
 def test_no_section_is_about_a_state_that_is_gone() -> None:
-    written = re.findall(r"^### (Order|Gate|Connection) (\S+)$", PAGE, re.M)
+    written = re.findall(r"^### (Order|Gate|Connection|Doubt) (\S+)$", PAGE, re.M)
     assert sorted(written) == sorted(STATES)
+
+
+def test_every_kind_of_alert_has_its_cause_check_and_action() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", PAGE, re.M)
+    assert sorted(kind for kind, *_ in rows) == sorted(ALERTS)
+    assert all(cell.strip() for row in rows for cell in row)
+
+
+def test_every_answer_that_settles_an_order_is_named() -> None:
+    assert set(re.findall(r"`trade orders resolve ID --as ([a-z-]+)", PAGE)) == {
+        one.value for one in Resolution
+    }
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    heads = {
+        re.sub(r"[^a-z0-9 _-]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", PAGE, re.M)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= heads

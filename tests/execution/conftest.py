@@ -277,7 +277,7 @@ class Floor:
         manager = IBKRConnectionManager(
             "127.0.0.1",
             self.server.port,
-            1,
+            options.pop("client_id", 1),
             timeout=5.0,
             throttled=False,
             audit=audit,

@@ -9,14 +9,18 @@ import pytest
 
 from backtesting.gateway.testing import GatewayThread
 from data.samples import sample_bars
+from execution.audit import AuditLogger
 from execution.blocking import BlockingOrderExecutor
+from execution.clocks import SystemClock
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError, NotConnectedError, UnknownOrderError
 from execution.executor import IBKROrderExecutor
+from execution.journal import SqliteJournal
 from execution.models import OrderRequest, OrderStatus, OrderType, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -73,3 +77,24 @@ def test_a_start_that_fails_leaves_nothing_running() -> None:
     with pytest.raises(ExecutionError), executor:
         pass
     assert not executor._thread.is_alive()
+
+
+def on_file(port: int, path: Path) -> Any:
+    def make() -> IBKROrderExecutor:
+        clock = SystemClock()
+        audit = AuditLogger(SqliteJournal(path, clock.now_ns), clock)
+        manager = IBKRConnectionManager(port=port, timeout=5, reconnect_max_attempts=1, audit=audit)
+        return IBKROrderExecutor(manager, quarantine=0, audit=audit)
+
+    return make
+
+
+def test_the_journal_is_free_for_the_next_block_also_after_a_start_that_failed(
+    gateway: GatewayThread, tmp_path: Path
+) -> None:
+    with pytest.raises(NotConnectedError), BlockingOrderExecutor(on_file(1, tmp_path / "journal.db")):
+        pass
+    for _ in range(2):  # as a cell of a notebook that is run again
+        with BlockingOrderExecutor(on_file(gateway.port, tmp_path / "journal.db")) as executor:
+            assert executor.submit_order(limit("o-1")).status is OrderStatus.SUBMITTED
+            assert len(executor.get_open_orders()) == 1

@@ -101,7 +101,7 @@ async def test_three_intents_are_one_commit_and_only_the_last_order_transmits(
         commit()
 
     monkeypatch.setattr(r.journal, "commit", counted)
-    order_ids = [order.order_id for order in r.executor._submission.submit_bracket(_named())]
+    order_ids = [order.order_id for order in r.executor._rooms.submission.submit_bracket(_named())]
     assert commits == [0]
     await broker.until(lambda: len(broker.placed) == 3)
     assert [fields[1] for fields in broker.placed] == order_ids

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from execution.examples import broker
+
 EXAMPLES = ("basic_order_submission", "with_risk_checks")
+FOLDER = Path(broker.__file__).parent
+Start = Callable[..., tuple[object, str]]
 
 
 def run(example: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,16 +50,29 @@ def test_refusals_name_their_rule_and_a_cancelled_order_gives_its_room_back() ->
     assert refusals == ["refusals in the journal: 1", "refusals in the journal: 2"]
 
 
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Start:
+    """Return a way to start an example in this process: what it refuses it refuses before anything runs."""
+
+    def start(example: str, *arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", [example, *arguments])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(FOLDER / f"{example}.py"), run_name="__main__")
+        return left.value.code, capsys.readouterr().err
+
+    return start
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 @pytest.mark.parametrize("port", ["7496", "4001"])
-def test_a_live_port_is_refused_before_anything_is_connected(example: str, port: str) -> None:
-    done = run(example, "--host", "127.0.0.1", "--port", port, "--limit", "1.00")
-    assert done.returncode == 2
-    assert "live account" in done.stderr
+def test_a_live_port_is_refused_before_anything_is_connected(started: Start, example: str, port: str) -> None:
+    status, said = started(example, "--host", "127.0.0.1", "--port", port, "--limit", "1.00")
+    assert status == 2
+    assert "live account" in said
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_a_broker_by_address_needs_a_limit_price(example: str) -> None:
-    done = run(example, "--host", "127.0.0.1")
-    assert done.returncode == 2
-    assert "--limit is needed" in done.stderr
+def test_a_broker_by_address_needs_a_limit_price(started: Start, example: str) -> None:
+    status, said = started(example, "--host", "127.0.0.1")
+    assert status == 2
+    assert "--limit is needed" in said

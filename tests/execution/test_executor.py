@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sqlite3
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -451,7 +452,7 @@ async def test_status_filled_without_executions_keeps_the_order_and_its_reservat
     await r.manager.session.current_time()
     assert [o.client_order_id for o in await r.executor.get_open_orders()] == ["o-1"]
     broker.positions = [("AAA", "10", "100.5")]
-    r.executor._gate.close()
+    r.executor._rooms.desk.gate.close()
     with pytest.raises(OrderInDoubtError, match="reports 10 filled"):
         await r.executor.ensure_ready()
     assert validator.held == {"o-1": Decimal(10)}
@@ -809,6 +810,31 @@ async def test_an_order_that_is_sent_is_never_said_to_be_unsent_by_a_journal_tha
     monkeypatch.setattr(r.journal, "commit", commit)
     r.executor.inbox.close()
     assert r.handler.names() == ["status"]
+
+
+async def test_an_order_whose_news_could_not_be_committed_in_time_is_what_they_say_and_not_unknown(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig(acknowledgement_timeout=0.4)
+    await r.executor.ensure_ready()
+    place, commit = r.manager.session.place, r.journal.commit
+
+    def dead() -> None:
+        raise JournalError("no space")
+
+    def place_and_die(*args: Any, **options: Any) -> None:
+        place(*args, **options)
+        monkeypatch.setattr(r.journal, "commit", dead)
+
+    monkeypatch.setattr(r.manager.session, "place", place_and_die)
+    with suppress(AcknowledgementTimeoutError, JournalError):
+        await r.executor.submit_order(buy("o-1"))
+    monkeypatch.setattr(r.journal, "commit", commit)
+    r.executor.inbox.close()
+    order = r.executor.known("o-1")
+    assert order is not None
+    assert order.status is OrderStatus.SUBMITTED
+    assert "order_doubted" not in {event.kind for event in r.journal.events()}
 
 
 async def test_an_opening_that_could_not_be_committed_at_once_opens_the_book_all_the_same(

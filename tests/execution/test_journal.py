@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -229,13 +230,12 @@ def test_a_commit_that_fails_keeps_everything_and_the_next_one_writes_it(path: P
     journal = SqliteJournal(path, lambda: 7)
     for number in range(count):
         journal.append("fill", {"n": number})
-    with sqlite3.connect(path, isolation_level=None) as other:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk'); END")
         with pytest.raises(JournalError, match="no order is sent"):
             journal.commit()
         assert list(journal.events()) == []
         other.execute("DROP TRIGGER full")
-    other.close()
     journal.commit()
     assert [event.body["n"] for event in journal.events()] == list(range(count))
     assert verify_events(journal.events()).ok

@@ -171,6 +171,20 @@ def test_a_bar_says_what_is_wrong_with_it(changes: dict[str, Any], defect: str) 
     assert defect in found
 
 
+@pytest.mark.parametrize("low", [0.0, -37.63])
+def test_a_bar_whose_price_may_be_negative_is_sound_below_zero_and_else_no_less_strict(low: float) -> None:
+    assert bar(low=low).defect(signed=True) is None
+    assert bar(low=low, high=98.0).defect(signed=True) is not None
+    assert bar(low=float("nan")).defect(signed=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "signed"), [("FUT", True), ("BAG", True), ("IND", True), ("STK", False), ("OPT", False)]
+)
+def test_an_instrument_says_whether_its_price_may_be_negative(kind: str, signed: bool) -> None:
+    assert Instrument("AAA", kind).is_signed is signed
+
+
 # -- trailing orders, lives and groups -----------------------------------------------------------------
 
 TRAIL: dict[str, Any] = {"order_type": OrderType.TRAIL, "trail_amount": Decimal(1)}

@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 import io
 import json
-import subprocess
+import runpy
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,6 @@ from execution.models import ZERO, OrderType
 if TYPE_CHECKING:
     from .conftest import MakeFloor
 
-PROGRAM = [sys.executable, "-m", "execution.examples.paper_checklist"]
 PRICES = ("--low", "50", "--high", "200")
 SERVED_FROM, STARTED = 157, 71
 
@@ -74,11 +73,13 @@ async def test_every_step_passes_on_the_simulated_gateway_and_leaves_frames_to_c
         ([], "--low and --high"),
     ],
 )
-def test_real_money_and_missing_prices_are_refused_before_a_connection(given: list[str], why: str) -> None:
-    done = subprocess.run(
-        [*PROGRAM, *given, "--yes"], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, why in done.stderr) == (2, True)
+def test_real_money_and_missing_prices_are_refused_before_a_connection(
+    given: list[str], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["paper_checklist", *given, "--yes"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(paper_checklist.__file__), run_name="__main__")
+    assert (left.value.code, why in capsys.readouterr().err) == (2, True)
 
 
 def test_the_environment_may_say_where(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ def test_the_table_ends_with_the_sums(console: Console) -> None:
 async def test_what_is_left_over_is_cleaned_up(floor: MakeFloor, tmp_path: Path) -> None:
     async with floor() as f:
         recorder = FrameRecorder("127.0.0.1", 1, tmp_path / "f", lambda: 0)
-        instrument = f.executor._desk.instrument("AAA")
+        instrument = f.executor._rooms.desk.instrument("AAA")
         trial = Trial(
             f.executor,
             recorder,

@@ -394,7 +394,7 @@ async def test_a_request_under_way_fails_at_once_when_the_connection_is_found_de
 async def test_a_client_id_in_use_is_waited_for_and_never_changed(play: Play) -> None:
     async with play("rules: [{when: {event: start}, do: {id_in_use: {attempts: 3}}}]") as scene:
         await scene.manager.connect()
-        scene.manager._max_attempts = 1
+        scene.manager._down_time.max_attempts = 1
         scene.play("drop_all")
         await scene.until(lambda: not scene.manager.is_connected())
         await scene.manager.ensure_connected()
@@ -459,13 +459,15 @@ async def test_started_it_comes_back_by_itself_and_stopped_it_does_not(play: Pla
         assert not scene.manager.is_connected()
         assert scene.watcher.changes[-1].details["asked_for"]
         assert not scene.watcher.changes[-1].is_incident
-        assert scene.manager._keeping is None
+        assert not scene.manager._keeping.is_on
 
 
 async def test_a_login_without_the_account_that_was_authorised_is_closed(play: Play) -> None:
     async with play() as scene:
         await scene.manager.connect()
-        scene.manager._accounts = frozenset({"DU7654321"})  # as if TWS now were logged in as somebody else
+        scene.manager._sessions.accounts = frozenset(
+            {"DU7654321"}
+        )  # as if TWS now were logged in as somebody else
         scene.play("drop_all")
         await scene.until(lambda: not scene.manager.is_connected())
         with pytest.raises(AccountChangedError, match=f"{ACCOUNT} and no longer DU7654321"):

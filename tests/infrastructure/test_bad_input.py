@@ -6,6 +6,7 @@ import json
 import socket
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,15 @@ def test_paper_trading_without_symbols(quickly: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite:////proc/none/x.db", "mysql://h/x", "no url", "postgresql+psycopg://u@127.0.0.1:1/x"]
+    "url",
+    [
+        "sqlite:////proc/none/x.db",
+        "mysql://h/x",
+        "no url",
+        "postgresql+psycopg://u@127.0.0.1:1/x",
+        "postgresql+psycopg://u@127.0.0.1:port/x",
+        "postgresql+psycopg://u@[::1/x",
+    ],
 )
 def test_a_database_that_cannot_be_opened_is_found_before_the_run_begins(quickly: Any, url: str) -> None:
     line = refused(quickly, "live", "--profile", "demo", "--set", f"database.url={url}", status=3)
@@ -172,6 +181,6 @@ def test_a_journal_that_is_something_else(quickly: Any) -> None:
     path.write_text("no journal\n" * 100)
     assert "journal.db" in refused(quickly, "audit", "verify", str(path))
     path.unlink()
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE x (y)")
     assert "journal.db" in refused(quickly, "audit", "show", str(path))

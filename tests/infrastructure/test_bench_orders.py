@@ -63,6 +63,25 @@ def test_missed_and_known_executions_are_reconciled(tmp_path: Path) -> None:
 def test_an_even_pace_fills_every_order(tmp_path: Path) -> None:
     figures = sustained.measure(tmp_path, seconds=0.2)
     assert (figures["orders"], figures["unfilled"]) == (9, 0)
+    assert figures["memory_mib"] > 0
+    assert "memory_bytes_an_order" not in figures  # nine orders fill no window
+
+
+def test_memory_is_measured_past_the_warm_up_only() -> None:
+    filling = [(number, 1_000 * number) for number in range(0, 4_000, 45)]
+    flat = [(number, 4_000_000 + 10 * number) for number in range(4_005, 13_500, 45)]
+    grown = sustained.growth(filling + flat)
+    assert grown["memory_from_order"] == 4_005
+    assert grown["memory_bytes_an_order"] == pytest.approx(10)
+    assert grown["memory_kib_a_minute"] == pytest.approx(10 * 45 * 60 / 1024)
+    assert sustained.growth(filling) == {}
+    assert sustained.growth([*filling, flat[0]]) == {}
+
+
+@pytest.mark.parametrize(("grown", "met"), [(256.0, True), (257.0, False)])
+def test_memory_that_grows_with_the_orders_is_no_flat_memory(grown: float, met: bool) -> None:
+    (row,) = bench_orders.verdicts({"sustained": {"memory_bytes_an_order": grown}})
+    assert row["met"] is met
 
 
 async def test_an_order_that_rests_is_at_work_and_its_moment_is_told(resting: int, tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from data.testing import find_programs
 from infrastructure.bench import projector
+from infrastructure.bench.laps import Laps
 from infrastructure.deploy import bench_projector
 
 STOPS = 5
@@ -35,3 +39,21 @@ def test_any_batches_a_rebuild_and_a_plain_fold_give_the_same_rows(
     told = capsys.readouterr().out
     assert '"rebuilt equal": true' in told
     assert '"projector / bare COPY, time"' in told
+    figures = json.loads(told)
+    for run in ("uneven batches", "rebuild"):
+        assert figures[f"{run}, last fifth, events/s"] > 0
+        assert figures[f"{run}, last fifth, client CPU us/event"] > 0
+
+
+def test_what_gets_slower_shows_in_the_last_fifth() -> None:
+    laps = Laps(50, os.getpid())
+    for number in range(50):
+        until = time.process_time() + (0.02 if number >= 40 else 0.001)
+        while time.process_time() < until:
+            pass
+        laps.note(1)
+    figures = laps.figures("run")
+    first, last = (figures[f"run, {part} fifth, client CPU us/event"] for part in ("first", "last"))
+    assert last > 2 * first
+    assert figures["run, last fifth, server CPU us/event"] > 0  # this process stands for the server here
+    assert figures["run, events/s"] > figures["run, last fifth, events/s"]

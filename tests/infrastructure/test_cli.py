@@ -195,6 +195,27 @@ def test_a_malformed_order_is_refused_before_anything_is_sent(trade: Any, argume
     assert (status, said in err) == (2, True)
 
 
+def test_a_kind_of_event_that_is_not_there_is_answered_with_those_that_are(
+    trade: Any, run_with_journal: Path
+) -> None:
+    status, out, err = trade("audit", "show", "--kind", "fil")
+    assert (status, out) == (0, "")
+    assert err.endswith("no event was asked for; its kinds are barrier, fill\n")
+
+
+def test_a_folder_in_place_of_a_configuration_is_said_to_be_one(trade: Any, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").mkdir()
+    status, _, err = trade("plan", "--config", "c.yaml")
+    assert status == 2
+    assert "c.yaml: the configuration cannot be read: Is a directory; check the path" in err
+
+
+def test_parameters_that_contradict_each_other_are_told_in_the_strategys_words(trade: Any) -> None:
+    status, _, err = trade("plan", "--set", "strategy.params.fast=60")
+    assert status == 2
+    assert "strategy.params: fast = 60 must be less than slow = 50" in err
+
+
 def test_errors_map_to_documented_statuses() -> None:
     assert status_of(ConfigError("x")) == 2
     assert status_of(BrokerUnavailableError("x")) == 3

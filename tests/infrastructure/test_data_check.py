@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.testing import GatewayThread
 from data.calendars import ExchangeClock
 from data.corporate_actions import FileActionSource
+from data.file_export import write_bars
+from data.samples import sample_bars
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard
 
@@ -76,6 +82,55 @@ def test_a_proposal_that_was_confirmed_explains_the_jump(
     assert FileActionSource(tmp_path / "p.csv").symbols == ["AAA"]
     report = trade(capsys, "check", "prices", "--symbols", "AAA", "--actions", "p.csv", "--json")
     assert [f["kind"] for f in report["symbols"][0]["findings"]] == ["split"]
+
+
+def test_proposed_commands_bring_the_missing_bars_as_they_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars = sample_bars()
+    folder = tmp_path / "holed"
+    folder.mkdir()
+    day = str(bars["SPXSIM"].bar(-10).end.date())
+    write_bars(tmp_path / "whole", {"SPXSIM": bars["SPXSIM"].slice(-60, -1)}, calendar="XNYS")
+    lines = gzip.decompress((tmp_path / "whole" / "SPXSIM.csv.gz").read_bytes()).decode().splitlines()
+    (folder / "SPXSIM.csv").write_text("\n".join(line for line in lines if not line.startswith(day)))
+    start = bars["SPXSIM"].bar(-1).end.normalize()
+    config = GatewayConfig(speed="1", paused=True, historical_pacing=True, start=start)
+    with GatewayThread(bars, config=config) as gateway:
+        at = ["--set", f"data.ib.port={gateway.port}", "--set", "var_dir=its own"]
+        trade(capsys, "check", "holed", "--propose", "my proposals.csv", *at, status=1)
+        text = (tmp_path / "my proposals.csv").read_text()
+        commands = [shlex.split(line[1:]) for line in text.splitlines() if "trade data pull" in line]
+        assert len(commands) == 1
+        for command in commands:
+            assert "pulled" in trade(capsys, *command[2:])
+    assert (tmp_path / "its own").is_dir()
+    shown = trade(capsys, "head", "SPXSIM", "--json", "--set", "var_dir=its own")["bars"]
+    assert [bar["end"][:10] for bar in shown] == [day]
+
+
+def test_what_a_pull_is_told_is_what_the_check_was_told(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "sqlite:///bars.db"
+    assert guard(app, ["db", "upgrade", "bars.db"]) == 0
+    trade(capsys, "import", "prices", "--store", url)
+    where = ["--store", url, "--actions", "none", "--set", "database.url=postgresql+psycopg://u:pw@h/d"]
+    told = trade(capsys, "check", *where, "--json", status=1)["proposals"]["pull"][0]["command"]
+    assert told.endswith(f"--actions none --store {url}")
+    plain = trade(capsys, "check", "--store", url, "--json", status=1)
+    assert plain["proposals"]["pull"][0]["command"].endswith(f"--source yahoo --store {url}")
+
+
+def test_a_future_below_zero_is_no_error_once_it_is_named(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CLK0", "CL 20240520"):
+        lines = (prices / "CCC.csv").read_text().splitlines()
+        below = ["2024-02-14,-37.63,1,-40,-37.63,9" if "2024-02-14" in line else line for line in lines]
+        (prices / f"{name}.csv").write_text("\n".join(below))
+    assert "--futures" in trade(capsys, "check", "prices", "--symbols", "CLK0", status=1)
+    for page in ("one.html", "two.html"):
+        trade(capsys, "check", "prices", "--symbols", "CLK0,CL 20240520", "--futures", "CLK0", "--html", page)
+    assert "inserted" in trade(capsys, "import", "prices", "--futures", "CLK0", "--store", "bars")
 
 
 def test_stored_bars_are_checked_without_being_changed(

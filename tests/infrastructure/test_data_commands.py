@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,106 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "SPY" in trade(capsys, "list")
     assert "10.5" in trade(capsys, "head", "SPY")
     assert "SPY: 3" in trade(capsys, "export", "out")
+
+
+HEADING = "end,open,high,low,close,volume"
+
+
+def minutes(*rows: str) -> str:
+    return "\n".join((HEADING, *rows)) + "\n"
+
+
+UNSOUND = {
+    "naive": (minutes("2024-07-01T14:31:00,1,1,1,1,5"), "line 2: end '2024-07-01T14:31:00' has no timezone"),
+    "zones": (
+        minutes("2024-07-01T14:31:00Z,1,1,1,1,5", "2024-07-01T10:32:00-04:00,1,1,1,1,5"),
+        "line 3: end '2024-07-01T10:32:00-04:00' is in another time zone than '2024-07-01T14:31:00Z'",
+    ),
+    "twice": (
+        minutes("2024-07-01T14:31:00Z,1,1,1,1,5", "2024-07-01T14:31:00Z,1,2,1,2,5"),
+        "line 3: the same time as the row before it; keep one of the two",
+    ),
+    "dear": (
+        minutes("2024-07-01T14:31:00Z,1,1,1,1,5", "2024-07-01T14:32:00Z,1,2000000000,1,1,5"),
+        "line 3: high is beyond 1,000,000,000",
+    ),
+    "volume": (
+        minutes("2024-07-01T14:31:00Z,1,1,1,1,5", "2024-07-01T14:32:00Z,1,1,1,1,999999999999999999"),
+        "line 3: volume '999999999999999999' is not a plain decimal number",
+    ),
+    "negative": (minutes("2024-07-01T14:31:00Z,1,1,-1,1,5"), "line 2: low is not positive"),
+    "words": (minutes("2024-07-01T14:31:00Z,1,1,one,1,5"), "line 2: low 'one' is not a plain decimal"),
+    "short": (minutes("2024-07-01T14:31:00Z,1,1,1"), "line 2: 4 fields where the header has 6"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSOUND)
+def test_bars_that_are_unsound_are_one_error_and_nothing_is_written(
+    kind: str, prices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, said = UNSOUND[kind]
+    (prices / "SPY.csv").write_text(
+        minutes("2024-07-01T14:31:00Z,1,1,1,1,5", "2024-07-01T14:32:00Z,1,1,1,1,5")
+    )
+    (prices / "ZZZ.csv").write_text(text)
+    told = trade(capsys, "import", "prices", "--store", "bars", status=2)
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert said in told
+    assert not any(path.is_file() and path.suffix == ".parquet" for path in tmp_path.rglob("*"))
+    assert trade(capsys, "list", "--store", "bars", "--json")["holdings"] == []
+    if kind != "zones":  # rows that are right by themselves
+        assert trade(capsys, "check", "prices", "--symbols", "ZZZ", status=1)
+    (prices / "ZZZ.csv").unlink()
+    assert trade(capsys, "import", "prices", "--store", "bars", "--json")["inserted"] == 2
+
+
+def test_a_parquet_file_cut_short_is_one_error_and_nothing_is_written(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade(capsys, "import", "prices", "--store", "first")
+    trade(capsys, "export", "cut", "--parquet", "--store", "first")
+    file = Path("cut/SPY.parquet")
+    file.write_bytes(file.read_bytes()[:-50])
+    told = trade(capsys, "import", "cut", "--store", "bars", status=2)
+    assert told.startswith("error: cut/SPY.parquet: not a sound Parquet file")
+    assert "not a sound Parquet file" in " ".join(trade(capsys, "check", "cut", status=1).split())
+    (stored,) = Path("first").rglob("*.parquet")
+    stored.write_bytes(stored.read_bytes()[:-50])
+    (prices / "SPY.csv").write_text(DAYS.replace("11.25", "11.30"))
+    for command in (["list"], ["head", "SPY"], ["export", "out"], ["check"], ["import", "prices"]):
+        told = trade(capsys, *command, "--store", "first", status=2)
+        assert told.startswith("error: ")
+        assert stored.name in told
+    assert not Path("out").exists()
+
+
+def test_exported_bars_are_adjusted_for_the_splits_that_are_known(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = DAYS.replace("10.00,11.00,9.50,10.50", "32.00,33.00,31.00,32.00")
+    (prices / "SPY.csv").write_text(raw.replace("10.50,11.00,10.25,10.75", "32.00,33.00,31.00,32.50"))
+    trade(capsys, "import", "prices")
+    assert "split-unexplained" in trade(capsys, "check", status=1)
+    Path("actions.csv").write_text("date,symbol,kind,value\n2024-07-03,SPY,split,3\n")
+    told = trade(capsys, "export", "out", "--actions", "actions.csv", "--json")
+    assert (told["adjusted"], told["bars"]) == (True, {"SPY": 3})
+    rows = gzip.decompress(Path("out/SPY.csv.gz").read_bytes()).decode().splitlines()[1:]
+    assert rows[0] == "2024-07-01,10.666667,11,10.333333,10.666667,3000"
+    assert rows[2] == "2024-07-03,10.75,11.5,10.5,11.25,700"
+    assert trade(capsys, "check", "out", "--json")["errors"] == 0
+    assert trade(capsys, "export", "raw", "--json")["adjusted"] is False
+    assert "cannot be read" in trade(capsys, "export", "never", "--actions", "none.csv", status=2)
+    assert not Path("never").exists()
+
+
+def test_an_export_over_something_else_changes_nothing(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade(capsys, "import", "prices")
+    before = {path.name: path.read_bytes() for path in prices.iterdir()}
+    assert "prices" in trade(capsys, "export", "prices", status=2)
+    assert {path.name: path.read_bytes() for path in prices.iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_futures_and_options_are_pulled_into_their_tables(
         (["SPY", "--actions", "none.csv"], 2, "none.csv: cannot be read"),
         (["SPY", "--source", "bloomberg"], 2, "--source 'bloomberg': use ibkr, yahoo"),
         (["SPY", "--start", "soon"], 2, "--start 'soon' is no date"),
+        (["SPY", "--start", "NaT"], 2, "--start 'NaT' is no date"),
+        (["SPY", "--start", "2024-02-01", "--end", "2024-01-31"], 2, "--end 2024-01-31 is before --start"),
         ([" , "], 2, "name at least one symbol"),
         (["SPY", "--calendar", "NYSE2"], 2, "calendar 'NYSE2' is not known"),
     ],

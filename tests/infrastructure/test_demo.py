@@ -9,16 +9,18 @@ import signal
 import sqlite3
 import stat
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from data.files import load_bars
 from infrastructure.control import ControlClient
 
 SHORT = ("--set", "data.end=1999-12-31")
-LEDGERS = ("orders.parquet", "fills.parquet", "positions.parquet", "equity.parquet")
+LEDGERS = ("orders.parquet", "fills.parquet", "positions.parquet", "equity.parquet", "signals.parquet")
 
 
 def only_run(program: Any) -> Path:
@@ -106,7 +108,7 @@ def test_the_report_needs_no_network(short_day: tuple[Any, Path]) -> None:
 
 def test_the_database_holds_what_the_ledgers_hold(short_day: tuple[Any, Path]) -> None:
     _, run = short_day
-    with sqlite3.connect(f"file:{run / 'trading.db'}?mode=ro&immutable=1", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{run / 'trading.db'}?mode=ro&immutable=1", uri=True)) as database:
         orders = database.execute("SELECT client_order_id FROM orders").fetchall()
         fills = dict(database.execute("SELECT fill_id, quantity FROM fills").fetchall())
     ledger = pq.read_table(run / "fills.parquet").to_pylist()
@@ -114,6 +116,19 @@ def test_the_database_holds_what_the_ledgers_hold(short_day: tuple[Any, Path]) -
         pq.read_table(run / "orders.parquet")["client_order_id"].to_pylist()
     )
     assert {k: int(float(v)) for k, v in fills.items()} == {r["fill_id"]: int(r["quantity"]) for r in ledger}
+
+
+def test_risk_in_the_tail_is_on_record_or_the_reason_why_not(short_day: tuple[Any, Path]) -> None:
+    _, run = short_day
+    query = "SELECT gross_exposure, value_at_risk_95, expected_shortfall_99, tail_returns, tail_unknown"
+    with closing(sqlite3.connect(f"file:{run / 'trading.db'}?mode=ro&immutable=1", uri=True)) as database:
+        rows = database.execute(f"{query} FROM risk_metrics ORDER BY timestamp").fetchall()
+    assert len(rows) == 252
+    for exposure, risk, shortfall, days, unknown in rows:
+        assert (risk is None) == (unknown is not None)
+        if risk is not None:
+            assert shortfall >= risk
+            assert (risk > 0) == (float(exposure) > 0) == (days >= 60)
 
 
 def test_the_commands_that_read_a_run(short_day: tuple[Any, Path]) -> None:
@@ -153,6 +168,10 @@ def test_the_backtest_of_the_same_configuration_writes_the_same_bytes(
 def test_other_orders_agree_too(program: Any, settings: tuple[str, ...]) -> None:
     run = agreed(program, *SHORT, *(part for item in settings for part in ("--set", item)))
     assert pq.read_table(run / "fills.parquet").num_rows > 0
+    signals = pq.read_table(run / "signals.parquet").to_pylist()
+    assert bool(signals) == ("strategy.name=momentum" in settings)
+    placed = set(pq.read_table(run / "orders.parquet")["client_order_id"].to_pylist()) if signals else set()
+    assert {order for signal in signals for order in signal["orders"]} == placed
 
 
 def test_orders_filled_in_part_agree_too(program: Any) -> None:
@@ -180,6 +199,29 @@ def test_the_kill_switch_halts_demo_and_backtest_at_the_same_step(program: Any) 
     assert ledgers(other) == expected
 
 
+def test_kept_bars_are_those_of_the_run_and_give_the_same_run_again(program: Any) -> None:
+    kept = []
+    for command in (("backtest", *SHORT), ("live", "--profile", "demo", *SHORT)):
+        done = program(*command, "--keep-bars", "--runs-dir", command[0])
+        assert done.returncode == 0, done.stdout + done.stderr
+        (run,) = (program.folder / command[0]).iterdir()
+        kept.append({path.name: path.read_bytes() for path in (run / "bars").iterdir()})
+    assert kept[0] == kept[1]
+    assert set(kept[0]) == {"COMPSIM.parquet", "SPXSIM.parquet"}
+    said = json.loads((run / "run.json").read_text())["data_hashes"]
+    assert load_bars(run / "bars").data_hashes() == said
+    again = program("backtest", "--bars", str(run / "bars"), *SHORT, "--runs-dir", "again")
+    assert again.returncode == 0, again.stderr
+    (other,) = (program.folder / "again").iterdir()
+    assert ledgers(other) == ledgers(run)
+
+
+def test_a_run_without_bars_of_its_own_keeps_none(program: Any) -> None:
+    done = program("live", "--profile", "paper", "--keep-bars")
+    assert done.returncode == 2
+    assert "trade data record" in done.stderr
+
+
 def test_a_dry_run_sends_nothing(program: Any) -> None:
     done = program.demo("--runs-dir", "runs", *SHORT, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -193,7 +235,7 @@ def test_a_dry_run_sends_nothing(program: Any) -> None:
 def steps_recorded(program: Any) -> int:
     for path in program.runs.glob("*/journal.db"):
         try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
                 query = "SELECT COUNT(*) FROM events WHERE kind = 'snapshot'"
                 return int(database.execute(query).fetchone()[0])
         except sqlite3.OperationalError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from execution.errors import UnknownOrderError
 from execution.journal import SqliteJournal
 from infrastructure.explain import explain_order
+from strategies.signals import Direction, Signal, StatedSignal
 
 DECISION = {"approved": True, "rule": "", "reason": "", "checks": [["MAX_ORDER_QUANTITY", "100", "5"]]}
 
@@ -102,3 +104,31 @@ def test_corrections_and_settlements_are_part_of_the_story(path: Path) -> None:
     ]
     assert story["fills"][-1] == "corrected: BUY 5 SPY at 11, instead of 5 at 10"
     assert story["profit_and_loss"] == {"realized": "-5", "fees": "1.25"}
+
+
+def test_the_signal_that_an_order_came_from_is_told_with_what_it_rests_on(path: Path) -> None:
+    journal = SqliteJournal(path, lambda: 7)
+    seen = Signal("SPY", Direction.LONG, 0.5, Decimal(5), {"z": 1.5}, "breakout")
+    for number in (1, 2):
+        journal.append("signal", StatedSignal(f"s-{number}", "ma_crossover", 10**18, seen).to_body())
+    journal.append("order_submitted", request("led", "BUY", signal_id="s-2"))
+    journal.append("order_submitted", request("lost", "BUY", signal_id="s-9"))
+    journal.append("order_lapsed", {"client_order_id": "led", "note": "ended unseen: its day is over"})
+    journal.commit()
+    journal.close()
+    story = explain_order(path, "led")
+    assert story["signal"] == {
+        "strategy": "ma_crossover",
+        "decided": "2001-09-09 01:46:40+00:00",
+        "symbol": "SPY",
+        "id": "s-2",
+        "stated_on_bar_ending": "2001-09-09 01:46:40+00:00",
+        "name": "breakout",
+        "direction": "LONG",
+        "strength": 0.5,
+        "target": "5",
+        "features": {"z": 1.5},
+    }
+    assert story["history"] == ["ended unseen: its day is over"]
+    assert explain_order(path, "lost")["signal"]["stated_on_bar_ending"] == "not in this journal any more"
+    assert "id" not in explain_order(path, "out")["signal"]

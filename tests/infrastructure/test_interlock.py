@@ -55,3 +55,27 @@ def test_the_account_that_the_broker_reports_decides() -> None:
     assert authorise_settings(settings, {}) is False
     with pytest.raises(LiveInterlockError, match="its account is live"):
         authorise_settings(settings, {}, account="U1")
+
+
+@pytest.mark.parametrize("port", [7496, 4001])
+def test_no_setting_makes_the_usual_live_ports_fit_for_paper(port: int) -> None:
+    with pytest.raises(LiveInterlockError, match="its port is live"):
+        authorise_settings(
+            load_settings(
+                "paper", overrides={"broker.live_ports": "5000", "data.ib.port": str(port)}, environ={}
+            ),
+            {},
+        )
+
+
+@pytest.mark.parametrize("account", ["U1234567", "F1234567", "I1234567", "D/../../elsewhere", "D\n"])
+def test_a_paper_run_trades_only_in_an_account_that_begins_like_a_paper_account(account: str) -> None:
+    settings = load_settings("paper", overrides={"broker.live_account_prefix": "ZZ"})
+    assert authorise_settings(settings, {}, account="DF1234567") is False
+    with pytest.raises(LiveInterlockError, match="its account is live"):
+        authorise_settings(settings, {}, account=account)
+
+
+def test_an_account_that_is_no_name_goes_live_neither() -> None:
+    assert outcome(("live", "I_UNDERSTAND", 7496, "U123")) is True
+    assert outcome(("live", "I_UNDERSTAND", 7496, "U/../123")) == "refused"

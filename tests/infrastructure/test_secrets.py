@@ -49,6 +49,22 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
     assert shown["amount"] == Decimal("1.5")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://u:s3c%2Fret@[::1/x",
+        "postgresql+psycopg://u:s3c%2Fret@h:port/x",
+        "postgresql+psycopg://u@h/x?connect_timeout=2&password=s3c%2Fret",
+        "postgresql+psycopg://u@h/x?sslpassword=s3c%2Fret&a=b",
+        "postgresql+psycopg://u:s3c%2Fret@h/x?application_name=me@home",
+    ],
+)
+def test_the_password_of_a_url_is_masked_even_where_the_url_cannot_be_read(url: str) -> None:
+    redactor = Redactor()
+    redactor.register(url)
+    assert redactor.mask("tried s3c%2Fret and s3c/ret") == f"tried {MASK} and {MASK}"
+
+
 def test_texts_too_short_to_hide_are_left_alone() -> None:
     redactor = Redactor()
     redactor.register("abc")

@@ -151,6 +151,7 @@ def test_a_folder_of_bars_brings_its_own_symbols() -> None:
     settings = load_settings(overrides={"data.bars": "bars"})
     assert (settings.data.source, settings.symbols, settings.is_set("symbols")) == ("files", (), False)
     assert load_settings(overrides={"data.bars": "bars", "symbols": "SPY"}).symbols == ("SPY",)
+    assert load_settings(overrides={"symbols": ""}).symbols == ()
 
 
 @pytest.mark.parametrize(

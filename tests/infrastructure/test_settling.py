@@ -154,7 +154,7 @@ async def test_a_split_told_over_the_socket_ends_the_wait(start: Any, gateway: G
         while not (ledger.position("SPXSIM") and waiting.trader.executor.inbox.net):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     GatewayControl(gateway).split("SPXSIM", "2")
-    waiting.trader.executor._gate.question()
+    waiting.trader.executor._rooms.desk.gate.close()
     await waiting.until_it_waits()
     with pytest.raises(ExecutionError, match="give one of --split"):
         await waiting.ask("adjust", symbol="SPXSIM", **SIGNED)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from structlog.testing import capture_logs
 
 from backtesting.gateway.control import GatewayControl
 from backtesting.gateway.testing import simulated_gateway
@@ -51,22 +52,28 @@ async def test_an_order_of_somebody_else_is_an_alert_when_it_appears_and_when_it
         watch = Watch(settings, Console(file=io.StringIO()), "a run")
         try:
             trader.restore()
-            async with watch.over(trader, tmp_path / "journal.db", "r", tmp_path / "data.db"):
-                await trader.executor.ensure_ready()
-                by_hand = GatewayControl(gateway)
-                by_hand.order(symbol="SPXSIM", quantity=5, side="BUY", type="LMT", limit="1.50")
-                await trader.executor.reconcile()
-                (order,) = trader.executor.blotter.externals.open()
-                by_hand.cancel(order.perm_id)
-                await trader.executor.reconcile()
-                async with asyncio.timeout(20):
-                    while len(watch.counters.alerts) < 2:  # noqa: ASYNC110 - it is found out by looking
-                        await asyncio.sleep(0.05)
-                status = await asyncio.to_thread(ControlClient.for_settings(settings).request, "status")
+            with capture_logs() as lines:
+                async with watch.over(trader, tmp_path / "journal.db", "r", tmp_path / "data.db"):
+                    await trader.executor.ensure_ready()
+                    by_hand = GatewayControl(gateway)
+                    by_hand.order(symbol="SPXSIM", quantity=5, side="BUY", type="LMT", limit="1.50")
+                    await trader.executor.reconcile()
+                    (order,) = trader.executor.blotter.externals.open()
+                    by_hand.cancel(order.perm_id)
+                    await trader.executor.reconcile()
+                    async with asyncio.timeout(20):
+                        while len(watch.counters.alerts) < 2:  # noqa: ASYNC110 - it is found out by looking
+                            await asyncio.sleep(0.05)
+                    status = await asyncio.to_thread(ControlClient.for_settings(settings).request, "status")
         finally:
             await manager.disconnect()
             journal.close()
     assert [alert["what"] for alert in status["alerts"]] == [
         "order of somebody else appeared: BUY 5 SPXSIM, a person in TWS",
         "order of somebody else ended: BUY 5 SPXSIM, a person in TWS",
+    ]
+    about = [line for line in lines if "SPXSIM" in str(line.get("what", ""))]
+    assert [(line["event"], line["log_level"]) for line in about] == [
+        ("somebody else trades in this account", "warning"),  # once: the alert of it is no second line
+        ("alert", "warning"),  # its end
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from execution.journal import SqliteJournal
-from monitoring.alerts import ALERTS, QUIET, Alert, JournalAlerts
+from monitoring.alerts import ALERTS, LOGGED, QUIET, Alert, JournalAlerts
 
 ROOT = Path(__file__).parents[2]
 WRITERS = ("execution", "strategies", "risk", "infrastructure")
@@ -59,6 +59,13 @@ def test_nothing_is_both_told_and_left_out_and_nothing_told_is_never_written() -
     assert ALERTS.keys() - emitted() == set()
 
 
+def test_what_is_in_the_log_already_names_the_module_that_writes_it_there() -> None:
+    assert LOGGED.keys() <= ALERTS.keys()
+    for kind, module in LOGGED.items():
+        source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+        assert "self._log." in source, kind
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "said"),
     [
@@ -90,6 +97,7 @@ def test_nothing_is_both_told_and_left_out_and_nothing_told_is_never_written() -
             {"client_order_id": "o", "number": 0, "reason": "r"},
             "order o was changed at the broker: r",
         ),
+        ("order_lapsed", {"client_order_id": "o", "note": "ended unseen: r"}, "order o ended unseen: r"),
         (
             "order_resolved",
             {"client_order_id": "o", "by": "A", "status": "FILLED"},

@@ -21,9 +21,11 @@ NOW = pd.Timestamp("2026-01-02", tz="UTC")
 
 def finished_run(root: Path, run_id: str) -> None:
     bars = sample_bars(end=dt.date(1999, 3, 31))
-    spec = RunSpec(SAMPLE_INSTRUMENTS, Timeframe.DAY, "ma_crossover", {"fast": 3, "slow": 10})
+    spec = RunSpec(SAMPLE_INSTRUMENTS, Timeframe.DAY, "momentum", {"lookback": 10})
     result = assemble(spec, bars, bars.clock).run()
-    tables = LedgerTables.from_result(result.orders, result.fills, result.snapshots)
+    tables = LedgerTables.from_result(
+        result.orders, result.fills, result.snapshots, result.refused, result.signals, result.placed_for
+    )
     with RunFolder.create(root, run_id, {"profile": "backtest", "config_hash": "x"}, now=NOW) as run:
         tables.write(run.path)
         run.end("finished", now=NOW)
@@ -32,10 +34,11 @@ def finished_run(root: Path, run_id: str) -> None:
 def test_the_last_finished_run_is_loaded_with_exact_money_and_utc_times(tmp_path: Path) -> None:
     finished_run(tmp_path, "first")
     frames = load_run(root=tmp_path)
-    assert frames.run_id == "first"
+    assert (frames.run_id, frames.folder) == ("first", tmp_path / "first")
     assert len(frames.orders) == len(frames.fills) > 0
     assert isinstance(frames.equity["equity"].iloc[-1], Decimal)
     assert str(frames.fills["time"].dt.tz) == "UTC"
+    assert set(frames.orders["client_order_id"]) == set(frames.signals["orders"].explode().dropna())
     assert load_run("fir", tmp_path).equity.equals(frames.equity)
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,11 +14,11 @@ from data.calendars import ExchangeClock
 from execution.audit import AuditLogger
 from execution.clocks import NANOS, timestamp
 from execution.journal import MemoryJournal
-from execution.models import PortfolioSnapshot
+from execution.models import PortfolioSnapshot, Position
 from execution.orders.blotter import Blotter
 from execution.orders.recovery import recover
 from execution.testing import FixedClock
-from risk.metrics import MetricsEvery
+from risk.metrics import DailyReturns, MetricsEvery, RiskMeter
 from strategies.record import StepRecord
 from strategies.signals import Direction, Signal, StatedSignal
 
@@ -68,6 +69,21 @@ def test_risk_is_recorded_at_the_interval_that_is_asked_for(every: MetricsEvery,
         told.snapshot(ns)
     assert [body["trading_time"] for body in told.bodies("risk_metrics")] == moments
     assert len(told.bodies("snapshot")) == 3
+
+
+def test_the_tail_is_measured_from_the_returns_that_the_meter_was_given() -> None:
+    journal = MemoryJournal(lambda: 7)
+    ends = np.arange(60, dtype=np.int64) * 24 * 60 * MINUTE
+    meter = RiskMeter({"SPY": DailyReturns(ends, np.full(60, -0.01))})
+    record = StepRecord(AuditLogger(journal, FixedClock()), CLOCK, MetricsEvery.STEP, meter)
+    for symbol in ("SPY", "QQQ"):
+        held = Position(symbol, Decimal(1), Decimal(1), Decimal(500), Decimal(0), timestamp(CLOSE))
+        zero = Decimal(0)
+        record.snapshot(PortfolioSnapshot(timestamp(CLOSE), zero, zero, zero, zero, positions=(held,)))
+    journal.commit()
+    known, unknown = [event.body for event in journal.events() if event.kind == "risk_metrics"]
+    assert (known["value_at_risk_95"], known["tail_returns"]) == (5.0, 60)
+    assert (unknown["value_at_risk_95"], unknown["tail_unknown"][:22]) == (None, "QQQ has 0 daily return")
 
 
 def test_a_replay_records_nothing_twice_and_measures_from_the_highest_equity_ever() -> None:

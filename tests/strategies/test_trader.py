@@ -22,6 +22,7 @@ from execution.errors import JournalError, JournalLockedError, SettlementError
 from execution.events import KillSwitchEvent, StepProgress
 from execution.journal import SqliteJournal, read, verify
 from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
+from execution.reconciliation.policies import ExpiredDay, Unanswered
 from risk.limits import RiskLimits
 from strategies.live import LoopEnd
 from strategies.spec import RunSpec
@@ -253,6 +254,19 @@ async def test_resetting_needs_a_name_and_a_switch_that_is_tripped(tmp_path: Pat
     assert not trader.kill_switch.tripped
     journal.close()
     assert [e.kind for e in read(tmp_path / "reset.db")] == ["kill_switch_reset"]
+
+
+def test_what_is_settled_by_evidence_is_a_traders_choice_and_its_calendar_says_when_a_day_is_over(
+    tmp_path: Path,
+) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db", lambda: 7)
+    options = TraderOptions(expired_day=ExpiredDay.DOUBT, unanswered=Unanswered.CANCEL)
+    manager = IBKRConnectionManager("127.0.0.1", 1, 1)
+    readiness = Trader(spec(), manager, journal, FOLDER.clock, options).executor._rooms.readiness
+    journal.close()
+    lapses = readiness._reconciler.lapses
+    assert (lapses._days, lapses._policy) == (FOLDER.clock, ExpiredDay.DOUBT)
+    assert readiness._leftovers._unanswered is Unanswered.CANCEL
 
 
 async def test_the_loop_ends_at_the_given_moment(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class FaultEngine:
         script = script or Script()
         self.server = server
         self.script = script
-        self.rng = random.Random(script.seed)  # noqa: S311  # nosec B311  faults are to be repeatable
+        self.rng = random.Random(script.seed)  # noqa: S311  # nosec B311  # faults are to be repeatable
         self.agenda = Agenda(self._now_ns)
         self.standing = Standing(self)
         self.rules: list[LiveRule] = []

@@ -102,7 +102,7 @@ def parse_script(text: str, source: str = "script") -> Script:
     if len(text) > LONGEST:
         raise FaultScriptError(f"{source}: is longer than {LONGEST} characters: write fewer rules")
     try:
-        content = yaml.load(text, _Plain)  # noqa: S506  # nosec B506  a safe loader that takes less
+        content = yaml.load(text, _Plain)  # noqa: S506  # nosec B506  # a safe loader that takes less
     except yaml.YAMLError as error:
         raise FaultScriptError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
     except (RecursionError, ValueError) as error:

@@ -206,6 +206,9 @@ def test_a_file_that_is_no_journal_is_named_with_its_line(tmp_path: Path) -> Non
     path = tmp_path / "frames.jsonl"
     with pytest.raises(FrameJournalError, match="cannot be read"):
         list(read_frames(path))
+    path.write_bytes(b"\xbc\xff no text\n")
+    with pytest.raises(FrameJournalError, match="line 1: is no frame"):
+        list(read_frames(path))
     path.write_text('{"t": 1}\n')
     with pytest.raises(FrameJournalError, match="line 1: is no frame"):
         list(read_frames(path))

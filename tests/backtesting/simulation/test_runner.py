@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 from collections import Counter
 
 import pytest
@@ -71,6 +72,31 @@ def test_a_worker_answers_each_seed_with_a_line() -> None:
     again = run_seed(1)
     assert row["trace_hash"] == again.trace_hash
     assert row["fired"] == dict(again.fired)
+
+
+def test_a_list_of_seeds_is_run_in_a_process_of_its_own_that_gives_the_same() -> None:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as answers:
+        worker.serve(io.StringIO("[1, 2]\n"), answers, forks=True)
+        answers.seek(0)
+        rows = [json.loads(line) for line in answers]
+    assert [row["trace_hash"] for row in rows] == [run_seed(seed).trace_hash for seed in (1, 2)]
+
+
+def test_a_process_of_its_own_that_dies_is_an_error() -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError("no space")
+
+    with pytest.raises(ChildProcessError, match="seeds 1 to 1"):
+        worker.serve(io.StringIO("[1]\n"), Full(), forks=True)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 100, 1000])
+def test_workers_are_given_every_seed_once_and_ever_fewer_towards_the_end(count: int) -> None:
+    chunks = list(runner._chunks(list(range(count)), 2))
+    assert [seed for chunk in chunks for seed in chunk] == list(range(count))
+    assert len(chunks[-1]) == 1
+    assert [len(chunk) for chunk in chunks] == sorted((len(chunk) for chunk in chunks), reverse=True)
 
 
 def test_workers_give_the_same_as_this_process() -> None:

@@ -229,19 +229,30 @@ def test_a_signal_is_kept_with_its_features_and_its_order_names_it(story: Story)
         features=facts, trading_time=NOON,
     )  # fmt: skip
     story.tell("order_submitted", **order("a", signal_id="s1"))
-    row = story.rows(SignalRow)[0]
+    story.tell(
+        "signal", signal_id="s2", strategy="ma", symbol="SPY", direction="FLAT", trading_time=NOON,
+        name="breakout", replayed=True,
+    )  # fmt: skip
+    row, other = story.rows(SignalRow)
     assert (row.signal_id, row.strength, row.target, row.features) == ("s1", 0.5, D(10), facts)
+    assert (row.name, row.replayed) == ("ma", False)
+    assert (other.name, other.replayed, other.strength) == ("breakout", True, None)
     assert Repository(story.database).orders("r")["signal_id"].tolist() == ["s1"]
 
 
 def test_exposure_follows_the_snapshots_and_other_risk_is_told(story: Story) -> None:
     story.tell("snapshot", **book(NOON, "1000"))
     story.tell(
-        "risk_metrics", trading_time=NOON, scope="strategy ma", value_at_risk=12.5, details={"days": 250}
-    )
+        "risk_metrics", trading_time=NOON, scope="strategy ma", value_at_risk_95=12.5, tail_returns=250,
+        details={"days": 250},
+    )  # fmt: skip
+    story.tell("risk_metrics", trading_time=NOON, scope="other", tail_unknown="SPY has 3 daily returns")
     rows = {row.scope: row for row in story.rows(RiskMetricRow)}
     assert (rows["book"].gross_exposure, rows["book"].net_exposure) == (D(9), D(-9))
-    assert (rows["strategy ma"].value_at_risk, rows["strategy ma"].details) == (12.5, {"days": 250})
+    told = rows["strategy ma"]
+    assert (told.value_at_risk_95, told.value_at_risk_99, told.tail_returns) == (12.5, None, 250)
+    assert told.details == {"days": 250}
+    assert (rows["other"].value_at_risk_95, rows["other"].tail_unknown) == (None, "SPY has 3 daily returns")
 
 
 def test_a_day_opens_where_the_day_before_closed_even_if_that_changes_later(story: Story) -> None:

@@ -70,7 +70,10 @@ def test_what_is_proposed_is_a_file_of_actions_that_explains_the_jump(folder: Pa
     assert [(a.symbol, a.ex_date, str(a.value)) for a in made.actions] == [("APL", CLOCK.dates[120], "7")]
     pull = made.pulls[0]
     assert (pull.symbol, pull.first, pull.last) == ("QQX", CLOCK.dates[60], CLOCK.dates[159])
-    assert pull.command == f"trade data pull QQX --timeframe 1D --start {pull.first} --end {pull.last}"
+    span = f"--timeframe 1D --start {pull.first} --end {pull.last}"
+    assert pull.command == f"trade data pull QQX {span} --source yahoo"
+    told = made.pulled_with(["--actions", "my actions.csv"])
+    assert told.pulls[0].command == f"trade data pull QQX {span} --actions 'my actions.csv'"
     path = tmp_path / "actions.csv"
     path.write_text(made.to_text())
     again = run(folder, Against(actions=FileActionSource(path)))
@@ -145,6 +148,41 @@ def test_unreadable_rows_and_files_are_findings_among_the_others(folder: Path) -
     assert (found["BAD"].bars, found["BAD"].timeframe, found["BAD"].errors) == (0, None, 1)
     assert kinds(found["SPX"]) == [Kind.UNREADABLE, Kind.GAP]
     assert proposals([found["BAD"]]).pulls == ()
+
+
+@pytest.mark.parametrize("name", ["CL 20100520", "SPY 101218C600"])
+def test_what_takes_more_than_a_name_is_proposed_without_a_command(folder: Path, name: str) -> None:
+    (folder / "QQX.csv").rename(folder / f"{name}.csv")
+    made = proposals([run(folder)[name]])
+    assert made.pulls[0].command == ""
+    assert f"#   {name} 1D, {made.pulls[0].first} to {made.pulls[0].last}: pull it" in made.to_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "signed", "sound"),
+    [("CL 20100520", (), True), ("CLM0", ("CLM0",), True), ("CLM0", (), False), ("CL 2010", (), False)],
+)
+def test_a_future_may_be_worth_less_than_nothing_and_a_stock_may_not(
+    name: str, signed: tuple[str, ...], sound: bool, folder: Path, tmp_path: Path
+) -> None:
+    prices = closes(len(CLOCK))
+    prices[100] = -37.63
+    write_file(folder / f"{name}.csv", prices, list(CLOCK.dates))
+    found = run(folder, Against(signed=signed))[name]
+    assert (Kind.UNSOUND in kinds(found)) is not sound
+    if sound:
+        spike = next(one for one in found.findings if one.kind is Kind.SPIKE)
+        assert f"{-37.63 - prices[99]:+g} from the bar before" in spike.what
+        assert kinds(found) == [Kind.SPIKE]
+        store = ParquetBarStore(tmp_path / "store")
+        bars = load_bars(folder, symbols=[name], signed=signed)
+        store.write(bars, known_at=pd.Timestamp("2011-01-01", tz="UTC"), signed=signed)
+        stored = next(iter(plan_store(store, against=Against(signed=signed)).run()))
+        assert kinds(stored) == [Kind.SPIKE]
+    else:
+        assert "--futures" in " ".join(one.proposal for one in found.findings)
+        with pytest.raises(BarFileError, match="not positive"):
+            load_bars(folder, symbols=[name], signed=signed)
 
 
 def test_a_folder_without_bars_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ MONDAY = pd.Timestamp("2024-03-04 14:30", tz="UTC")
 
 Minutes = Callable[..., pa.Table]
 Fresh = Callable[[], BarStore]
+Migrated = Callable[[str], tuple[str, Callable[[], None]]]
 
 
 @pytest.fixture(scope="session")
@@ -49,34 +51,34 @@ def minutes() -> Minutes:
 
 
 @pytest.fixture(scope="module")
-def postgres_database(postgres_server: LocalServer) -> Iterator[Database]:
+def postgres_database(postgres_server: LocalServer, migrated: Migrated) -> Iterator[Database]:
     """A migrated database of plain PostgreSQL, shared by a module."""
-    yield from migrated(postgres_server)
+    yield from shared("postgres", migrated)
 
 
 @pytest.fixture(scope="module")
-def timescale_database(timescale_server: LocalServer) -> Iterator[Database]:
+def timescale_database(timescale_server: LocalServer, migrated: Migrated) -> Iterator[Database]:
     """A migrated database of TimescaleDB, shared by a module."""
-    yield from migrated(timescale_server)
+    yield from shared("timescale", migrated)
 
 
-def migrated(server: LocalServer) -> Iterator[Database]:
-    """Make and migrate a database; remove it in the end."""
-    database = Database(server.create_database("bar_stores"))
-    database.upgrade()
+def shared(kind: str, migrated: Migrated) -> Iterator[Database]:
+    """Open a migrated database; remove it in the end."""
+    url, remove = migrated(kind)
+    database = Database(url)
     yield database
     database.close()
-    server.drop_database("bar_stores")
+    remove()
 
 
 @pytest.fixture(params=["parquet", "sqlite", "postgres", "timescale"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
+def fresh(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> Iterator[Fresh]:
     """Return a function that gives an empty store, as often as it is called."""
     opened: list[BarStore] = []
     database: Database | None = None
     if request.param == "sqlite":
+        shutil.copy(migrated_file, tmp_path / "bars.db")
         database = Database(f"sqlite:///{tmp_path}/bars.db")
-        database.upgrade()
     elif request.param != "parquet":
         database = request.getfixturevalue(f"{request.param}_database")
 

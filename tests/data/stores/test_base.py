@@ -51,22 +51,23 @@ def test_what_is_written_is_read_back_in_order(store: BarStore, minutes: Minutes
 def test_a_future_may_be_worth_less_than_nothing_and_a_stock_may_not(
     store: BarStore, minutes: Minutes
 ) -> None:
-    bars = minutes({"AAA": {0: 10.0}, "CL 20200519": {0: -37.63, 1: 0.0}})
+    bars = minutes({"AAA": {0: 10.0}, "CLK0": {0: -37.63, 1: 0.0}})
     low = pa.array([5.0, -40.32, -1.0])
     bars = bars.set_column(bars.column_names.index("low"), "low", low)
-    with pytest.raises(BarDataError, match=r"row 2, CL 20200519 .*not positive"):
+    with pytest.raises(BarDataError, match=r"row 2, CLK0 .*not positive"):
         store.write(bars, known_at=day(1))
     assert store.symbols() == []
-    assert store.write(bars, known_at=day(1), signed=["CL 20200519"]) == WriteReport(3, 0, 0)
-    assert store.write(bars, known_at=day(2), signed=["CL 20200519"]) == WriteReport(0, 0, 3)
-    stored = store.read("CL 20200519", MINUTE).to_series()["CL 20200519"]
+    assert store.write(bars, known_at=day(1), signed=["CLK0"]) == WriteReport(3, 0, 0)
+    assert store.write(bars, known_at=day(2), signed=["CLK0"]) == WriteReport(0, 0, 3)
+    stored = store.read("CLK0", MINUTE).to_series()["CLK0"]
     assert (stored.close.tolist(), stored.low.tolist()) == ([-37.63, 0.0], [-40.32, -1.0])
     with pytest.raises(BarDataError, match=r"row 1, AAA .*open is not positive"):
-        store.write(minutes({"AAA": {0: -10.0}}), known_at=day(3), signed=["CL 20200519"])
-    beyond = minutes({"CL 20200519": {0: -37.63}})
+        store.write(minutes({"AAA": {0: -10.0}}), known_at=day(3), signed=["CLK0"])
+    beyond = minutes({"CLK0": {0: -37.63}})
     beyond = beyond.set_column(beyond.column_names.index("low"), "low", pa.array([-2e9]))
     with pytest.raises(BarDataError, match="low is beyond 1,000,000,000"):
-        store.write(beyond, known_at=day(3), signed=["CL 20200519"])
+        store.write(beyond, known_at=day(3), signed=["CLK0"])
+    assert store.write(minutes({"CL 20200519": {0: 0.0}}), known_at=day(4)) == WriteReport(1, 0, 0)
 
 
 def test_writing_the_same_again_changes_nothing(store: BarStore, minutes: Minutes) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
@@ -111,30 +111,25 @@ def test_a_conflict_in_one_file_keeps_all_files_as_they_were(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def mebibyte(
+    tmp_path: Path, small_disk: Callable[[Path, str], AbstractContextManager[Path]]
+) -> Iterator[Path]:
     """A file system of one mebibyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("this machine does not let a test mount a disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(folder, "1m") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_the_store_as_it_was_and_the_same_write_finishes_later(
-    small_disk: Path, minutes: Minutes
+    mebibyte: Path, minutes: Minutes
 ) -> None:
-    store = ParquetBarStore(small_disk / "bars")
+    store = ParquetBarStore(mebibyte / "bars")
     first = minutes({"AAA": dict.fromkeys(range(50), 10.0)})
     store.write(first, known_at=MONDAY)
     before = contents(store.root)
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 32 * 1024))
+    ballast = mebibyte / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(mebibyte).free - 32 * 1024))
     more = minutes({f"S{n}": {m: 10.0 + (m * 37 % 101) / 100 for m in range(600)} for n in range(8)})
     with pytest.raises(BarStoreError, match=r"nothing was written; the disk is full: free some space"):
         store.write(more, known_at=TUESDAY)

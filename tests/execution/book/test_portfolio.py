@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.book.adjustments import Adjustment, AdjustmentKind
 from execution.book.ledger import Ledger
 from execution.book.portfolio import LedgerPortfolio
 from execution.models import Fill, Instrument, Side
@@ -96,3 +97,36 @@ def test_a_snapshot_adds_up_after_any_trading(trades: list[tuple[str, Side, int,
     assert snapshot.equity == 1000 + snapshot.unrealized_pnl + snapshot.realized_pnl - snapshot.fees
     assert snapshot.gross_exposure == sum((abs(p.market_value) for p in snapshot.positions), Decimal(0))
     assert snapshot.equity == portfolio.equity()
+
+
+def test_who_watches_is_told_each_symbol_whose_position_or_mark_changes(portfolio: LedgerPortfolio) -> None:
+    heard: list[str] = []
+
+    def told() -> set[str]:
+        names = set(heard)
+        heard.clear()
+        return names
+
+    portfolio.ledger.apply(fill("SPY", Side.BUY, 10, "100"))
+    assert portfolio.watch(heard.append)
+    assert told() == set()
+    portfolio.ledger.apply(fill("ES", Side.BUY, 1, "4000"))
+    assert told() == {"ES"}
+    portfolio.set_mark("SPY", 101.0)
+    assert told() == {"SPY"}
+    portfolio.ledger.revise(fill("SPY", Side.BUY, 10, "100"), fill("SPY", Side.BUY, 9, "100"))
+    assert told() == {"SPY"}
+    portfolio.ledger.split("SPY", 2)
+    assert told() == {"SPY"}
+    portfolio.ledger.pay_out("SPY", Decimal(1), Decimal(50))
+    assert told() == {"SPY"}
+    portfolio.ledger.open("QQQ", Decimal(3), Decimal(400))
+    assert told() == {"QQQ"}
+    moved = Adjustment(AdjustmentKind.SYMBOL_CHANGE, "SPY", 0, quantity=Decimal(-17), new_symbol="VOO")
+    portfolio.adjust(moved)
+    assert told() == {"SPY", "VOO"}
+    portfolio.adjust(Adjustment(AdjustmentKind.DIVIDEND, "VOO", 0, cash=Decimal(5)))
+    portfolio.ledger.charge(Decimal(1))
+    assert told() == set()
+    assert portfolio.market_value("VOO", 0) == portfolio.market_values(0)["VOO"] == 17 * 101
+    assert portfolio.market_value("SPY", 0) == 0

@@ -379,7 +379,7 @@ async def test_after_a_refused_cancel_an_order_shown_at_work_can_be_changed_agai
     broker.say(broker.status(order_id, "Submitted"), broker.error(order_id, 10148))
     await broker.until(lambda: not r.executor.is_ready)
     entry = r.executor.blotter.entries["o-1"]
-    assert r.executor._desk.gate.may_be_ending(entry)  # the refusal alone does not say that it lives
+    assert r.executor._rooms.desk.gate.may_be_ending(entry)  # the refusal alone does not say that it lives
     broker.open_orders = [
         shown
         for number, name in ((order_id, "o-1"), (order_id + 1, "o-2"))
@@ -441,7 +441,7 @@ async def test_a_session_that_ends_amid_a_change_makes_the_order_unknown(
     await r.manager.connect()
     assert (await r.executor.get_order_status("o-1")).status is OrderStatus.UNKNOWN
     with pytest.raises(NotModifiableError):
-        r.executor._modifying.write(r.executor.blotter.entries["o-1"], {"quantity": Decimal(12)})
+        r.executor._rooms.modifying.write(r.executor.blotter.entries["o-1"], {"quantity": Decimal(12)})
     broker.open_orders = [open_order(broker, order_id, "30", "90"), broker.status(order_id, "Submitted")]
     await r.executor.ensure_ready()
     assert (await r.executor.get_order_status("o-1")).quantity == 30

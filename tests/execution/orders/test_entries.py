@@ -80,7 +80,7 @@ def test_of_the_orders_that_ended_only_the_newest_stay_in_memory() -> None:
     blotter = played(keep=10, orders=500)
     assert len(blotter.entries) == 500
     assert in_memory(blotter) < 50
-    assert max(len(blotter._by_perm), len(blotter._by_session_id), len(blotter._by_execution)) < 50
+    assert max(len(blotter._lookup), len(blotter._executions)) < 50
 
 
 def test_all_orders_are_there_in_order_of_submission() -> None:
@@ -179,6 +179,73 @@ def test_the_orders_of_a_bracket_stay_together() -> None:
     assert blotter.entries["o-1"].exits[0] is blotter.entries["o-2"]
 
 
+def bracketed(keep: int, brackets: int, *, over: bool = True) -> Blotter:
+    """Play brackets whose entry and first exit fill; if they are `over`, the second exit is cancelled."""
+    blotter = Blotter(client_id=1, keep_ended=keep)
+    for number in range(1, 3 * brackets, 3):
+        blotter.submitted(entry(number))
+        for exit_number in (number + 1, number + 2):
+            blotter.submitted(entry(exit_number, parent=f"o-{number}"))
+        for fact in (*told(number), *told(number + 1)):
+            blotter.apply(fact)
+        if over:
+            blotter.apply(OrderStatusSeen(number + 2, 1, 0, "Cancelled", ZERO, Decimal(10)))
+    return blotter
+
+
+def test_brackets_that_are_over_leave_memory_as_a_whole() -> None:
+    blotter = bracketed(keep=10, brackets=1_000)
+    assert len(blotter.entries) == 3_000
+    assert in_memory(blotter) < 60
+    assert max(len(blotter._lookup), len(blotter._executions)) < 60
+
+
+def test_a_bracket_stays_in_memory_while_one_of_its_orders_can_trade() -> None:
+    blotter = bracketed(keep=0, brackets=100, over=False)
+    assert in_memory(blotter) == 300
+    for number in range(3, 301, 3):
+        blotter.apply(OrderStatusSeen(number, 1, 0, "Cancelled", ZERO, Decimal(10)))
+    assert in_memory(blotter) < 100
+    assert blotter.open_entries() == []
+
+
+@pytest.mark.parametrize("asked", ["o-1", "o-2", "o-3"])
+def test_a_bracket_comes_back_as_a_whole_whichever_of_its_orders_is_asked_for(asked: str) -> None:
+    blotter, whole = bracketed(keep=0, brackets=100), bracketed(keep=1_000, brackets=100)
+    assert asked not in blotter.entries._whole
+    assert blotter.entries[asked] == whole.entries[asked]
+    head, *exits = (blotter.entries._whole[name] for name in ("o-1", "o-2", "o-3"))
+    assert all(one is own for one, own in zip(head.exits, exits, strict=True))
+    assert list(blotter.entries.items()) == list(whole.entries.items())
+
+
+def test_who_holds_an_exit_of_a_bracket_that_left_holds_the_one_that_its_entry_has_again() -> None:
+    blotter = Blotter(client_id=1, keep_ended=0)
+    held = entry(2, parent="o-1")
+    blotter.submitted(entry(1))
+    blotter.submitted(held)
+    for number in range(1, MANY):
+        if number > 2:
+            blotter.submitted(entry(number))
+        for fact in told(number):
+            blotter.apply(fact)
+    assert "o-1" not in blotter.entries._whole
+    (again,) = blotter.entries["o-1"].exits
+    assert again is held
+
+
+def test_executions_that_were_corrected_leave_memory_with_their_orders() -> None:
+    blotter = played(keep=10, orders=10)
+    for number in range(11, 501):
+        blotter.submitted(entry(number))
+        for fact in told(number):
+            blotter.apply(fact)
+        blotter.apply(executed(number, correction=2, shares=10))
+    assert len(blotter._executions) < 100
+    assert blotter.knows(CommissionSeen("x400.02", Decimal(1), "USD")) is False
+    assert blotter.owner_of(CommissionSeen("x400.01", Decimal(1), "USD")) == "o-400"
+
+
 def test_an_order_sent_again_takes_its_own_place() -> None:
     blotter = Blotter(client_id=1, keep_ended=0)
     for number in range(1, MANY):
@@ -203,7 +270,7 @@ def test_where_there_is_no_room_on_disk_orders_stay_in_memory(monkeypatch: pytes
 
 def test_an_archive_that_cannot_be_read_says_what_to_do() -> None:
     blotter = played(keep=0)
-    db = blotter.entries._archive._db
+    db = blotter.entries._archive._file._db
     assert db is not None
     db.execute("DROP TABLE orders")
     with pytest.raises(JournalError, match="make room where temporary files lie and restart"):
@@ -229,7 +296,8 @@ def test_any_facts_lead_to_the_same_orders_however_few_stay_in_memory(
     small, large = Blotter(client_id=1, keep_ended=0), Blotter(client_id=1, keep_ended=10_000)
     for blotter in (small, large):
         for number in range(1, 61):
-            blotter.submitted(entry(number))
+            parent = f"o-{number - number % 3}" if number in (31, 32, 34, 35) else ""
+            blotter.submitted(entry(number, parent=parent))
             for fact in told(number) if number % 3 else ():
                 blotter.apply(fact)
     for number, what in facts:

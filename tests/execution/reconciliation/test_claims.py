@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from backtesting.gateway.control import GatewayControl
 from execution.errors import OrderInDoubtError
@@ -69,6 +70,34 @@ async def test_an_order_placed_by_hand_counts_and_its_executions_are_booked(floo
         assert kept.held == validator.held
         await again.ensure_ready()
         assert again.is_ready
+
+
+@pytest.mark.parametrize(("policy", "level"), [(ClaimPolicy.ADOPT, "warning"), (ClaimPolicy.REFUSE, "error")])
+async def test_an_order_of_somebody_else_is_one_line_of_the_log(
+    floor: MakeFloor, policy: ClaimPolicy, level: str
+) -> None:
+    async with floor(claim=policy) as f:
+        with capture_logs() as lines:
+            by_hand(f, type="LMT", limit="50")
+            for _ in range(2):
+                await f.executor.reconcile()
+            (order,) = f.executor.blotter.externals.open()
+            GatewayControl(f.server).cancel(order.perm_id)
+            await f.executor.reconcile()
+    assert [(line["log_level"], line["what"]) for line in lines if line["event"].startswith("somebody")] == [
+        (level, order.describe().replace(" 0 ", " 10 "))
+    ]
+    assert not [line for line in lines if "outside of what is ours" in line["event"]]
+
+
+async def test_an_order_that_is_not_ours_to_count_is_named_once_and_is_no_warning(floor: MakeFloor) -> None:
+    async with floor(claim=ClaimPolicy.IGNORE, claim_symbols=["BBB"]) as f:
+        with capture_logs() as lines:
+            by_hand(f, type="LMT", limit="50")
+            for _ in range(2):
+                await f.executor.reconcile()
+    (line,) = [line for line in lines if "outside of what is ours" in line["event"]]
+    assert line["log_level"] == "info"
 
 
 async def test_an_external_order_that_ended_holds_nothing_any_more(floor: MakeFloor) -> None:

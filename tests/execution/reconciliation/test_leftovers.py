@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from execution.desk.desk import Desk
 from execution.errors import NotConnectedError, OrderInDoubtError
 from execution.ibkr.session import IBSession
 from execution.models import OrderRequest, OrderStatus, OrderType, Side
+from execution.orders.blotter import Blotter
+from execution.orders.entries import Entries
+from execution.orders.entry import Entry
+from execution.orders.evidence import OrderStatusSeen
+from execution.reconciliation.claims import Claim
+from execution.reconciliation.leftovers import Leftovers
+from execution.reconciliation.policies import Unanswered
+from execution.reconciliation.reconcile import Reconciliation
 
 if TYPE_CHECKING:
     from ..conftest import Floor, MakeFloor
 
 
-class Killed(Exception):  # noqa: N818  it is no error: the process is gone
-    """The end of the process."""
+class Killed(BaseException):
+    """The end of the process: nothing in it handles that."""
+
+
+def leg(name: str, kind: OrderType = OrderType.MARKET, side: Side = Side.BUY, **prices: Any) -> OrderRequest:
+    return OrderRequest("AAA", Decimal(10), kind, side, client_order_id=name, **prices)
 
 
 def bracket() -> tuple[OrderRequest, OrderRequest, OrderRequest]:
-    def leg(kind: OrderType, side: Side, name: str, **prices: Any) -> OrderRequest:
-        return OrderRequest("AAA", Decimal(10), kind, side, client_order_id=name, **prices)
-
     return (
-        leg(OrderType.LIMIT, Side.BUY, "o", limit_price=Decimal(50)),
-        leg(OrderType.LIMIT, Side.SELL, "o-tp", limit_price=Decimal(200)),
-        leg(OrderType.STOP, Side.SELL, "o-sl", stop_price=Decimal(20)),
+        leg("o", OrderType.LIMIT, Side.BUY, limit_price=Decimal(50)),
+        leg("o-tp", OrderType.LIMIT, Side.SELL, limit_price=Decimal(200)),
+        leg("o-sl", OrderType.STOP, Side.SELL, stop_price=Decimal(20)),
     )
 
 
-def cut_off(monkeypatch: pytest.MonkeyPatch, written: int, how: Exception) -> None:
+def cut_off(monkeypatch: pytest.MonkeyPatch, written: int, how: BaseException) -> None:
     """Let writes end with `how` after so many orders."""
     place, count = IBSession.place, 0
 
@@ -63,11 +75,7 @@ async def test_legs_that_a_killed_process_left_behind_are_cancelled_by_the_next(
         assert held(f) == ["o", "o-tp"][:written]
         await f.shut()
         f.another(release_absent=released)
-        if released:
-            await f.executor.ensure_ready()
-        else:
-            with pytest.raises(OrderInDoubtError):
-                await f.executor.ensure_ready()
+        await f.executor.ensure_ready()  # a second look has what TWS answered to the cancels
         await f.executor.manager.session.current_time()
         assert held(f) == []
         asked = [event.body for event in f.journal.events() if event.kind == "order_cancelled"]
@@ -75,6 +83,53 @@ async def test_legs_that_a_killed_process_left_behind_are_cancelled_by_the_next(
         assert all("cut off" in body["reason"] for body in asked)
         await f.executor.reconcile()
         assert f.kinds().count("order_cancelled") == 3  # once in a session
+        if released:
+            return
+        lapsed = [
+            event.body["client_order_id"] for event in f.journal.events() if event.kind == "order_lapsed"
+        ]
+        assert lapsed == ["o", "o-tp", "o-sl"][written:]  # TWS has none of what was never written
+        assert {order.status for order in f.executor.orders()} == {OrderStatus.CANCELLED}
+        assert f.executor.is_ready
+        ended = f.executor.orders()
+        await f.shut()
+        assert f.another().orders() == ended  # the record alone says so too
+
+
+async def test_the_answer_to_a_number_of_another_client_id_is_not_a_legs(
+    floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with floor() as f:
+        with monkeypatch.context() as patch:
+            cut_off(patch, 2, Killed())
+            with pytest.raises(Killed):
+                f.executor.bracket(*bracket())
+        await f.executor.manager.session.current_time()
+        await f.shut()
+        f.another(client_id=2)
+        with pytest.raises(OrderInDoubtError):
+            await f.executor.ensure_ready()
+        assert "order_cancelled" not in f.kinds()
+        assert held(f) == ["o", "o-tp"]
+        assert all("written under client id 1" in doubt.evidence[-1] for doubt in f.executor.doubts())
+        assert not (await f.executor.reconcile()).agrees
+
+
+async def test_a_leg_stays_in_doubt_while_its_cancel_is_not_answered(
+    floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with floor() as f:
+        with monkeypatch.context() as patch:
+            cut_off(patch, 2, Killed())
+            with pytest.raises(Killed):
+                f.executor.bracket(*bracket())
+        await f.executor.manager.session.current_time()
+        await f.shut()
+        f.another()
+        monkeypatch.setattr(IBSession, "cancel", lambda self, number: None)
+        await f.executor.manager.connect()
+        for _ in range(2):
+            assert set((await f.executor.reconcile()).in_doubt) == {"o", "o-tp", "o-sl"}
 
 
 async def test_legs_of_a_bracket_that_found_no_room_are_cancelled_in_the_same_session(
@@ -85,8 +140,6 @@ async def test_legs_of_a_bracket_that_found_no_room_are_cancelled_in_the_same_se
             cut_off(patch, 2, NotConnectedError("gone"))
             with pytest.raises(NotConnectedError):
                 f.executor.bracket(*bracket())
-        with pytest.raises(OrderInDoubtError):
-            await f.executor.ensure_ready()
         await f.executor.ensure_ready()
         assert held(f) == []
         assert [order.status for order in f.executor.orders()] == [
@@ -94,3 +147,50 @@ async def test_legs_of_a_bracket_that_found_no_room_are_cancelled_in_the_same_se
             OrderStatus.CANCELLED,
             OrderStatus.NOT_SENT,
         ]
+
+
+def test_legs_are_found_without_a_look_at_the_other_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    blotter = Blotter(client_id=1, keep_ended=0)
+    for number in range(1, 2_000):
+        blotter.submitted(Entry(leg(f"many-{number}"), number, 1))
+        blotter.apply(OrderStatusSeen(number, 1, number, "Cancelled", Decimal(0), Decimal(10)))
+    for number, name in enumerate(("o", "o-tp", "o-sl"), 2_000):
+        blotter.submitted(Entry(leg(name), number, 1, parent="o" if name != "o" else ""))
+    blotter.submitted(Entry(leg("alone"), 2_003, 1))
+    blotter.released("o-sl", "the session was gone before the write")
+    desk = cast(Desk, SimpleNamespace(blotter=blotter))
+    walks = 0
+
+    def walk(self: Entries) -> Iterator[tuple[str, Entry]]:
+        nonlocal walks
+        walks += 1
+        return old(self)
+
+    old = Entries.walk
+    monkeypatch.setattr(Entries, "walk", walk)
+    doubted = Reconciliation(in_doubt={"o": "", "o-tp": "", "alone": ""}, released=["o-sl"])
+    found = list(Leftovers(desk, Claim())._legs(doubted))
+    assert [entry.client_order_id for entry in found] == ["o-sl", "o-tp", "o"]
+    assert walks == 0
+
+
+@pytest.mark.parametrize("policy", Unanswered)
+async def test_an_order_that_nobody_answered_is_asked_for_by_its_number_where_that_is_wished(
+    floor: MakeFloor, monkeypatch: pytest.MonkeyPatch, policy: Unanswered
+) -> None:
+    async with floor() as f:
+        with monkeypatch.context() as patch:
+            cut_off(patch, 0, Killed())
+            with pytest.raises(Killed):
+                f.executor.submit(bracket()[0])
+        await f.shut()
+        f.another(unanswered=policy)
+        if policy is Unanswered.DOUBT:
+            with pytest.raises(OrderInDoubtError):
+                await f.executor.ensure_ready()
+            assert "order_cancelled" not in f.kinds()
+        else:
+            await f.executor.ensure_ready()
+            (order,) = f.executor.orders()
+            assert order.status is OrderStatus.CANCELLED
+            assert "TWS has no such order at work (10147: " in (order.reason or "")

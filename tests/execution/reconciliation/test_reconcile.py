@@ -23,7 +23,7 @@ async def test_positions_of_other_accounts_are_not_ours(rig: MakeRig, broker: Sc
     broker.positions = [("AAA", "7", "100")]
     r = rig(account="DU2")
     await r.manager.connect()
-    r.executor._positions.opening = {"positions": {}, "cash": "5"}
+    r.executor._rooms.positions.opening = {"positions": {}, "cash": "5"}
     assert (await r.executor.reconcile()).agrees
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from execution.errors import InvalidOrderError, JournalError, OrderInDoubtError, SettlementError
 from execution.models import OrderRequest, OrderStatus, OrderType, Side
-from execution.reconciliation.doubts import ASKED, DoubtKind, Resolution
+from execution.reconciliation.doubts import DoubtKind, Resolution
+from execution.reconciliation.lapses import ASKED
 
 if TYPE_CHECKING:
     from ..conftest import MakeRig, Rig, ScriptedBroker
@@ -46,6 +47,21 @@ async def test_a_doubt_says_what_is_known_what_was_asked_and_what_to_do(
     assert [line.partition("Z ")[2] or line for line in doubt.evidence]
     assert "recorded before sending, attempt 1" in doubt.evidence[0]
     assert doubt.as_dict()["order"] == "BUY 10 AAA MARKET, UNKNOWN, filled 0"
+
+
+async def test_a_doubt_that_stands_is_recorded_once_and_again_when_it_comes_back(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    r = await lost(rig, broker)
+    for _ in range(3):
+        assert not (await r.executor.reconcile()).agrees
+    assert r.kinds().count("order_doubted") == 1
+    order_id = int(broker.placed[0][1])
+    broker.say(broker.open_order(order_id, "o-1"), broker.status(order_id, "Submitted"))
+    await broker.until(lambda: r.executor.orders()[0].status is OrderStatus.SUBMITTED)
+    assert not (await r.executor.reconcile()).agrees
+    assert r.kinds().count("order_doubted") == 2
+    assert r.executor.orders()[0].status is OrderStatus.UNKNOWN
 
 
 async def test_before_the_broker_was_asked_the_next_step_is_to_ask(

@@ -14,6 +14,7 @@ from typing import Any
 
 from execution.audit import AuditLogger
 from execution.connection import IBKRConnectionManager
+from execution.desk.acknowledgement import Acknowledgement
 from execution.desk.gate import Gate
 from execution.desk.submission import Submission
 from execution.errors import (
@@ -224,7 +225,7 @@ def order_ids_outlive_their_session(patches: Patches) -> None:
 
     def change(blotter: Blotter, seen: Evidence) -> Evidence:
         number = getattr(seen, "order_id", 0)
-        entry = blotter._by_session_id.get(number) if number > 0 else None
+        entry = blotter._lookup._by_session_id.get(number) if number > 0 else None
         if entry is not None and isinstance(seen, ExecutionSeen | OrderStatusSeen):
             if isinstance(seen, ExecutionSeen):
                 seen = replace(seen, order_ref="")
@@ -233,7 +234,7 @@ def order_ids_outlive_their_session(patches: Patches) -> None:
 
     _apply(patches, change)
     patches.set(Blotter, "new_session", lambda self: [])
-    patches.set(Submission, "_next_id", lambda self: self._desk.manager.session.next_order_id)
+    patches.set(Submission, "_next_ids", lambda self, session, count=1: session.next_order_id)
 
     async def open_session(self: IBSession, *where: Any, first_id: int = 0) -> None:
         await old(self, *where)
@@ -299,11 +300,10 @@ def partial_list_taken_as_whole(patches: Patches) -> None:
         return rows
 
     def doubted(self: Blotter, client_order_id: str, reason: str) -> list[Change]:
-        entry = self.entries[client_order_id]
         if not reason.startswith("acknowledged before"):
             changes: list[Change] = doubt(self, client_order_id, reason)
             return changes
-        return self._move(entry, OrderStatus.CANCELLED, reason)
+        return self._put(client_order_id, OrderStatus.CANCELLED, reason)
 
     old = patches.set(Requests, "ask", ask)
     doubt = patches.set(Blotter, "doubted", doubted)
@@ -405,16 +405,16 @@ def failed_commit_swallowed(patches: Patches) -> None:
 def retried_after_a_timeout(patches: Patches) -> None:
     """An order that is not answered in time is sent again."""
 
-    async def answer(self: IBKROrderExecutor, entry: Entry) -> None:
+    async def answer(self: Acknowledgement, entry: Entry) -> None:
         try:
             await old(self, entry)
         except AcknowledgementTimeoutError:
             with suppress(NotConnectedError):
-                session = self.manager.session
+                session = self._desk.manager.session
                 session.place(session.next_order_id, _instrument(entry.request), entry.request)
             raise
 
-    old = patches.set(IBKROrderExecutor, "_answer_to", answer)
+    old = patches.set(Acknowledgement, "_answer_to", answer)
 
 
 @mutant

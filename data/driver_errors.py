@@ -1,0 +1,71 @@
+"""What a driver's error means to a person: one line with the remedy instead of a statement and a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from data.errors import DatabaseUnavailableError
+
+_STATES = {
+    "42P01": "migrate it first: trade db upgrade",
+    "42703": "migrate it first: trade db upgrade",
+    "53100": "the server's disk is full: free it and run the same command again; nothing was half written",
+    "57014": "the server cancelled it: raise this user's statement_timeout, then run the same command again",
+    "25006": "the server or this user is read-only: use the primary server and a user that may write",
+    "3F000": "no schema of this user's search_path is there: create one or correct search_path",
+    "42883": "the server lacks it or search_path hides it: name its schema there too, such as desk, public",
+    "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
+}
+"""Answers of PostgreSQL that a person can do something about."""
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what the driver raises within the block into errors that name the remedy.
+
+    Parameters
+    ----------
+    name
+        The database as messages call it, without a password.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        For whatever a person can do something about; the rest is passed on, being a fault of this program.
+    """
+    try:
+        yield
+    except CommandError as error:
+        raise DatabaseUnavailableError(
+            f"database {name}: {error}; it was made by another version of this program"
+        ) from error
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None))
+        known = state in _STATES
+        damaged = "not a database" in str(error.orig)
+        if not (known or damaged or isinstance(error, OperationalError)):
+            raise
+        reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
+        raise DatabaseUnavailableError(
+            f"database {name}: {reason}; {_STATES.get(state) or _remedy(reason)}"
+        ) from error
+
+
+def _remedy(reason: str) -> str:
+    if "not a database" in reason or "malformed" in reason:
+        return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
+    if "no such table" in reason or "no such column" in reason:
+        return "migrate it first: trade db upgrade"
+    if "disk is full" in reason or "could not write init file" in reason:
+        return "free the disk and run the same command again; nothing was half written"
+    if "disk I/O error" in reason:  # what SQLite says where not even its index of the log finds room
+        return "the disk is full or failing: free it and run the same command again; nothing was half written"
+    if "readonly database" in reason:
+        return "the file or its folder is read-only: give yourself the right to write"
+    if "locked" in reason:
+        return "another program holds it: stop that one and try again"
+    return "check the URL, the folder and its permissions, or whether the server runs"

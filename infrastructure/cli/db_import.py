@@ -1,0 +1,119 @@
+"""Commands that take files of what is traded into the database: contracts, universes, corporate actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infrastructure.cli import options as o
+
+if TYPE_CHECKING:
+    from data.database import Database
+
+File = Annotated[
+    str | None,
+    typer.Argument(metavar="[FILE]", help="SQLite file [database.url, else data.db in var_dir]."),
+]
+
+
+def import_instruments(
+    csv: Annotated[str, typer.Argument(metavar="CSV", help="symbol[,calendar,security_type,currency,…]")],
+    file: File = None,
+    config: o.Config = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Write contracts, or replace what is known of them; daily bars follow the sessions of their calendar.
+
+    Columns: symbol, calendar [XNYS], security_type [STK], exchange [SMART], primary_exchange, currency [USD],
+    con_id, name, tick, lot, multiplier, underlying, expiry, strike, right, sector, industry, listed_on,
+    delisted_on; only symbol is required.
+      trade db import-instruments contracts.csv
+    """
+    from data import reference_files
+
+    _take("instruments", csv, file, config, sets, reference_files.import_instruments, as_json=as_json)
+
+
+def import_universe(
+    csv: Annotated[
+        str, typer.Argument(metavar="CSV", help="universe,symbol,from_date[,until_date,known_at]")
+    ],
+    file: File = None,
+    config: o.Config = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Say which symbols belonged to a universe, from which day until before which; an empty end is open.
+
+    trade db import-universe members.csv
+    """
+    from data import reference_files
+    from execution.clocks import SystemClock, timestamp
+
+    now = timestamp(SystemClock().now_ns())
+    _take(
+        "universe members",
+        csv,
+        file,
+        config,
+        sets,
+        lambda database, path: reference_files.import_universe(database, path, now),
+        as_json=as_json,
+    )
+
+
+def import_actions(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="File or folder, as data.corporate_actions takes it.")
+    ],
+    file: File = None,
+    source: Annotated[str | None, typer.Option(help="Where they come from [the file's name].")] = None,
+    calendar: Annotated[
+        str, typer.Option(help="Exchange that turns a last cum date into an ex date.")
+    ] = "XNYS",
+    config: o.Config = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Add splits, dividends and changes of name; those that are there stay.
+
+    trade db import-actions actions.csv
+    """
+    from data import reference_files
+
+    _take(
+        "corporate actions",
+        path,
+        file,
+        config,
+        sets,
+        lambda database, named: reference_files.import_actions(database, named, calendar, source),
+        as_json=as_json,
+    )
+
+
+def _take(
+    what: str,
+    named: str,
+    file: str | None,
+    config: str | None,
+    sets: list[str] | None,
+    load: Callable[[Database, Path], int],
+    *,
+    as_json: bool,
+) -> None:
+    from infrastructure.databases import database_of
+
+    database = database_of(o.load(config, sets=sets), file)
+    try:
+        answer = {"database": str(database), "file": named, "rows": load(database, Path(named))}
+    finally:
+        database.close()
+    if as_json:
+        o.print_json(answer)
+    else:
+        o.print_pairs(what, answer)

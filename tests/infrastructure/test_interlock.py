@@ -71,7 +71,7 @@ def test_no_setting_makes_the_usual_live_ports_fit_for_paper(port: int) -> None:
 @pytest.mark.parametrize("account", ["U1234567", "F1234567", "I1234567", "D/../../elsewhere", "D\n"])
 def test_a_paper_run_trades_only_in_an_account_that_begins_like_a_paper_account(account: str) -> None:
     settings = load_settings("paper", overrides={"broker.live_account_prefix": "ZZ"})
-    assert authorise_settings(settings, {}, account="DF1234567") is False
+    assert authorise_settings(settings, {}, account="DF1234567") is False  # pragma: allowlist secret
     with pytest.raises(LiveInterlockError, match="its account is live"):
         authorise_settings(settings, {}, account=account)
 

@@ -52,8 +52,8 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql+psycopg://u:s3c%2Fret@[::1/x",
-        "postgresql+psycopg://u:s3c%2Fret@h:port/x",
+        "postgresql+psycopg://u:s3c%2Fret@[::1/x",  # pragma: allowlist secret
+        "postgresql+psycopg://u:s3c%2Fret@h:port/x",  # pragma: allowlist secret
         "postgresql+psycopg://u@h/x?connect_timeout=2&password=s3c%2Fret",
         "postgresql+psycopg://u@h/x?sslpassword=s3c%2Fret&a=b",
         "postgresql+psycopg://u:s3c%2Fret@h/x?application_name=me@home",

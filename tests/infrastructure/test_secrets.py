@@ -56,7 +56,7 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
         "postgresql+psycopg://u:s3c%2Fret@h:port/x",  # pragma: allowlist secret
         "postgresql+psycopg://u@h/x?connect_timeout=2&password=s3c%2Fret",
         "postgresql+psycopg://u@h/x?sslpassword=s3c%2Fret&a=b",
-        "postgresql+psycopg://u:s3c%2Fret@h/x?application_name=me@home",
+        "postgresql+psycopg://u:s3c%2Fret@h/x?application_name=me@home",  # pragma: allowlist secret
     ],
 )
 def test_the_password_of_a_url_is_masked_even_where_the_url_cannot_be_read(url: str) -> None:

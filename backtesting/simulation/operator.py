@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backtesting.simulation.trader import Trader
 
 _NAME: Final = "operator"
-_LOOK_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 45.0
 _HURRIED_SECONDS: Final = 10.0
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _HEARTBEAT: Final = HeartbeatTerms(interval=45.0, deadline=20.0, deaf_after=60.0, looks=2)
 _LOOK_SECONDS: Final = 5.0
-_WHILE_READY: Final = 15.0
+_WHILE_READY: Final = 30.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_IN_THE_END: Final = 25.0
 

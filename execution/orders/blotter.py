@@ -48,6 +48,7 @@ from execution.orders.entries import Entries
 from execution.orders.entry import Entry, Execution
 from execution.orders.evidence import (
     CommissionSeen,
+    CompletedOrderSeen,
     ErrorSeen,
     Evidence,
     ExecutionSeen,
@@ -57,7 +58,7 @@ from execution.orders.evidence import (
 from execution.orders.executions import Executions
 from execution.orders.lookup import Lookup
 from execution.orders.moves import end_change, move
-from execution.orders.reports import take_error, take_open, take_status
+from execution.orders.reports import says_nothing_new, take_error, take_open, take_status
 from execution.orders.terms import ChangeOutcome, Modification
 from execution.reconciliation.claims import Claim, ClaimPolicy, ExternalOrder, Externals
 
@@ -235,6 +236,15 @@ class Blotter:
         Every reconciliation asks for all executions of the day; taking one of these again changes nothing.
         """
         return isinstance(evidence, ExecutionSeen | CommissionSeen) and self._executions.knows(evidence)
+
+    def repeats(self, evidence: Evidence) -> bool:
+        """Return whether a report of an order says only what is known: taking it again changes nothing."""
+        if not isinstance(evidence, OpenOrderSeen | OrderStatusSeen | CompletedOrderSeen):
+            return False
+        entry = self._lookup.of(evidence)
+        return (
+            entry is not None and self._lookup.is_bound(entry, evidence) and says_nothing_new(entry, evidence)
+        )
 
     def twinned(self, order: ExternalOrder) -> Entry | None:
         """Return the order of ours under whose reference the broker holds this one beside it."""

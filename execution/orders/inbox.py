@@ -61,6 +61,8 @@ class Inbox:
         Number of handler calls that raised.
     known_again
         Executions and commissions told again that are on record already: counted, and not recorded anew.
+    repeated
+        The same of reports of orders, where they come in a listing and say only what is known.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Inbox:
         self._listing = True
         self.failures = 0
         self.known_again = 0
+        self.repeated = 0
         self.fills_since_barrier = False
         self._audit = audit
         self.reservations = Reserving(blotter, validator)
@@ -157,6 +160,9 @@ class Inbox:
                     self.known_again += 1
                     if isinstance(evidence, ExecutionSeen):
                         self.note_reference(evidence.order_ref)
+                elif self._listing and self.blotter.repeats(evidence):
+                    self.repeated += 1
+                    self._note_listed(evidence, self.blotter.owner_of(evidence))
                 else:
                     recorded += 1
                     changes += self._applied(evidence)
@@ -177,11 +183,14 @@ class Inbox:
         if evidence is not self._recorded:
             self._audit.log_evidence(evidence, owner)
         self._recorded = evidence  # should it stumble now, it is not recorded again
-        if owner is not None and isinstance(evidence, OpenOrderSeen):
-            self.open_references.add(owner)  # it may be shown without its reference
+        self._note_listed(evidence, owner)
         changes = self.blotter.apply(evidence)
         self._recorded = None
         return changes
+
+    def _note_listed(self, evidence: Evidence, owner: str | None) -> None:
+        if owner is not None and isinstance(evidence, OpenOrderSeen):
+            self.open_references.add(owner)  # it may be shown without its reference
 
     def _hold(self, changes: list[Change]) -> None:
         """Record changes and keep them until they may be told."""

@@ -8,6 +8,8 @@ its permId tells. Nor is one that another client wrote under a reference of ours
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from execution.errors import UnknownOrderError
 from execution.orders.entries import Entries
 from execution.orders.entry import Entry
@@ -114,9 +116,22 @@ class Lookup:
         if seen.perm_id and not entry.perm_id:
             entry.perm_id = seen.perm_id
             self._by_perm[seen.perm_id] = entry
-        own = self.client_id is None or getattr(seen, "client_id", None) == self.client_id
-        if isinstance(seen, OpenOrderSeen) and seen.order_id > 0 and own:
+        if self._gives_id(seen):
             self._by_session_id[seen.order_id] = entry
+
+    def is_bound(self, entry: Entry, seen: OpenOrderSeen | OrderStatusSeen | CompletedOrderSeen) -> bool:
+        """Return whether a fact of an order calls it by what it is known by already."""
+        if not entry.acknowledged or (seen.perm_id and not entry.perm_id):
+            return False
+        return not self._gives_id(seen) or self._by_session_id.get(seen.order_id) is entry
+
+    def _gives_id(self, seen: Evidence) -> TypeGuard[OpenOrderSeen]:
+        """Return whether a fact tells an id by which this session may name an order."""
+        return (
+            isinstance(seen, OpenOrderSeen)
+            and seen.order_id > 0
+            and (self.client_id is None or seen.client_id == self.client_id)
+        )
 
     def new_session(self) -> None:
         """Forget the order ids of the session before: they may be given to other orders."""

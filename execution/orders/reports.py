@@ -24,6 +24,12 @@ _LIVE = {
     "PendingCancel": OrderStatus.PENDING_CANCEL,
 }
 _CANCELLED = ("Cancelled", "ApiCancelled")
+_AT_WORK = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.PENDING_CANCEL)
+_OVER = {
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELLED,
+    "ApiCancelled": OrderStatus.CANCELLED,
+}
 _AMENDED = "the broker shows terms that nobody here asked for"
 _SHOWN = "the broker shows the new terms"
 
@@ -108,6 +114,26 @@ def _told_filled(entry: Entry, filled: Decimal) -> list[Change]:
     if filled == entry.modification.request.quantity:
         return end_change(entry, ChangeOutcome.ACCEPTED, "it is filled at the new size")
     return []
+
+
+def says_nothing_new(entry: Entry, seen: OpenOrderSeen | OrderStatusSeen | CompletedOrderSeen) -> bool:
+    """Return whether a report repeats what is known of an order, so that taking it would change nothing.
+
+    Only what is plain counts as repeated: a report of an order that is in question, under change or settled
+    by a person is taken as any other.
+    """
+    if entry.resolved or entry.modification is not None or entry.counts_anew:
+        return False
+    if isinstance(seen, OpenOrderSeen):
+        return entry.status in _AT_WORK and shows(seen, entry.request)
+    if seen.filled > entry.reported_filled or entry.inactive:
+        return False
+    if isinstance(seen, CompletedOrderSeen):
+        return entry.status is _OVER.get(seen.status) and entry.told_filled == (seen.status == "Filled")
+    if seen.why_held or entry.refused_cancels:
+        return False
+    partly = OrderStatus.PARTIALLY_FILLED if entry.filled else OrderStatus.SUBMITTED
+    return _LIVE.get(seen.status) is OrderStatus.SUBMITTED and entry.status is partly
 
 
 def take_error(entry: Entry, seen: ErrorSeen, meaning: CodeClass) -> list[Change]:

@@ -136,7 +136,7 @@ class Reconciler:
         """
         pauses = [self._quarantine / _LATER_LOOKS] * _LATER_LOOKS if self._quarantine else []
         self._state_claim()
-        known_before = self._inbox.known_again
+        known_before, repeated_before = self._inbox.known_again, self._inbox.repeated
         while True:
             stood, seen, breaks = await self._look(session)
             if not pauses or not self._is_new(breaks, self._missing(stood, seen)):
@@ -164,6 +164,7 @@ class Reconciler:
             foreign=sorted(self._inbox.foreign_references),
             external_open=[order.key for order in externals],
             known_executions=self._inbox.known_again - known_before,
+            known_orders=self._inbox.repeated - repeated_before,
         )
         self.outcome = result
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from decimal import Decimal
 
@@ -389,3 +390,73 @@ def test_an_order_filled_by_executions_alone_is_open_again_when_a_correction_tak
     made = blotter()
     fold(made, opened(), executed("e1.01", 3), executed("e2.01", 7), status("Filled", 10))
     assert fold(made, executed("e2.02", 0)).status is S.FILLED
+
+
+def completed(name: str, filled: int) -> CompletedOrderSeen:
+    return CompletedOrderSeen(105, "o-1", name, Decimal(filled))
+
+
+REPORTS: st.SearchStrategy[Evidence] = st.one_of(
+    st.builds(
+        OpenOrderSeen,
+        order_id=st.sampled_from([0, 5, 6]),
+        client_id=st.sampled_from([1, 2]),
+        perm_id=st.sampled_from([0, 105]),
+        order_ref=st.just("o-1"),
+        account=st.just("DU1"),
+        symbol=st.just("AAA"),
+        side=st.just("BUY"),
+        quantity=st.sampled_from([Decimal(10), Decimal(6)]),
+        order_type=st.sampled_from(["", "MKT", "LMT"]),
+    ),
+    st.builds(
+        status,
+        st.sampled_from(
+            ["PendingSubmit", "Submitted", "PendingCancel", "Cancelled", "Filled", "Inactive", "?"]
+        ),
+        filled=st.sampled_from([0, 4, 10]),
+        perm=st.sampled_from([0, 105]),
+    ),
+    st.builds(completed, st.sampled_from(["Filled", "Cancelled", "Inactive"]), st.sampled_from([0, 4, 10])),
+    st.builds(executed, st.sampled_from(["a.01", "a.02", "b.01"]), shares=st.sampled_from([0, 4, 10])),
+    st.builds(ErrorSeen, st.just(5), st.sampled_from([201, 202, 10147, 399, 99_999]), st.just("said")),
+)
+
+
+@given(st.lists(REPORTS, max_size=12))
+def test_a_report_that_says_only_what_is_known_changes_nothing(facts: list[Evidence]) -> None:
+    book = blotter()
+    for fact in (again for one in facts for again in (one, one)):
+        if book.repeats(fact):
+            before = deepcopy(book.entries["o-1"]), book._lookup.__dict__ | {}, book.open_entries()
+            numbers = dict(book._lookup._by_session_id), dict(book._lookup._by_perm)
+            assert book.apply(fact) == []
+            assert (book.entries["o-1"], book._lookup.__dict__, book.open_entries()) == before
+            assert (book._lookup._by_session_id, book._lookup._by_perm) == numbers
+        else:
+            book.apply(fact)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [opened(), status("Submitted")],
+        [opened(), status("Submitted"), executed("a.01", 4), status("Submitted", 4)],
+        [opened(), status("Filled", 10), executed("a.01"), completed("Filled", 10)],
+        [opened(), status("Cancelled"), completed("Cancelled", 0)],
+    ],
+)
+def test_the_last_reports_of_an_order_are_known_when_they_come_again(facts: list[Evidence]) -> None:
+    book = blotter()
+    assert not book.repeats(facts[0])
+    for fact in facts:
+        book.apply(fact)
+    assert book.repeats(facts[-1])
+
+
+def test_a_report_is_news_to_a_session_that_does_not_know_the_order_by_its_number() -> None:
+    book = blotter()
+    book.apply(opened())
+    assert book.repeats(opened())
+    book.new_session()
+    assert not book.repeats(opened())

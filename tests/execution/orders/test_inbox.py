@@ -17,7 +17,13 @@ from execution.errors import JournalError
 from execution.journal import SqliteJournal, read
 from execution.models import OrderRequest, OrderType, Side
 from execution.orders.blotter import Blotter, Entry
-from execution.orders.evidence import CommissionSeen, ErrorSeen, ExecutionSeen, OpenOrderSeen
+from execution.orders.evidence import (
+    CommissionSeen,
+    ErrorSeen,
+    ExecutionSeen,
+    OpenOrderSeen,
+    OrderStatusSeen,
+)
 from execution.orders.inbox import Inbox
 from execution.reconciliation.claims import Claim
 from execution.testing import RecordingHandler
@@ -139,3 +145,20 @@ def test_an_unknown_order_of_a_known_execution_keeps_its_reference_in_use(parts:
     inbox.keep_listed_references()
     assert inbox.known_again == 1
     assert inbox.foreign_references == {"somebody"}
+
+
+def test_a_listing_that_says_only_what_is_known_is_counted_and_not_recorded_again(parts: Parts) -> None:
+    journal, inbox, _ = parts
+    order = OpenOrderSeen(5, 1, 105, "o-1", "", "AAA", "BUY", Decimal(10))
+    for _ in range(3):
+        inbox.forget_open_orders()
+        inbox.take(order)
+        inbox.take(OrderStatusSeen(5, 1, 105, "Submitted", Decimal(0), Decimal(10)))
+        inbox.close()
+        assert inbox.open_references == {"o-1"}
+        inbox.keep_listed_references()
+    assert [event.kind for event in journal.events()].count("broker_message") == 1
+    assert inbox.repeated == 5
+    inbox.take(order)  # unasked for: recorded as it came
+    inbox.close()
+    assert [event.kind for event in journal.events()].count("broker_message") == 2

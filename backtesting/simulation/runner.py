@@ -29,7 +29,7 @@ NOT_REPRODUCED: Final = "TWICE"
 WORKERS: Final = 2
 LEAST_ORDERS: Final = 8
 LEAST_SYMBOLS: Final = 2
-_CHUNK: Final = 20
+_CHUNK: Final = 40
 """Seeds that a worker is given at once, at most: towards the end fewer, so that both are busy until it."""
 _HASH_SEEDS: Final = (1, 4242)
 

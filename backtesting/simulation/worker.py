@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final, TextIO
@@ -80,7 +81,8 @@ def _fork(seeds: Sequence[int], answers: TextIO, *, canary: bool) -> None:
 
 
 def main() -> None:
-    """Serve the standard streams."""
+    """Serve the standard streams; an interruption ends it at once, without a word: the parent says it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     serve(sys.stdin, sys.stdout, canary="--canary" in sys.argv, forks=hasattr(os, "fork"))
 
 

@@ -71,12 +71,12 @@ def test_each_fault_takes_effect_and_finds_nothing(fault: str) -> None:
     ],
 )
 def test_the_operator_settles_what_no_reconciliation_can(faults: tuple[str, ...], what: str) -> None:
-    for seed in range(2 * MOST_SEEDS):
+    for seed in range(4 * MOST_SEEDS):
         world = World(seed, Options.only(*faults))
         assert not world.run().violations
         if any("operator:" in line and line.endswith(what) for line in world.trace):
             return
-    pytest.fail(f"nothing was {what} in {2 * MOST_SEEDS} seeds")
+    pytest.fail(f"nothing was {what} in {4 * MOST_SEEDS} seeds")
 
 
 def test_a_defect_in_the_trading_process_is_reported_and_ends_the_world(

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pandas as pd
 from sqlalchemy import func, or_, select
 
 from data.database import Database
@@ -55,24 +54,6 @@ def store(database: Database, rows: Sequence[dict[str, Any]]) -> int:
             if first is not None:
                 mark_changed(session.connection(), [Span(row["symbol"], first.value, last.value)])
     return len(fresh)
-
-
-def add_members(
-    database: Database, universe: str, symbols: Iterable[str], start: dt.date, known_at: pd.Timestamp
-) -> None:
-    """Let symbols belong to a universe from a day on.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        If the database cannot be reached.
-    """
-    rows = [
-        {"universe": universe, "symbol": symbol, "from_date": start, "until_date": None, "known_at": known_at}
-        for symbol in sorted(set(symbols))
-    ]
-    with database.session() as session:
-        upsert(session, UniverseMemberRow, rows)
 
 
 def members(database: Database, universe: str, day: dt.date) -> list[str]:

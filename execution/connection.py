@@ -32,7 +32,7 @@ from execution.ibkr.session import IBSession
 from execution.link.announcing import Announcer
 from execution.link.connection_errors import AccountChangedError, PlannedDowntimeError
 from execution.link.downtime import DownTime
-from execution.link.gateway_week import Downtime, GatewayWeek
+from execution.link.gateway_week import GatewayWeek
 from execution.link.heartbeat import HeartbeatTerms
 from execution.link.keeping import Keeping
 from execution.link.outage import Backoff, ConnectionChange, Outage
@@ -196,10 +196,6 @@ class IBKRConnectionManager:
     def api_read_only(self) -> bool:
         """Whether TWS turned out to run with Read-Only API in this session."""
         return self._session is not None and self._session.api_read_only
-
-    def planned_downtime(self) -> Downtime | None:
-        """Return the window of the gateway's week that this moment lies in."""
-        return self._down_time.planned()
 
     # -- life ------------------------------------------------------------------------------------------
 

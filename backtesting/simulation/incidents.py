@@ -44,6 +44,9 @@ _LIVE_ORDER_CODES: Final = (103, 104, 105, 161, 201, 399, 10147, 10148, 10318, 1
 """The last is a code that nobody knows."""
 _ENGINE_FAULTS: Final = ("G4", "N9", "N10", "B6", "B7")
 _OTHER_CLIENT: Final = 7
+_SHARE_OF_BUSTS: Final = 0.3
+_SHARE_OF_SPLITS: Final = 0.5
+_SHARE_KNOWN_IN_TIME: Final = 0.5
 _ORDERS_MEANWHILE: Final[tuple[Literal["queue", "reject", "drop"], ...]] = ("queue", "reject", "drop")
 _EVENTS_MEANWHILE: Final[tuple[Literal["late", "lost"], ...]] = ("late", "lost")
 _SIDES: Final[tuple[Literal["BUY", "SELL"], ...]] = ("BUY", "SELL")
@@ -248,7 +251,7 @@ class Incidents:
             return
         chosen = self._rng.choice(ours)
         try:
-            if self._rng.random() < 0.3:  # noqa: PLR2004
+            if self._rng.random() < _SHARE_OF_BUSTS:
                 book.bust(chosen.exec_id)
             else:
                 book.correct(
@@ -337,7 +340,7 @@ class Incidents:
         held = service.book.broker.accounts.ledgers[self._world.account].position(symbol)
         if not held:
             return
-        if self._rng.random() < 0.5:  # noqa: PLR2004
+        if self._rng.random() < _SHARE_OF_SPLITS:
             action = CorporateAction(day, symbol, SPLIT, Fraction(2, 1))
         else:
             action = CorporateAction(day, symbol, DIVIDEND, Decimal("0.25"))
@@ -351,7 +354,7 @@ class Incidents:
     def _announce(self, action: CorporateAction) -> None:
         """Let the source of corporate actions know of one, or only the operator."""
         news = self._world.known_actions
-        known = news.told if self._rng.random() < 0.5 else news.untold  # noqa: PLR2004
+        known = news.told if self._rng.random() < _SHARE_KNOWN_IN_TIME else news.untold
         known.append(
             KnownAction(
                 AdjustmentKind.SPLIT if action.is_split else AdjustmentKind.DIVIDEND,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from backtesting.simulation.loop import Process
     from backtesting.simulation.world import World
 
+_SHARE_HALF_TOLD: Final = 0.5
+_SHARE_KILLED_BEFORE: Final = 0.5
 _PLACE: Final = b"3"
 _CANCEL: Final = b"4"
 _ORDER_WRITES: Final = (_PLACE, _CANCEL)
@@ -199,7 +201,7 @@ class Injector:
                 if self.hit("G7"):
                     self._world.fire("G7", ENDS[one.kind])
                     rows = [kind for kind, end in frames.ANSWERS.items() if end == one.kind]
-                    keep = self._rng.random() < 0.5  # noqa: PLR2004  the first half of the list, or nothing
+                    keep = self._rng.random() < _SHARE_HALF_TOLD  # the first half of the list, or nothing
                     half = len(taken) // 2
                     return [
                         other
@@ -269,7 +271,7 @@ class Injector:
             return Fate.LOSE_ANSWER
         if PROCESS.get() is not None and self.hit("P1"):
             what = "an order's commit" if events[-1].kind.startswith("order_") else "a commit of news"
-            before = self._rng.random() < 0.5  # noqa: PLR2004
+            before = self._rng.random() < _SHARE_KILLED_BEFORE
             self._killing(f"{'before' if before else 'after'} {what}")
             if before:
                 world.fire("D9", f"{len(events)} events")

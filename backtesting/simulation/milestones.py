@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MINUTE_NS: Final = 60 * NANOS
 _AGAIN: Final = 15.0
+_SHARE_KILLED: Final = 0.5
 """Seconds after which a moment is tried again that did not suit."""
 
 
@@ -111,7 +112,7 @@ class Milestones:
             self._later(_AGAIN, self.end_day)
             return
         world.fire("B12", "the close")
-        if self._rng.random() < 0.5:  # noqa: PLR2004
+        if self._rng.random() < _SHARE_KILLED:
             world.kill("for the night")
         self._leave(self._rng.uniform(0.5, 5.0))
         self._skip_to(shared_market().close_ns() + _MINUTE_NS)

@@ -24,6 +24,11 @@ _CENT: Final = Decimal("0.01")
 _BURSTS: Final = (3, 3, 3, 3, 6, 6, 6, 6, 12, 12, 12, 50)
 """Orders of a burst; fifty are more than leave in a second, and each listing from then on is as long."""
 
+_SHARE_CANCEL_ALL: Final = 0.3
+_SHARE_FLATTEN: Final = 0.25
+_SHARE_BURST: Final = 0.2
+_SHARE_WAITS: Final = 0.6
+_SHARE_PATIENT: Final = 0.8
 _LONGEST_PAUSE: Final = 20.0
 _BETWEEN_LOOKS: Final = 6.0
 _SINGLE: Final = (
@@ -74,11 +79,11 @@ def plan(seed: int, seconds: float) -> list[Deed]:
     for number in range(rng.randrange(1, 5)):
         kind = rng.choice(("modify", "modify", "cancel", "cancel", "again"))
         deeds.append(Deed(rng.uniform(30, seconds - 60), kind, f"c{number}", pick=rng.randrange(1 << 16)))
-    if rng.random() < 0.3:  # noqa: PLR2004
+    if rng.random() < _SHARE_CANCEL_ALL:
         deeds.append(Deed(rng.uniform(300, seconds - 60), "cancel all", "all"))
-    if rng.random() < 0.25:  # noqa: PLR2004
+    if rng.random() < _SHARE_FLATTEN:
         deeds.append(Deed(rng.uniform(600, seconds - 60), "flatten", "flat"))
-    if rng.random() < 0.2:  # noqa: PLR2004
+    if rng.random() < _SHARE_BURST:
         deeds.append(Deed(rng.uniform(60, seconds - 60), "burst", "burst", pick=rng.choice(_BURSTS)))
     deeds.sort(key=lambda deed: deed.at)
     return deeds
@@ -96,8 +101,8 @@ def _order(rng: random.Random, seed: int, number: int, seconds: float) -> Deed:
         order_type=rng.choice(_SINGLE),
         offset=Decimal(rng.randrange(-40, 80)) / Decimal(10_000),
         life=rng.choice((TimeInForce.DAY, TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC)),
-        waits=rng.random() < 0.6,  # noqa: PLR2004
-        patient=rng.random() < 0.8,  # noqa: PLR2004
+        waits=rng.random() < _SHARE_WAITS,
+        patient=rng.random() < _SHARE_PATIENT,
     )
 
 

@@ -93,14 +93,6 @@ class WireView(Protocol):
         """Return the client's end, or the gateway's."""
 
 
-class NetworkView(Protocol):
-    """Every connection that is not over."""
-
-    @property
-    def wires(self) -> Sequence[WireView]:
-        """The connections, oldest first."""
-
-
 class LoopView(Protocol):
     """Time."""
 

@@ -787,12 +787,9 @@ async def test_a_grouped_executor_finds_the_answer_that_waits_in_its_own_inbox(
     assert {leg.status for leg in legs} == {OrderStatus.SUBMITTED}
 
 
-async def test_an_order_that_is_sent_is_never_said_to_be_unsent_by_a_journal_that_dies_then(
-    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    r = rig(acknowledgement_timeout=0.4)
-    await r.executor.ensure_ready()
-    place, commit = r.manager.session.place, r.journal.commit
+def let_the_journal_die_after_a_write(r: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every commit fail from the next order that is written."""
+    place = r.manager.session.place
 
     def dead() -> None:
         raise JournalError("no space")
@@ -802,6 +799,15 @@ async def test_an_order_that_is_sent_is_never_said_to_be_unsent_by_a_journal_tha
         monkeypatch.setattr(r.journal, "commit", dead)
 
     monkeypatch.setattr(r.manager.session, "place", place_and_die)
+
+
+async def test_an_order_that_is_sent_is_never_said_to_be_unsent_by_a_journal_that_dies_then(
+    rig: MakeRig, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = rig(acknowledgement_timeout=0.4)
+    await r.executor.ensure_ready()
+    commit = r.journal.commit
+    let_the_journal_die_after_a_write(r, monkeypatch)
     broker.on_place = lambda order_id, ref: []
     with pytest.raises(AcknowledgementTimeoutError) as raised:
         await r.executor.submit_order(buy("o-1"))
@@ -817,16 +823,8 @@ async def test_an_order_whose_news_could_not_be_committed_in_time_is_what_they_s
 ) -> None:
     r = rig(acknowledgement_timeout=0.4)
     await r.executor.ensure_ready()
-    place, commit = r.manager.session.place, r.journal.commit
-
-    def dead() -> None:
-        raise JournalError("no space")
-
-    def place_and_die(*args: Any, **options: Any) -> None:
-        place(*args, **options)
-        monkeypatch.setattr(r.journal, "commit", dead)
-
-    monkeypatch.setattr(r.manager.session, "place", place_and_die)
+    commit = r.journal.commit
+    let_the_journal_die_after_a_write(r, monkeypatch)
     with suppress(AcknowledgementTimeoutError, JournalError):
         await r.executor.submit_order(buy("o-1"))
     monkeypatch.setattr(r.journal, "commit", commit)

@@ -99,11 +99,6 @@ class QuoteDesk:
         """End everything a client watches."""
         self._screens.pop(session, None)
 
-    def end_lines(self, session: ClientSession) -> None:
-        """End a client's lines; which kind of data it wants stays."""
-        if session in self._screens:
-            self._screens[session].lines.clear()
-
     def tell(self, step: Step) -> None:
         """Send what a step has changed."""
         if not self._screens:

@@ -61,6 +61,16 @@ def held(f: Floor) -> list[str]:
     return [each.order_ref for each in f.book.tickets.values() if not each.told and each.completed_ns is None]
 
 
+async def end_in_a_bracket(f: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be killed after the second leg of a bracket was written."""
+    with monkeypatch.context() as patch:
+        cut_off(patch, 2, Killed())
+        with pytest.raises(Killed):
+            f.executor.bracket(*bracket())
+    await f.executor.manager.session.current_time()
+    await f.shut()
+
+
 @pytest.mark.parametrize("written", [1, 2])
 @pytest.mark.parametrize("released", [False, True])
 async def test_legs_that_a_killed_process_left_behind_are_cancelled_by_the_next(
@@ -100,12 +110,7 @@ async def test_the_answer_to_a_number_of_another_client_id_is_not_a_legs(
     floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with floor() as f:
-        with monkeypatch.context() as patch:
-            cut_off(patch, 2, Killed())
-            with pytest.raises(Killed):
-                f.executor.bracket(*bracket())
-        await f.executor.manager.session.current_time()
-        await f.shut()
+        await end_in_a_bracket(f, monkeypatch)
         f.another(client_id=2)
         with pytest.raises(OrderInDoubtError):
             await f.executor.ensure_ready()
@@ -119,12 +124,7 @@ async def test_a_leg_stays_in_doubt_while_its_cancel_is_not_answered(
     floor: MakeFloor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with floor() as f:
-        with monkeypatch.context() as patch:
-            cut_off(patch, 2, Killed())
-            with pytest.raises(Killed):
-                f.executor.bracket(*bracket())
-        await f.executor.manager.session.current_time()
-        await f.shut()
+        await end_in_a_bracket(f, monkeypatch)
         f.another()
         monkeypatch.setattr(IBSession, "cancel", lambda self, number: None)
         await f.executor.manager.connect()

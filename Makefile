@@ -9,8 +9,8 @@ PACKAGES := execution risk data strategies backtesting monitoring research infra
 ARGS ?=
 KILLS ?= 1000
 
-.PHONY: FORCE help setup run test test-paper servers lint types contracts security coverage conformance crash fuzz simulate \
-	simulate-twice mutants bench bench-gateway bench-journal bench-orders bench-bars bench-database bench-projector \
+.PHONY: FORCE help setup run test test-paper test-community servers lint types contracts security coverage conformance crash fuzz \
+	simulate simulate-twice mutants bench bench-gateway bench-journal bench-orders bench-bars bench-database bench-projector \
 	kill-journal kill-orders kill-database lock docs
 
 help: ## Show this list
@@ -33,6 +33,18 @@ test: $(READY) servers lint types contracts security coverage ## Run everything 
 
 test-paper: $(READY) ## Run the checklist against a paper TWS and record its frames (TWS_PORT=7497 TWS_LOW=... TWS_HIGH=..., ARGS=--simulated)
 	$(BIN)/python -m execution.examples.paper_checklist $(ARGS)
+
+# A folder of initdb and postgres, or the address of a server for its superuser; the default is compiled to WebAssembly.
+COMMUNITY ?= .timescaledb-community
+ifeq ($(COMMUNITY),.timescaledb-community)
+COMMUNITY_TESTS := $(addprefix tests/data/test_,community.py aggregation.py migrations.py backup.py)
+else
+COMMUNITY_TESTS := tests/data tests/infrastructure/test_databases.py
+endif
+
+test-community: $(READY) ## Test what TimescaleDB's community edition adds (COMMUNITY=/usr/lib/postgresql/17/bin or postgresql://...)
+	@[ "$(COMMUNITY)" != .timescaledb-community ] || infrastructure/deploy/install-timescaledb-community.sh
+	@ALPHEC_COMMUNITY="$(COMMUNITY)" $(BIN)/python -m pytest -q -k "timescale or community" $(COMMUNITY_TESTS) $(ARGS)
 
 $(SECOND_CLIENT): requirements-ib_async.txt $(READY)
 	@infrastructure/deploy/conformance-client.sh

@@ -25,6 +25,7 @@ from execution.book.ledger import Ledger
 from execution.clocks import SteppedClock, timestamp
 from execution.events import StepProgress
 from execution.models import Bar, Fill, Order, PortfolioSnapshot
+from execution.numbers import reckoned
 from strategies.signals import StatedSignal
 from strategies.step import TradingStep
 
@@ -87,6 +88,7 @@ class BacktestEngine:
         self.clock = clock
         self.total = total
 
+    @reckoned
     def run(self, progress: Callable[[StepProgress], None] | None = None) -> BacktestResult:
         """Run every step and return what happened.
 

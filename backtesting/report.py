@@ -29,6 +29,7 @@ from plotly.offline import get_plotlyjs
 
 from backtesting.ledgers import LedgerTables
 from backtesting.parity import ParityReport
+from backtesting.report_figures import FIGURES, NONE, figure_text
 from backtesting.signal_figures import SignalFigures
 from execution.numbers import format_decimal
 
@@ -40,30 +41,9 @@ MAX_ROWS = 1_000
 TEMPLATES = Path(__file__).parent / "templates"
 """Where the page, its style and its script lie."""
 
-_NONE = "\N{EN DASH}"
 _MILLIS = 1_000_000
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-FIGURES: Mapping[str, tuple[str, str]] = {
-    "final_equity": ("Final equity", "money"),
-    "total_return": ("Total return", "percent"),
-    "cagr": ("CAGR", "percent"),
-    "volatility": ("Volatility", "percent"),
-    "sharpe": ("Sharpe", "ratio"),
-    "sortino": ("Sortino", "ratio"),
-    "max_drawdown": ("Max drawdown", "percent"),
-    "calmar": ("Calmar", "ratio"),
-    "hit_rate": ("Hit rate", "percent"),
-    "time_in_market": ("Time in market", "percent"),
-    "exposure": ("Mean exposure", "percent"),
-    "turnover": ("Turnover a year", "times"),
-    "round_trips": ("Round trips", "count"),
-    "orders": ("Orders", "count"),
-    "fills": ("Fills", "count"),
-    "commissions": ("Commissions", "money"),
-}
-"""Key figures that have a name and a format of their own, in the order they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +150,20 @@ def view(data: ReportData) -> dict[str, Any]:
 
 def money(value: Any) -> str:
     """Write an amount with thousands separated and two decimals; a dash if there is none."""
-    return _NONE if value is None else f"{value:,.2f}".replace("-", "\N{MINUS SIGN}")
+    return NONE if value is None else f"{value:,.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def number(value: Any) -> str:
     """Write a size or price without superfluous zeros; a dash if there is none."""
     if value is None:
-        return _NONE
+        return NONE
     text = format_decimal(value) if isinstance(value, Decimal) else f"{value:,}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def percent(value: float | None) -> str:
     """Write a fraction as a percentage; a dash if there is none."""
-    return _figure(value, "percent")
+    return figure_text(value, "percent")
 
 
 def moment(value: Any) -> str:
@@ -245,21 +225,8 @@ def _figures(data: ReportData, last: Sequence[Mapping[str, Any]]) -> list[dict[s
         value = values[name]
         signed = name in ("total_return", "cagr", "sharpe", "sortino", "calmar") and value is not None
         tone = ("good" if value > 0 else "bad" if value < 0 else "") if signed else ""
-        figures.append({"label": label, "value": _figure(value, kind), "tone": tone})
+        figures.append({"label": label, "value": figure_text(value, kind), "tone": tone})
     return figures
-
-
-def _figure(value: Any, kind: str) -> str:
-    if value is None:
-        return _NONE
-    formats = {
-        "money": "{:,.2f}",
-        "percent": "{:.2%}",
-        "ratio": "{:.2f}",
-        "times": "{:.2f}\N{MULTIPLICATION SIGN}",
-        "count": "{:,}",
-    }
-    return formats[kind].format(value).replace("-", "\N{MINUS SIGN}")
 
 
 def _chart(data: ReportData, times: Ints, equity: Floats) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, column, func, select, table, text
 
 from data.database import Database
 from data.schema import MinuteBarRow, aggregates
@@ -20,6 +20,7 @@ from data.schema.aggregates import MINUTE_NS, Span
 from data.schema.continuous import refresh_continuous
 from data.schema.edition import ask
 from data.schema.retention import remove_expired
+from data.schema.types import UtcTime
 from data.sessions import ensure_sessions, session_range
 
 
@@ -77,7 +78,9 @@ def refresh(
 
 
 def mark_everything(database: Database) -> None:
-    """Note every minute that is stored as changed, so that the next refresh computes all of it anew.
+    """Note every minute that is stored or aggregated as changed: the next refresh computes all of it anew.
+
+    Aggregates of minutes that are gone go too.
 
     Raises
     ------
@@ -86,6 +89,7 @@ def mark_everything(database: Database) -> None:
     """
     with database.connection() as connection:
         note_everything(connection)
+        aggregates.mark_changed(connection, _aggregated(connection))
 
 
 def note_everything(connection: Connection) -> None:
@@ -95,6 +99,13 @@ def note_everything(connection: Connection) -> None:
     spans = [Span(symbol, low.value, high.value) for symbol, low, high in connection.execute(query)]
     aggregates.take_changes(connection)
     aggregates.mark_changed(connection, spans)
+
+
+def _aggregated(connection: Connection) -> list[Span]:
+    held = table(aggregates.LEVELS[0].name, column("symbol"), column("ts", UtcTime))
+    query = select(held.c.symbol, func.min(held.c.ts), func.max(held.c.ts)).group_by(held.c.symbol)
+    last = aggregates.LEVELS[0].width_ns - MINUTE_NS
+    return [Span(name, low.value, high.value + last) for name, low, high in connection.execute(query)]
 
 
 def _prepare(connection: Connection) -> tuple[str, ...]:

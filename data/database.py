@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
-from data.driver_errors import explained
+from data.driver_errors import explained, note_lost_connection
 from data.errors import DatabaseUnavailableError, SchemaError
 from data.revisions import known_revisions, migration_context, migrations, newest_revision
 from data.schema import features
@@ -31,6 +31,8 @@ class Database:
     url
         ``sqlite:///path/to/file.db`` or ``postgresql+psycopg://user@host/name``. Nothing is opened
         until it is used.
+    connect_timeout
+        Seconds within which a server has to take a connection; None leaves it to the URL and the system.
 
     Raises
     ------
@@ -38,10 +40,13 @@ class Database:
         If the URL is malformed or names another kind of database. A password is never part of a message.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, connect_timeout: int | None = None) -> None:
         self.url = _parse(url)
+        waits = connect_timeout is not None and self.url.drivername != "sqlite"
         try:
-            self.engine = create_engine(self.url)
+            self.engine = create_engine(
+                self.url, connect_args={"connect_timeout": connect_timeout} if waits else {}
+            )
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise DatabaseUnavailableError(
                 f"database {self}: {type(error).__name__}; check the URL"
@@ -50,6 +55,7 @@ class Database:
             event.listen(self.engine, "connect", _set_pragmas)
         else:
             event.listen(self.engine, "connect", _set_formats)
+            event.listen(self.engine, "handle_error", note_lost_connection)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     def __str__(self) -> str:
@@ -86,12 +92,13 @@ class Database:
         DatabaseUnavailableError
             As `upgrade`.
         SchemaError
-            If there is no such revision below the present one.
+            If there is no such revision below the present one, or that is not known here.
         """
+        self.require_known()
         with self.explained():
             at = self.revision()
             known = known_revisions()
-            if at is not None and at in known and revision not in ("base", *known[: known.index(at) + 1]):
+            if at is not None and revision not in ("base", *known[: known.index(at) + 1]):
                 below = ", ".join(("base", *known[: known.index(at)]))
                 raise SchemaError(f"database {self}: {revision!r} is not below {at}; choose one of {below}")
             features.withdraw(self.engine)
@@ -109,6 +116,23 @@ class Database:
             return None
         with self.explained(), self.engine.connect() as connection:
             return migration_context(connection).get_current_revision()
+
+    def require_known(self) -> None:
+        """Refuse tables that a newer version of this program made: what their rows mean is not known here.
+
+        Raises
+        ------
+        SchemaError
+            Naming their revision.
+        DatabaseUnavailableError
+            If the database cannot be opened.
+        """
+        at = self.revision()
+        if at is not None and at not in known_revisions():
+            raise SchemaError(
+                f"database {self}: revision {at} was made by a newer version of this program, which knows "
+                f"{newest_revision()} at most; use that version, or restore a backup"
+            )
 
     def edition(self) -> Edition:
         """Ask the server what it is.
@@ -237,7 +261,11 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 
 def _set_formats(connection: Any, _record: Any) -> None:
-    """Read and write moments and numbers alike, whatever is set for the server, the user or the database."""
+    """Read and write moments and numbers alike, whatever is set for the server, the user or the database.
+
+    And change compressed rows however many they are, as other rows: TimescaleDB stops at 100,000 by itself.
+    """
     connection.autocommit = True
     connection.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET extra_float_digits = 3")
+    connection.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     connection.autocommit = False

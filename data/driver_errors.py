@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from alembic.util import CommandError
+from sqlalchemy import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from data.errors import DatabaseUnavailableError
@@ -18,9 +20,28 @@ _STATES = {
     "25006": "the server or this user is read-only: use the primary server and a user that may write",
     "3F000": "no schema of this user's search_path is there: create one or correct search_path",
     "42883": "the server lacks it or search_path hides it: name its schema there too, such as desk, public",
+    "55P03": "a refresh of the server's own is under way: run the same command again",
     "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
 }
 """Answers of PostgreSQL that a person can do something about."""
+
+
+_GONE = ("08", "57P", "25P03")
+"""States, or their beginnings, after which the server has ended the session."""
+
+
+def note_lost_connection(context: ExceptionContext) -> None:
+    """Have the pool drop a connection whose server is gone, rather than ask it for a rollback.
+
+    The driver takes a connection for lost only once its library has read the end of the stream. Where the
+    socket broke before that ("connection socket closed"), or the server has said that it ends the session,
+    the pool's rollback would fail, too, and write a traceback to the log. An error without a state came from
+    no server: after it nothing is known of what the socket still holds.
+    """
+    error = context.original_exception
+    if isinstance(error, psycopg.OperationalError):
+        state = error.sqlstate
+        context.is_disconnect = context.is_disconnect or state is None or state.startswith(_GONE)
 
 
 @contextmanager

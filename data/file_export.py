@@ -18,6 +18,7 @@ import pyarrow.parquet
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
+from data.files import names_a_file
 from execution.clocks import timestamp
 from execution.timeframes import Timeframe
 
@@ -44,10 +45,17 @@ def write_bars(
     Raises
     ------
     BarFileError
-        If the folder exists or cannot be written, or a daily bar lies in no session.
+        If the folder exists or cannot be written, a symbol names no file that `data.files` reads, or a daily
+        bar lies in no session.
     """
     if folder.exists():
         raise BarFileError(f"{folder}: exists already; name a new folder, or remove this one")
+    strange = next((symbol for symbol in sorted(series) if not names_a_file(symbol)), None)
+    if strange is not None:
+        raise BarFileError(
+            f"{strange!r}: a file of this name would not be read again, which takes capital letters, digits, "
+            "space, dot and minus; export the others with --symbols"
+        )
     draft = folder.with_name(f".{folder.name}.draft")
     try:
         shutil.rmtree(draft, ignore_errors=True)

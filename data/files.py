@@ -171,6 +171,11 @@ def load_bars(
     return BarFolder(series, size, clock, tick, dropped, hashes, str(folder))
 
 
+def names_a_file(symbol: str) -> bool:
+    """Say whether a file named after this symbol is read as its bars; another name is ignored."""
+    return _SYMBOL.fullmatch(symbol) is not None
+
+
 def bar_files(folder: Path, symbols: Sequence[str] | None = None) -> dict[str, Path]:
     """Return the files of bars in a folder by symbol, or those of some symbols; raise `BarFileError`."""
     if not folder.is_dir():
@@ -183,7 +188,7 @@ def bar_files(folder: Path, symbols: Sequence[str] | None = None) -> dict[str, P
     for path in sorted(folder.iterdir()):
         suffix = next((s for s in sorted(_SUFFIXES, key=len, reverse=True) if path.name.endswith(s)), "")
         symbol = path.name.removesuffix(suffix)
-        if not suffix or not _SYMBOL.fullmatch(symbol) or not path.is_file():
+        if not suffix or not names_a_file(symbol) or not path.is_file():
             others.append(path.name)
         elif symbol in found:
             raise BarFileError(f"{folder}: both {found[symbol].name} and {path.name} hold {symbol}; keep one")

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from data.database import Database
 from data.errors import FundamentalsFileError
 from data.schema import FundamentalRow
-from data.writing import add
+from data.writing import add, too_long
 from execution.errors import NumberFormatError
 from execution.numbers import parse_decimal
 
 REQUIRED = ("symbol", "item", "period_end", "known_at", "value")
 COLUMNS = (*REQUIRED, "currency")
-_LONGEST = 64
+_SYMBOLS_AT_ONCE = 500
 
 
 def import_csv(database: Database, path: Path, source: str | None = None) -> int:
     """Add the figures of a file; those that are there stay. All of the file is written, or nothing.
+
+    A figure that is there with another value, known at the same moment, is refused.
 
     Parameters
     ----------
@@ -52,8 +56,29 @@ def import_csv(database: Database, path: Path, source: str | None = None) -> int
     """
     rows = read_csv(path, source or path.name)
     with database.session() as session:
+        _require_agreement(session, path, rows)
         add(session, FundamentalRow, rows)
     return len(rows)
+
+
+def _require_agreement(session: Session, path: Path, rows: list[dict[str, Any]]) -> None:
+    """Refuse figures that are there with another value: which of the two was known then, nobody can say."""
+    row = FundamentalRow
+    symbols = sorted({one["symbol"] for one in rows})
+    held: dict[tuple[Any, ...], Decimal] = {}
+    for first in range(0, len(symbols), _SYMBOLS_AT_ONCE):
+        some = symbols[first : first + _SYMBOLS_AT_ONCE]
+        query = select(row.symbol, row.item, row.period_end, row.known_at, row.value)
+        for *key, value in session.execute(query.where(row.symbol.in_(some))):
+            held[tuple(key)] = value
+    for one in rows:
+        known = one["known_at"].floor("us").as_unit("ns")
+        before = held.get((one["symbol"], one["item"], one["period_end"], known))
+        if before is not None and before != one["value"]:
+            raise FundamentalsFileError(
+                f"{path}: {one['symbol']} {one['item']} {one['period_end']} known at {known.isoformat()}: is "
+                f"stored as {before:f}, not {one['value']:f}; write a restatement with its own known_at"
+            )
 
 
 def as_of(database: Database, symbol: str, moment: pd.Timestamp) -> pd.DataFrame:
@@ -116,8 +141,8 @@ def read_csv(path: Path, source: str) -> list[dict[str, Any]]:
 def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, Any]:
     text = {name: (values.get(name) or "").strip() for name in COLUMNS}
     for name in REQUIRED:
-        if not text[name] or len(text[name]) > _LONGEST or None in values:
-            raise FundamentalsFileError(f"{where}: {name} is missing or too long; write one figure a row")
+        if not text[name] or None in values:
+            raise FundamentalsFileError(f"{where}: {name} is missing; write one figure a row")
     try:
         known = pd.Timestamp(text["known_at"])
         period_end = dt.date.fromisoformat(text["period_end"])
@@ -128,7 +153,7 @@ def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, An
         raise FundamentalsFileError(f"{where}: known_at {text['known_at']!r} has no zone; add Z for UTC")
     if known.tz_convert("UTC").date() < period_end:
         raise FundamentalsFileError(f"{where}: known_at lies before the quarter's end; exchange them")
-    return {
+    row = {
         "symbol": text["symbol"],
         "item": text["item"],
         "period_end": period_end,
@@ -137,3 +162,7 @@ def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, An
         "currency": text["currency"] or None,
         "source": source,
     }
+    longer = too_long(FundamentalRow, row)
+    if longer is not None:
+        raise FundamentalsFileError(f"{where}: {longer}; shorten it")
+    return row

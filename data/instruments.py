@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -12,9 +12,11 @@ from data.database import Database
 from data.schema import InstrumentRow, MinuteBarRow, UniverseMemberRow
 from data.schema.aggregates import Span, mark_changed
 from data.writing import upsert
+from execution.ibkr.description import Description
 from execution.models import Instrument
 
 CALENDAR = "XNYS"
+_ASSUMED_TICK = Instrument("X").tick
 
 
 def register(database: Database, instruments: Iterable[Instrument], calendar: str = CALENDAR) -> int:
@@ -30,10 +32,67 @@ def register(database: Database, instruments: Iterable[Instrument], calendar: st
     return store(database, [row_of(instrument, calendar) for instrument in instruments])
 
 
-def store(database: Database, rows: Sequence[dict[str, Any]]) -> int:
-    """Write rows of contracts, all with the same columns; see `register`."""
+def undescribed(database: Database, symbols: Iterable[str]) -> list[str]:
+    """Return which of these symbols have no instrument, or one without the broker's number, sorted.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    with database.session() as session:
+        known = set(session.scalars(select(InstrumentRow.symbol).where(InstrumentRow.con_id.is_not(None))))
+    return sorted(set(symbols) - known)
+
+
+def learn(database: Database, contracts: Iterable[Description], calendar: str = CALENDAR) -> int:
+    """Write contracts that are not there, and fill in what is empty in those that are; what is known stays.
+
+    Returns
+    -------
+    int
+        How many are new or more complete than before; zero when the same is learnt again.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
     with database.session() as session:
         known = {row.symbol: row for row in session.scalars(select(InstrumentRow))}
+    rows = []
+    for contract in contracts:
+        told = row_of(contract.instrument, calendar)
+        told |= {"sector": contract.industry[:64] or None, "industry": contract.category[:64] or None}
+        held = known.get(contract.instrument.symbol)
+        if held is not None:
+            # An increment that was assumed is no knowledge; one stated with the broker's number is.
+            assumed = held.con_id is None and held.tick == _ASSUMED_TICK
+            told |= {
+                name: value
+                for name in told
+                if (value := getattr(held, name)) is not None and not (name == "tick" and assumed)
+            }
+        rows.append(told)
+    return store(database, rows)
+
+
+def store(database: Database, rows: Sequence[dict[str, Any]], stated: Collection[str] | None = None) -> int:
+    """Write rows of contracts, all with the same columns; see `register`.
+
+    `stated` are the columns that replace what is known of a contract; None for all.
+    """
+    with database.session() as session:
+        known = {row.symbol: row for row in session.scalars(select(InstrumentRow))}
+        if stated is not None:
+            rows = [
+                {
+                    name: value if held is None or name in stated else getattr(held, name)
+                    for name, value in row.items()
+                }
+                for row in rows
+                for held in [known.get(row["symbol"])]
+            ]
         fresh = [
             row
             for row in rows

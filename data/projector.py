@@ -1,20 +1,22 @@
 """The journal's events as tables: exactly once, restartable, and always able to start again from nothing.
 
-1. Read the cursor: the number of the last event projected, and the run under way there. One program projects
-   a journal at a time; the rest wait for the transaction's lock.
+1. Read the cursor: the number of the last event projected, and the run under way there.
 2. Take the events after it, a batch at a time. A ``run_started`` says to which run the following belong.
 3. Fold the batch into rows (`data.projection.fold`), with what is known of the run (`data.projection.book`).
-4. Write rows and cursor in one transaction (`data.projection.bulk`). A crash leaves the old rows with the old
-   cursor, and what is known is read again. Fills, commissions and the events themselves are only ever added.
+4. Hand the rows and the new cursor over to be written in one transaction (`data.projection.transactions`),
+   and go on with 2 while the server works. A transaction takes the journal's lock and writes nothing if
+   another program moved the cursor since 1: then the batch is folded again from where it stands.
 
-So any split into batches gives the same tables, and so does `Projector.rebuild`.
+A crash leaves the old rows with the old cursor. If a transaction fails, what was folded after it is thrown
+away, and what is known is read again. Fills, commissions and the events themselves are only ever added. So
+any split into batches gives the same tables, and so does `Projector.rebuild`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,8 +25,10 @@ from sqlalchemy.orm import Session
 
 from data.database import Database
 from data.errors import ProjectionError
-from data.projection.events import Event
+from data.projection.events import Entry, Event, entry_of
 from data.projection.fold import Fold
+from data.projection.stored import Stored
+from data.projection.transactions import Change, Transactions, lock
 from data.schema import (
     AccountSnapshotRow,
     AdjustmentRow,
@@ -42,12 +46,11 @@ from data.schema import (
     SignalRow,
     TradingSessionRow,
 )
-from data.writing import upsert
 from execution.clocks import NANOS
 
 __all__ = ["Event", "Lag", "Projector"]
 
-BATCH = 5_000
+BATCH = 10_000
 """Events in one transaction."""
 
 _PROJECTED = (
@@ -107,13 +110,12 @@ class Projector:
 
     def cursor(self) -> int:
         """Return the number of the last event projected, 0 if there is none: read the journal from there."""
-        with self.database.session() as session:
-            return self._position(session)[0]
+        return self._position()[0]
 
     def lag(self, head: int, head_time_ns: int) -> Lag:
         """Return how far the database is behind a journal whose last event has this number and time."""
+        last = self.cursor()
         with self.database.session() as session:
-            last = self._position(session)[0]
             time_ns = session.scalar(
                 select(AuditEventRow.time_ns)
                 .where(AuditEventRow.journal_id == self.journal_id, AuditEventRow.seq == last)
@@ -123,7 +125,7 @@ class Projector:
             return Lag(0, 0.0)
         return Lag(head - last, 0.0 if time_ns is None else max(0, head_time_ns - time_ns) / NANOS)
 
-    def project(self, events: Iterable[Event]) -> int:
+    def project(self, events: Iterable[Event | Entry]) -> int:
         """Apply the events after the cursor; those at or before it are skipped.
 
         Returns
@@ -134,29 +136,44 @@ class Projector:
         Raises
         ------
         ProjectionError
-            If an event lacks a field or goes back in number; its batch is rolled back.
+            If an event lacks a field or goes back in number; its batch is not written, those before it are.
         DatabaseUnavailableError
             If the database cannot be reached; nothing of the current batch is written.
         """
-        stream = iter(events)
-        taken = 0
-        while batch := list(islice(stream, self._batch)):
-            taken += self.project_batch(batch)
-        return taken
+        stream = map(entry_of, events)
+        return sum(self.project_batches(iter(lambda: list(islice(stream, self._batch)), [])))
 
-    def project_batch(self, batch: Sequence[Event]) -> int:
-        """Apply one batch in one transaction; see `project`."""
-        fold, self._fold = self._fold, None  # kept only if the transaction is: it knows what was written
-        with self.database.session() as session:
-            self._lock(session)
-            last, run_id = self._position(session)
-            if fold is None or fold.last != last:
-                fold = Fold(session, self.journal_id, run_id, self._zone, last)
-            taken = self._project(session, fold, batch, last)
+    def project_batch(self, batch: Sequence[Event | Entry]) -> int:
+        """Apply one batch; see `project`."""
+        return sum(self.project_batches([list(map(entry_of, batch))]))
+
+    def project_batches(self, batches: Iterable[Sequence[Entry]]) -> Generator[int, None, None]:
+        """Apply batches, each in a transaction, and yield how many events beyond the cursor it took.
+
+        While a server writes one, the next is folded. What was yielded is written; one who takes no more
+        loses only what was folded of the next. A batch in which a run starts is cut there. Raises what
+        `project` raises.
+        """
+        kept, self._fold = self._fold, None  # until all it has folded in is written
+        with Transactions(self.database, self.journal_id) as transactions:
+            fold = kept if kept and kept.last == self.cursor() else self._begin(transactions)
+            before: Sequence[Entry] = ()
+            change = fold.change(before)
+            for batch in chain(_cut(batches), [()]):  # the last one, too, is settled by one that follows
+                try:
+                    following = fold.change(batch)
+                finally:  # what became of the one before comes first
+                    stands = transactions.settled()
+                if not stands:
+                    fold, change = self._again(before, change, transactions)
+                    following = fold.change(batch)
+                if change.events:
+                    yield change.events
+                transactions.hand_over(following)
+                before, change = batch, following
         self._fold = fold
-        return taken
 
-    def rebuild(self, events: Iterable[Event]) -> int:
+    def rebuild(self, events: Iterable[Event | Entry]) -> int:
         """Remove the rows and cursor of the journal's runs, then project the events from the beginning.
 
         Tables that hold nothing else are emptied at once. Rows beside those of other runs are deleted, and
@@ -166,7 +183,7 @@ class Projector:
         """
         self._fold = None
         with self.database.session() as session:
-            self._lock(session)
+            lock(session.connection(), self.journal_id)
             left = self._remove(session)
         if left:
             with self.database.connection(isolation="AUTOCOMMIT") as connection:
@@ -191,39 +208,38 @@ class Projector:
     def _cursors(self, column: Any) -> Any:
         return select(column).where(CursorRow.journal_id == self.journal_id)
 
-    def _position(self, session: Session) -> tuple[int, str]:
-        last = session.scalar(self._cursors(func.max(CursorRow.last_seq)))
-        active = session.scalar(self._cursors(CursorRow.run_id).where(CursorRow.active))
+    def _position(self) -> tuple[int, str]:
+        with self.database.session() as session:
+            last = session.scalar(self._cursors(func.max(CursorRow.last_seq)))
+            active = session.scalar(self._cursors(CursorRow.run_id).where(CursorRow.active))
         return last or 0, active or self.run_id
 
-    def _lock(self, session: Session) -> None:
-        connection = session.connection()
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            key = text("SELECT pg_advisory_xact_lock(hashtextextended(:journal, 0))")
-            connection.execute(key, {"journal": self.journal_id})
+    def _begin(self, transactions: Transactions) -> Fold:
+        """Return a fold that goes on from the cursor."""
+        stored = Stored(self.database, transactions.wait)
+        last, run_id = self._position()
+        return Fold(stored, self.journal_id, run_id, self._zone, last)
 
-    def _project(self, session: Session, fold: Fold, batch: Sequence[Event], last: int) -> int:
-        fresh = [event for event in batch if event.seq > last]
-        if not fresh:
-            return 0
-        for event in fresh:
-            if event.seq <= last:
-                raise ProjectionError(f"event {event.seq} follows {last}: the journal was read out of order")
-            last = event.seq
-        fold.apply(session, fresh, _fault)
-        fold.write(session)
-        ended, fold.ended = fold.ended, {}
-        cursors = [(run_id, seq, False) for run_id, seq in ended.items()] + [(fold.run_id, last, True)]
-        rows = [
-            {"journal_id": self.journal_id, "run_id": run_id, "last_seq": seq, "active": active}
-            for run_id, seq, active in cursors
-        ]
-        upsert(session, CursorRow, rows)
-        return len(fresh)
+    def _again(
+        self, batch: Sequence[Entry], refused: Change, transactions: Transactions
+    ) -> tuple[Fold, Change]:
+        """Write a batch from where another program moved the cursor to; return the fold, and what it took."""
+        while True:
+            fold = self._begin(transactions)
+            if fold.last < refused.after:
+                raise ProjectionError(
+                    f"another program removed what was projected of journal {self.journal_id} after event "
+                    f"{fold.last}: project it again from there"
+                )
+            change = fold.change(batch)
+            transactions.hand_over(change)
+            if transactions.settled():
+                return fold, change
 
 
-def _fault(event: Event, error: Exception) -> Exception:
-    what = f"{type(error).__name__} {error}".strip()
-    return ProjectionError(f"event {event.seq} ({event.kind}) cannot be projected: {what}")
+def _cut(batches: Iterable[Sequence[Entry]]) -> Iterator[Sequence[Entry]]:
+    """Yield the batches, cut before each event that starts a run."""
+    for batch in batches:
+        starts = [i for i, event in enumerate(batch) if i and event[2] == "run_started"]
+        for low, high in zip([0, *starts], [*starts, len(batch)], strict=True):
+            yield batch[low:high]

@@ -1,7 +1,7 @@
-"""Files of what is traded: contracts, members of universes, corporate actions, taken into the database.
+"""Files of what is traded: contracts and members of universes, taken into the database.
 
 Each is CSV in UTF-8 with a header; what a column may hold is checked first, then all of the file is written
-or nothing. The same file may come again: contracts and members are replaced by their key, actions stay.
+or nothing. The same file may come again: contracts and members are replaced by their key.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import csv
 import datetime as dt
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from exchange_calendars import get_calendar_names
-from sqlalchemy import select
 
-from data.corporate_actions import ActionKind, CorporateAction, FileActionSource
 from data.database import Database
 from data.errors import ReferenceFileError
 from data.instruments import CALENDAR, row_of, store
-from data.schema import CorporateActionRow, UniverseMemberRow
-from data.writing import add, upsert
+from data.schema import InstrumentRow, UniverseMemberRow
+from data.schema.base import Base
+from data.writing import too_long, upsert
 from execution.errors import InvalidOrderError, NumberFormatError
 from execution.models import Instrument
 from execution.numbers import parse_decimal, parse_integer
@@ -67,6 +65,8 @@ UNIVERSE_COLUMNS = ("universe", "symbol", "from_date", "until_date", "known_at")
 def import_instruments(database: Database, path: Path) -> int:
     """Write the contracts of a file, or replace what is known of them; return how many are new or changed.
 
+    Of a contract that is there, columns that the file does not have stay as they are.
+
     Daily bars of a symbol that gets another calendar are computed anew with the next refresh.
 
     Raises
@@ -76,7 +76,7 @@ def import_instruments(database: Database, path: Path) -> int:
     DatabaseUnavailableError
         If the database cannot be reached.
     """
-    rows = []
+    rows, named = [], {"symbol"}
     for where, told in _rows(path, INSTRUMENT_COLUMNS, ("symbol",)):
         values = _values(told, _CONTRACT, where)
         try:
@@ -86,10 +86,11 @@ def import_instruments(database: Database, path: Path) -> int:
         calendar = told.get("calendar") or CALENDAR
         if calendar not in get_calendar_names():
             raise ReferenceFileError(f"{where}: no calendar {calendar!r}; use a name such as XNYS or CMES")
+        named |= told.keys()
         stated = {name: read for name, read in _METADATA.items() if name in told}
-        rows.append(row_of(contract, calendar) | _values(told, stated, where))
+        rows.append(_fitting(InstrumentRow, row_of(contract, calendar) | _values(told, stated, where), where))
     _require_distinct(path, rows, ("symbol",))
-    return store(database, rows)
+    return store(database, rows, named)
 
 
 def import_universe(database: Database, path: Path, now: pd.Timestamp) -> int:
@@ -104,83 +105,11 @@ def import_universe(database: Database, path: Path, now: pd.Timestamp) -> int:
         row = {"universe": told["universe"], "symbol": told["symbol"], **_values(told, readers, where)}
         if row["until_date"] is not None and row["until_date"] <= row["from_date"]:
             raise ReferenceFileError(f"{where}: until_date is not after from_date; correct one")
-        rows.append(row | {"known_at": row["known_at"] or now})
+        rows.append(_fitting(UniverseMemberRow, row | {"known_at": row["known_at"] or now}, where))
     _require_distinct(path, rows, ("universe", "symbol", "from_date"))
     with database.session() as session:
         upsert(session, UniverseMemberRow, rows)
     return len(rows)
-
-
-def import_actions(
-    database: Database, path: Path, calendar: str = CALENDAR, source: str | None = None
-) -> int:
-    """Add the corporate actions of a file or folder; return how many it has; those that are there stay.
-
-    An action of which the file does not say when it was learnt counts as known on its ex date.
-
-    Raises
-    ------
-    CorporateActionDataError
-        If the file is unsound; file, line and remedy.
-    DatabaseUnavailableError
-        If the database cannot be reached.
-    """
-    found = FileActionSource(path, calendar).in_file_order
-    with database.session() as session:
-        add(session, CorporateActionRow, [_action_row(action, source or path.name) for action in found])
-    return len(found)
-
-
-def actions_as_of(database: Database, symbol: str, moment: pd.Timestamp) -> tuple[CorporateAction, ...]:
-    """Return the corporate actions of a symbol that are stored and were known at a moment, by date.
-
-    Of several versions of one action from one source the last known counts. None stored is no statement that
-    there were none.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        If the database cannot be read.
-    """
-    row = CorporateActionRow
-    query = select(row).where(row.symbol == symbol, row.known_at <= moment).order_by(row.known_at)
-    with database.session() as session:
-        newest = {(one.ex_date, one.kind, one.source): _action(one) for one in session.scalars(query)}
-    return tuple(newest[key] for key in sorted(newest))
-
-
-def _action_row(action: CorporateAction, source: str) -> Row:
-    known = action.known_at or pd.Timestamp(action.ex_date, tz="UTC")
-    split = action.kind is ActionKind.SPLIT
-    return {
-        "symbol": action.symbol,
-        "ex_date": action.ex_date,
-        "kind": action.kind.value,
-        "source": source,
-        "known_at": known.as_unit("ns"),
-        "ratio": None if not split or action.value is None else _exact(action.value),
-        "amount": None if split or action.value is None else _exact(action.value),
-        "currency": None,
-        "new_symbol": action.new_symbol,
-    }
-
-
-def _exact(value: Decimal | Fraction) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(value.numerator) / Decimal(value.denominator)
-
-
-def _action(row: CorporateActionRow) -> CorporateAction:
-    value = row.ratio if row.ratio is not None else row.amount
-    ratio = None if row.ratio is None else Fraction(row.ratio).limit_denominator(1_000_000)
-    return CorporateAction(
-        row.symbol,
-        row.ex_date,
-        ActionKind(row.kind),
-        value if ratio is None else ratio,
-        row.new_symbol,
-        row.known_at,
-        row.source,
-    )
 
 
 def _rows(path: Path, columns: tuple[str, ...], required: tuple[str, ...]) -> Iterator[tuple[str, Row]]:
@@ -216,6 +145,13 @@ def _values(told: Row, readers: dict[str, Callable[[str], Any]], where: str) -> 
         except (ValueError, NumberFormatError) as error:
             raise ReferenceFileError(f"{where}: {name}: {error}") from error
     return found
+
+
+def _fitting(model: type[Base], row: Row, where: str) -> Row:
+    longer = too_long(model, row)
+    if longer is not None:
+        raise ReferenceFileError(f"{where}: {longer}; shorten it")
+    return row
 
 
 def _require_distinct(path: Path, rows: list[Row], key: tuple[str, ...]) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from data.errors import ServerNotInstalledError
 
@@ -50,20 +50,121 @@ _SETTINGS = {
 def find_programs(*, timescale: bool) -> Path | None:
     """Return the folder of ``initdb`` and ``postgres``, or None where no fitting server is installed.
 
-    A server with TimescaleDB is looked for in `BUNDLE` and among Debian's versions; for plain PostgreSQL the
-    one on the search path comes first.
+    A server with TimescaleDB is looked for in `BUNDLE`, among Debian's versions and on the search path; for
+    plain PostgreSQL the one on the search path comes first.
     """
     versions = [*BUNDLE.glob("usr/lib/postgresql/*/bin"), *Path("/usr/lib/postgresql").glob("*/bin")]
     folders = [folder for folder in versions if (folder / "initdb").exists()]
+    on_path = [Path(found).resolve().parent for found in (shutil.which("initdb"),) if found is not None]
     if timescale:
-        return next((folder for folder in folders if _has_timescale(folder)), None)
-    on_path = shutil.which("initdb")
-    if on_path is not None:
-        return Path(on_path).resolve().parent
-    return next((folder for folder in reversed(folders)), None)
+        return next((folder for folder in [*folders, *on_path] if _has_timescale(folder)), None)
+    return next(iter([*on_path, *reversed(folders)]), None)
 
 
-class LocalServer:
+class DatabaseServer:
+    """A PostgreSQL server on which a test may make and remove databases as it likes.
+
+    Parameters
+    ----------
+    address
+        Of the server, for its superuser; the database that it names is only connected to.
+    timescale
+        Make TimescaleDB's extension in new databases.
+    """
+
+    whole = True
+    """Whether it copies databases, takes COPY and serves sessions side by side, as PostgreSQL does."""
+
+    def __init__(self, address: URL, *, timescale: bool) -> None:
+        self.address = address
+        self.timescale = timescale
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the address of a database as `data.database.Database` takes it."""
+        return self._address("postgresql+psycopg", database, user)
+
+    def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the address of a database as psycopg and ADBC take it."""
+        return self._address("postgresql", database, user)
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Make a database, in place of one of that name; return its URL.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        template
+            Database to copy (see `freeze`); None makes an empty one.
+        """
+        self.drop_database(name)
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(statement)
+        if self.timescale and template is None:
+            with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION timescaledb")
+        return self.url(name)
+
+    def freeze(self, name: str) -> None:
+        """Let a database only be copied from now on: any session in it, TimescaleDB's too, is in the way."""
+        statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(statement)
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, ending its sessions."""
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def place(self, database: str) -> URL:
+        """Return the address of a database for the superuser."""
+        return self.address.set(database=database)
+
+    def _address(self, driver: str, database: str, user: str) -> str:
+        url = self.place(database).set(drivername=driver, username=user)
+        # libpq takes a space in an address only in this form; SQLAlchemy reads both and writes the other.
+        return url.render_as_string(hide_password=False).replace(" ", "%20")
+
+
+class RunningServer(DatabaseServer):
+    """A server that somebody else runs, such as a container; only what is made here is ever removed.
+
+    Parameters
+    ----------
+    address
+        For its superuser, such as ``postgresql://postgres:…@127.0.0.1:5432/postgres``.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(make_url(address), timescale=True)
+        self._made: set[str] = set()
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Make a database; one of that name that was not made here is left alone and an error."""
+        url = super().create_database(name, template)
+        self._made.add(name)
+        return url
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, if it was made here."""
+        if name in self._made:
+            super().drop_database(name)
+            self._made.remove(name)
+
+    def close(self) -> None:
+        """Remove all that was made here."""
+        for name in sorted(self._made):
+            self.drop_database(name)
+
+
+class LocalServer(DatabaseServer):
     """A cluster of its own; see `local_server`, which makes and removes it.
 
     Parameters
@@ -83,8 +184,9 @@ class LocalServer:
     ) -> None:
         self.folder = folder
         self.programs = programs
-        self.timescale = timescale
         self.port = _free_port()
+        address = URL.create("postgresql", "postgres", host="127.0.0.1", port=self.port)
+        super().__init__(address, timescale=timescale)
         self._user = _unprivileged()
         self._settings = {**_SETTINGS, **(settings or {})}
 
@@ -133,50 +235,6 @@ class LocalServer:
         """Stop it without a checkpoint; the next start recovers from the write-ahead log."""
         self.stop("immediate")
 
-    def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        """Return the address of a database as `data.database.Database` takes it."""
-        return self._address("postgresql+psycopg", database, user)
-
-    def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
-        """Return the address of a database as psycopg and ADBC take it."""
-        return self._address("postgresql", database, user)
-
-    def create_database(self, name: str, template: str | None = None) -> str:
-        """Make a database, in place of one of that name; return its URL.
-
-        Parameters
-        ----------
-        name
-            Its name.
-        template
-            Database to copy (see `freeze`); None makes an empty one.
-        """
-        self.drop_database(name)
-        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-        if template is not None:
-            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(statement)
-        if self.timescale and template is None:
-            with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION timescaledb")
-        return self.url(name)
-
-    def freeze(self, name: str) -> None:
-        """Let a database only be copied from now on: any session in it, TimescaleDB's too, is in the way."""
-        statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(statement)
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
-            )
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database, ending its sessions."""
-        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(statement)
-
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Stop the server and remove its folder at the end of the block or of this program.
@@ -191,11 +249,6 @@ class LocalServer:
         )  # fmt: skip
         with watch:  # its end closes the pipe and waits
             yield
-
-    def _address(self, driver: str, database: str, user: str) -> str:
-        url = URL.create(driver, user, host="127.0.0.1", port=self.port, database=database)
-        # libpq takes a space in an address only in this form; SQLAlchemy reads both and writes the other.
-        return url.render_as_string(hide_password=False).replace(" ", "%20")
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self.folder)}
@@ -264,8 +317,11 @@ def local_server(
 
 
 def _has_timescale(programs: Path) -> bool:
-    extensions = programs.parents[3] / "share" / "postgresql" / programs.parent.name / "extension"
-    return (extensions / "timescaledb.control").exists()
+    beside = programs.parent / "share"
+    shares = [beside, beside / "postgresql", beside / "pgsql", *beside.glob("postgresql@*")]
+    if programs.match("lib/postgresql/*/bin"):  # Debian
+        shares.append(programs.parents[3] / "share" / "postgresql" / programs.parent.name)
+    return any((share / "extension" / "timescaledb.control").exists() for share in shares)
 
 
 def _free_port() -> int:

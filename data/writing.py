@@ -30,6 +30,15 @@ def upsert(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
+def too_long(model: type[Base], row: Row) -> str | None:
+    """Say which text of a row is longer than its column; None if all fit. SQLite would take any."""
+    for column in model.__table__.columns:
+        value, most = row.get(column.name), getattr(column.type, "length", None)
+        if most is not None and isinstance(value, str) and len(value) > most:
+            return f"{column.name} {value[:20]!r}... has {len(value)} letters, {most} at most"
+    return None
+
+
 def _insert(session: Session, model: type[Base]) -> Any:
     dialect = session.get_bind().dialect.name
     return (sqlite if dialect == "sqlite" else postgresql).insert(model)

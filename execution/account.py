@@ -13,9 +13,10 @@ from execution.broker import BrokerAdapter
 from execution.clocks import timestamp
 from execution.desk.gate import GateState
 from execution.desk.margin import MarginImpact
+from execution.desk.valuation import values_of
 from execution.errors import InvalidOrderError
 from execution.models import ZERO, Order, OrderRequest, OrderStatus, Position
-from execution.numbers import own_arithmetic
+from execution.numbers import own_arithmetic, reckoned
 from execution.reconciliation.doubts import Doubt, Resolution
 from execution.reconciliation.reconcile import Reconciliation
 from execution.rooms import Rooms
@@ -90,7 +91,8 @@ class BrokerAccount(BrokerAdapter):
             If TWS refuses the question or does not answer in time.
         """
         await self.manager.ensure_connected()
-        return await self._rooms.margins.what_if(self._rooms.submission.named(request))
+        with own_arithmetic():
+            return await self._rooms.margins.what_if(self._rooms.submission.named(request))
 
     async def get_order_status(self, order_id: str) -> Order:
         """Return an order, by any of its ids; raise `UnknownOrderError` if it is not known."""
@@ -101,25 +103,29 @@ class BrokerAccount(BrokerAdapter):
         return [entry.order() for entry in self.blotter.open_entries()]
 
     async def get_positions(self) -> list[Position]:
-        """Ask the broker for its positions.
+        """Ask the broker for its positions and what they are worth to it.
 
-        Market value and unrealised profit are at cost here; a portfolio values them at marks.
+        Market value and unrealised profit are the broker's, in the contract's currency; None where it tells
+        none, or tells them of another quantity because the position is just changing.
         """
-        now = timestamp(self._rooms.desk.clock.now_ns())
         with own_arithmetic():
+            held = await self._rooms.positions.asked(self.manager.session)
+            values = await values_of(self.manager.session, held)
+            now = timestamp(self._rooms.desk.clock.now_ns())
             return [
                 Position(
-                    p.symbol,
-                    p.quantity,
-                    p.average_price,
-                    p.quantity * p.average_cost,
-                    ZERO,
+                    one.symbol,
+                    one.quantity,
+                    one.average_price,
+                    value.market_value if value else None,
+                    value.unrealized_pnl if value else None,
                     now,
-                    account=p.account,
+                    account=one.account,
                 )
-                for p in await self._rooms.positions.asked(self.manager.session)
+                for one, value in zip(held, values, strict=True)
             ]
 
+    @reckoned
     def booked_positions(self) -> dict[str, Decimal]:
         """Return the signed positions by symbol that the journal amounts to; flat ones are left out."""
         return {symbol: held for symbol, held in self._rooms.positions.ours().items() if held}

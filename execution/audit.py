@@ -19,6 +19,7 @@ from execution.journal import Journal
 from execution.models import Fill, Order, OrderRequest, OrderStatus, PortfolioSnapshot
 from execution.orders.blotter import Entry
 from execution.orders.evidence import Evidence, to_body
+from execution.orders.fill_body import fill_to_body
 from execution.orders.request_body import request_to_body
 from execution.orders.telling import HandlerFailure
 from execution.orders.terms import Modification
@@ -80,19 +81,13 @@ class AuditLogger:
 
     def log_fill(self, fill: Fill, *, exec_id: str = "") -> None:
         """Record an execution."""
-        self._append(
-            "fill",
-            client_order_id=fill.client_order_id,
-            fill_id=fill.fill_id,
-            exec_id=exec_id,
-            symbol=fill.symbol,
-            side=fill.side.value,
-            quantity=format(fill.quantity, "f"),
-            price=format(fill.price, "f"),
-            time=utc_ns(fill.timestamp),
-            commission=None if fill.commission is None else format(fill.commission, "f"),
-            account=fill.account,
-        )
+        body = {
+            **self.identities(fill.client_order_id or ""),
+            "client_order_id": fill.client_order_id,
+            "exec_id": exec_id,
+            **fill_to_body(fill),
+        }
+        self.journal.append("fill", body)
 
     def log_order_cancelled(self, order_id: str, reason: str) -> None:
         """Record that a cancellation was asked for."""
@@ -175,11 +170,11 @@ class AuditLogger:
         )
         self.journal.commit()
 
-    def log_evidence(self, evidence: Evidence, client_order_id: str | None = None) -> None:
+    def log_evidence(self, evidence: Evidence, entry: Entry | None = None) -> None:
         """Record a fact from the broker as it came, with the order it concerns where that is known."""
         body = to_body(evidence)
-        if client_order_id:
-            body = {**self.identities(client_order_id), "client_order_id": client_order_id, **body}
+        if entry is not None:  # what the broker said of its ids stands above what we know of them
+            body = {**entry.identities(), "client_order_id": entry.client_order_id, **body}
         self.journal.append("broker_message", body)
 
     def log_handler_failure(self, failure: HandlerFailure) -> None:
@@ -288,8 +283,8 @@ def snapshot_to_body(snapshot: PortfolioSnapshot) -> dict[str, Any]:
                 "symbol": position.symbol,
                 "quantity": format(position.quantity, "f"),
                 "average_cost": format(position.average_cost, "f"),
-                "market_value": format(position.market_value, "f"),
-                "unrealized_pnl": format(position.unrealized_pnl, "f"),
+                "market_value": format(position.value, "f"),
+                "unrealized_pnl": format(position.gain, "f"),
             }
             for position in snapshot.positions
         ],

@@ -11,9 +11,12 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    from execution.lazily import pd
 
 NANOS = 1_000_000_000
 

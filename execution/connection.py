@@ -6,7 +6,8 @@
 3. A lost session begins an outage. Inside a window of the gateway's week it is expected: tries go on and
    nothing counts. Outside of it each failed try counts, also across several calls. At the limit an alarm is
    raised, once; nothing can be sent, and each further call makes one more try. Nothing here ends a program.
-4. Code 1100 or 2110 is an outage behind a socket that stands: `frozen` until 1101 or 1102.
+4. Code 1100 or 2110 is an outage behind a socket that stands: `frozen` until 1101 or 1102, also where TWS
+   says so in the login. With 1300 TWS drops the connection, which is given up then whether it closes or not.
 5. After either kind orders may be sent when they are reconciled, which the executor says (`reconciled`).
 6. A login that no longer offers the accounts of the first session is closed: what was authorised for a paper
    account never trades a live one.
@@ -39,7 +40,7 @@ from execution.link.outage import Backoff, ConnectionChange, Outage
 from execution.link.sessions import Receivers, Sessions, SessionTerms
 from execution.link.watching import Watch
 from execution.models import Bar
-from execution.orders.codes import CodeTable
+from execution.orders.codes import PORT_RESET, CodeTable
 from execution.orders.evidence import ErrorSeen, Evidence
 
 
@@ -128,6 +129,8 @@ class IBKRConnectionManager:
         self.contracts = ContractBook()
         """Our instruments, as far as the executor has named them."""
         self.epoch = 0
+        self.said_at_login: list[ErrorSeen] = []
+        """What TWS said of itself in the login of the session in use, before there was one."""
         self.on_evidence: Callable[[Evidence], None] = lambda _: None
         self.on_data: Callable[[], None] = lambda: None
         self.on_session: Callable[[], None] = lambda: None
@@ -166,6 +169,8 @@ class IBKRConnectionManager:
         self._learning = ContractLearning(self.contracts, self._record.note, clock.monotonic)
         self._session: IBSession | None = None
         self._connecting = asyncio.Lock()
+        self._closings = 0
+        """How often it was closed on purpose: what was under way then makes no session any more."""
         self._keeping = Keeping(self.connect, self._pause)
 
     def add_handler(self, handler: ConnectionEventHandler) -> None:
@@ -212,16 +217,16 @@ class IBKRConnectionManager:
         PlannedDowntimeError
             If the try failed inside a planned window of the gateway's week; no other one is made.
         NotConnectedError
-            If every try failed; the last reason is in the message. After the limit of an outage each call
-            makes one try.
+            If every try failed, or the connection was closed meanwhile; the reason is in the message. After
+            the limit of an outage each call makes one try.
         """
-        first = self._down_time.before_first()
+        first, closings = self._down_time.before_first(), self._closings
         while True:
             try:
                 async with self._connecting:
                     if not self.is_connected():
                         self._notice_loss()
-                        await self._try_repeatedly(self._down_time.outage or first)
+                        await self._try_repeatedly(self._down_time.outage or first, closings)
             except PlannedDowntimeError:
                 if not wait_planned:
                     raise
@@ -259,6 +264,7 @@ class IBKRConnectionManager:
     async def disconnect(self) -> None:
         """Close the session; open orders stay at the broker."""
         session, self._session = self._session, None
+        self._closings += 1
         self._watch.end()
         self._down_time.forget()
         if session is not None:
@@ -278,34 +284,45 @@ class IBKRConnectionManager:
 
     # -- one session after the other ----------------------------------------------------------------------
 
-    async def _try_repeatedly(self, outage: Outage) -> None:
+    async def _try_repeatedly(self, outage: Outage, closings: int) -> None:
         while True:
             try:
+                self._require_wanted(closings)
                 await self._open()
             except AccountChangedError as error:
                 self._announcer.alarm(outage, str(error))
                 raise
             except NotConnectedError as error:
-                if self._down_time.failed(outage, error):
+                if closings != self._closings or self._down_time.failed(outage, error):
                     raise
             else:
                 return
             await self._sleep(self._backoff.after(outage.failures))
 
     async def _open(self) -> None:
+        self.said_at_login, closings = [], self._closings
         session = await self._sessions.open(self.host, self.port, self.client_id, self.first_id())
+        if closings != self._closings:
+            session.close()
+            self._require_wanted(closings)
         self._session = session
-        self._down_time.link_outage = None
         self.epoch += 1
-        self.on_session()
+        self._down_time.link_outage = None
+        self._watch.begin(session)  # before all else: a session that nobody watches may be dead unnoticed
         self._keeping.made()
-        self._watch.begin(session)
+        self.on_session()
         details: dict[str, Any] = {"host": self.host, "port": self.port, "client_id": self.client_id}
         details |= session.login()
         ended = self._down_time.ended()
         if ended is not None:
             details |= {"failed_tries": ended.failures, "after": ended.reason}
         self._announcer.tell(ConnectionChange.CONNECTED, ended.planned if ended else None, **details)
+        for seen in self.said_at_login:
+            self._down_time.take_link(seen)
+
+    def _require_wanted(self, closings: int) -> None:
+        if closings != self._closings:
+            raise NotConnectedError("the connection was closed meanwhile; call connect() to have one again")
 
     def _notice_loss(self) -> None:
         """Take a session that is over as lost, where its socket has not said so yet."""
@@ -313,6 +330,12 @@ class IBKRConnectionManager:
         if session is not None:
             session.close()
             self._lost(session, "connection lost")
+
+    def _give_up(self, session: IBSession, why: str) -> None:
+        """End a session that TWS has said is over, also where its socket stands."""
+        if session is self._session:
+            session.abort(why)
+            self._lost(session, why)
 
     def _lost(self, session: IBSession, why: str) -> None:
         if session is not self._session:
@@ -326,8 +349,16 @@ class IBKRConnectionManager:
 
     def _pass_evidence(self, evidence: Evidence) -> None:
         self.on_evidence(evidence)
-        if isinstance(evidence, ErrorSeen):
-            self._down_time.take_link(evidence)
+        if not isinstance(evidence, ErrorSeen):
+            return
+        session = self._session
+        if session is None:
+            self.said_at_login.append(evidence)
+            return
+        self._down_time.take_link(evidence)
+        if evidence.code == PORT_RESET:  # not from within the message: what came with it is read first
+            why = f"{evidence.code}: {evidence.text}"
+            asyncio.get_running_loop().call_soon(self._give_up, session, why)
 
     def _pass_data(self) -> None:
         self.on_data()

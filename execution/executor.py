@@ -32,7 +32,7 @@ from execution.orders.blotter import KEEP_ENDED, Blotter
 from execution.orders.inbox import Inbox
 from execution.orders.recovery import Recovered
 from execution.reconciliation.claims import ClaimPolicy
-from execution.reconciliation.lapses import TradingDays
+from execution.reconciliation.lifetimes import TradingDays
 from execution.reconciliation.policies import ExpiredDay, Unanswered
 from execution.rooms import Agreement, Rooms
 from execution.validators import CallbackValidator, PreTradeValidator
@@ -115,6 +115,10 @@ class IBKROrderExecutor(BrokerAccount, ExecutionEngine):
         expired_day: ExpiredDay = ExpiredDay.SETTLE,
         unanswered: Unanswered = Unanswered.DOUBT,
     ) -> None:
+        if risk_check_callback is not None and validator is not None:
+            raise ValueError(
+                "risk_check_callback and validator: give one of them; a validator may ask the callback too"
+            )
         if risk_check_callback is not None:
             validator = CallbackValidator(risk_check_callback)
         clock = clock or SystemClock()
@@ -317,6 +321,8 @@ class IBKROrderExecutor(BrokerAccount, ExecutionEngine):
     async def flatten(self, account: str | None = None) -> Flattened:
         """Cancel every open order, wait for the confirmed ends, and close every position by market orders.
 
+        Orders of others in the account are left alone: they may trade against it, and the result names them.
+
         Parameters
         ----------
         account
@@ -325,7 +331,8 @@ class IBKROrderExecutor(BrokerAccount, ExecutionEngine):
         Returns
         -------
         Flattened
-            What was cancelled, the closing orders at work, and what could not be flattened and why.
+            What was cancelled, the closing orders at work, what could not be flattened and why, and the open
+            orders of others in the account.
         """
         self._rooms.desk.require_writable("flattened")
         await self._rooms.readiness.ensure_for_cancels()

@@ -10,14 +10,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from execution.clocks import timestamp, utc_ns
 from execution.errors import InvalidOrderError
+from execution.frozen import frozen
 from execution.numbers import ARITHMETIC
 from execution.orders.request import OrderRequest
 from execution.vocabulary import SYMBOL, WIRE_TEXT, OrderStatus, OrderType, Side, TimeInForce
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    from execution.lazily import pd
 
 __all__ = [
     "ZERO",
@@ -93,7 +98,7 @@ class Instrument:
         return self.security_type in _SIGNED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bar:
     """One bar of market data.
 
@@ -152,7 +157,7 @@ class Bar:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """An order as far as its evidence goes.
 
@@ -182,7 +187,7 @@ class Order:
         return ARITHMETIC.subtract(self.quantity, self.filled_quantity)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fill:
     """One execution."""
 
@@ -200,15 +205,34 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A holding: positive quantity is long, negative is short."""
+    """A holding: positive quantity is long, negative is short.
+
+    `market_value` and `unrealized_pnl` are None where nobody knows a price; in a snapshot they are known.
+    """
 
     symbol: str
     quantity: Decimal
     average_cost: Decimal
-    market_value: Decimal
-    unrealized_pnl: Decimal
+    market_value: Decimal | None
+    unrealized_pnl: Decimal | None
     timestamp: pd.Timestamp
     account: str | None = field(default=None, kw_only=True)
+
+    @property
+    def value(self) -> Decimal:
+        """Market value; raise ValueError where it is not known."""
+        return _known("market value", self.symbol, self.market_value)
+
+    @property
+    def gain(self) -> Decimal:
+        """Unrealised profit; raise ValueError where it is not known."""
+        return _known("unrealised profit", self.symbol, self.unrealized_pnl)
+
+
+def _known(what: str, symbol: str, amount: Decimal | None) -> Decimal:
+    if amount is None:
+        raise ValueError(f"{symbol}: its {what} is not known; the broker has no price for it")
+    return amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from execution.book.adjustments import Adjustment
 from execution.book.ledger import Holding, Ledger
@@ -35,6 +33,11 @@ from execution.models import Fill, Side
 from execution.numbers import format_decimal
 from execution.orders.blotter import Blotter
 from execution.orders.recovery import fold
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    from execution.lazily import pd
 
 RETENTION_YEARS = 7
 _SPAN = re.compile(r"([1-9]\d{0,3})(y|d)", re.ASCII)

@@ -22,8 +22,8 @@ from execution.desk.unfilled_policy import UnfilledPolicy
 from execution.numbers import reckoned
 from execution.orders.recovery import Recovered, recover
 from execution.reconciliation.claims import Claim, ClaimPolicy
-from execution.reconciliation.lapses import TradingDays
 from execution.reconciliation.leftovers import Leftovers
+from execution.reconciliation.lifetimes import TradingDays
 from execution.reconciliation.policies import ExpiredDay, Unanswered
 from execution.reconciliation.positions import Positions
 from execution.reconciliation.readiness import Readiness
@@ -72,7 +72,6 @@ class Rooms:
         self.acknowledgement = Acknowledgement(desk)
         self.cancellation = Cancellation(desk)
         self.modifying = Modifying(desk)
-        self.flattening = Flattening(desk, self.cancellation, self.submission)
         self.margins = Margins(desk)
         self.unfilled = (
             None if unfilled is None else UnfilledLimits(desk, unfilled, self.cancellation, self.modifying)
@@ -84,6 +83,7 @@ class Rooms:
             {name: i.security_type for name, i in desk.instruments.items() if i.security_type != "STK"},
         )
         self.positions = Positions(desk.inbox, desk.audit, owned, agreement.corporate_actions)
+        self.flattening = Flattening(desk, self.cancellation, self.submission, self.positions.ours)
         reconciler = Reconciler(
             desk.inbox,
             desk.audit,
@@ -93,6 +93,7 @@ class Rooms:
             quarantine=agreement.quarantine,
             days=agreement.days,
             expired_day=agreement.expired_day,
+            contracts=desk.manager.contracts,
         )
         self._restored = False
         leftovers = Leftovers(desk, owned, agreement.unanswered)

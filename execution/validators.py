@@ -6,8 +6,8 @@ the same room. Whoever validates keeps the reservation until the order is final 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Coroutine, Sequence
+from decimal import Decimal, localcontext
 from typing import Protocol, runtime_checkable
 
 from execution.events import RiskDecision
@@ -84,11 +84,19 @@ class CallbackValidator:
 
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         """Ask the callback; False refuses with the rule ``CALLBACK``."""
-        if self._callback(request):
+        with localcontext():  # what it sets for its own decimals ends with it
+            said: object = self._callback(request)
+        if said == True:  # noqa: E712 - what is merely no empty value, such as a coroutine, approves nothing
             return RiskDecision(approved=True)
-        return RiskDecision(
-            approved=False, rule="CALLBACK", reason="the risk check callback refused the order"
-        )
+        reason = "the risk check callback refused the order"
+        if isinstance(said, Coroutine):
+            said.close()
+            reason = (
+                "the risk check callback is asynchronous; give a plain function that returns True or False"
+            )
+        elif said != False:  # noqa: E712 - as above
+            reason = f"the risk check callback returned {str(said)[:40]!r}; let it return True or False"
+        return RiskDecision(approved=False, rule="CALLBACK", reason=reason)
 
     def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
         """Ask the callback about each of the three orders; the first refusal decides."""

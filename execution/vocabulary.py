@@ -5,10 +5,18 @@ from __future__ import annotations
 import enum
 import re
 
+from execution.errors import InvalidOrderError
+
 SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9 ./-]{0,31}", re.ASCII)
 """A symbol of this house."""
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 """A client order id, account or signal id: what the wire and every journal can carry."""
+LONGEST_REFERENCE = 40
+"""Characters of a client order id that TWS can be trusted to give back as the order's reference.
+
+How many it keeps is nowhere stated. An order of ours is known again by its reference, so a longer one is not
+sent; journals of before may hold up to 64.
+"""
 WIRE_TEXT = re.compile(r"[ -~]{0,64}", re.ASCII)
 """Any other text on the wire: its fields end with a NUL, so a NUL in one would be read as more fields."""
 
@@ -112,3 +120,14 @@ class OrderStatus(enum.StrEnum):
 
 
 _FINAL = frozenset((OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.NOT_SENT))
+
+
+def require_reference(client_order_id: str | None) -> None:
+    """Raise `InvalidOrderError` for a client order id that TWS may not keep whole as a reference."""
+    name = client_order_id or ""
+    if len(name) > LONGEST_REFERENCE:
+        raise InvalidOrderError(
+            f"client_order_id {name}: it has {len(name)} characters, and TWS may keep only "
+            f"{LONGEST_REFERENCE}; nothing was sent. Use a shorter one (at most {LONGEST_REFERENCE - 3} for "
+            "a bracket's entry, whose exits are named after it)"
+        )

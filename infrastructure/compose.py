@@ -1,4 +1,4 @@
-"""Settings become parts here: a backtest, or a trader on a paper or live account."""
+"""Settings become parts here: a trader on a paper or live account."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import asyncio
 import datetime as dt
 import os
 import signal
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from backtesting.runs import RUNNING, RunFolder
+from backtesting.runs import RunFolder
 from data.calendars import ExchangeClock
 from execution.book.adjustments import CorporateActionSource
+from execution.clocks import SystemClock, timestamp
 from execution.connection import IBKRConnectionManager
 from execution.errors import ExecutionError
 from execution.link.gateway_week import GatewayWeek
@@ -26,11 +23,10 @@ from execution.models import Instrument
 from execution.orders.codes import CodeTable, read_codes
 from infrastructure import finish
 from infrastructure.audit_trail import open_journal
-from infrastructure.daily_returns import stored_returns
+from infrastructure.backtests import new_run
 from infrastructure.data_sources import require_market_data
 from infrastructure.demo import (
     DATABASE,
-    HALT_NOTICE,
     HALTED,
     INTERRUPTED,
     JOURNAL,
@@ -40,8 +36,9 @@ from infrastructure.demo import (
 )
 from infrastructure.errors import ConfigError
 from infrastructure.interlock import authorise_settings
-from infrastructure.market import load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
+from infrastructure.risk_inputs import RiskInputs
+from infrastructure.run_database import require_database
 from infrastructure.settings import Settings
 from infrastructure.watch import Watch
 from strategies import registry
@@ -52,32 +49,6 @@ from strategies.trader import Trader, TraderOptions
 
 _SESSIONS_A_YEAR = 240
 _CALENDAR_MARGIN = dt.timedelta(days=400)
-
-
-def run_backtest(settings: Settings, console: Console, *, keep_bars: bool = False) -> int:
-    """Run the configured strategy through the engine; write a run folder; return the exit status.
-
-    With `keep_bars` the folder gets a copy of the bars.
-    """
-    market = load_market(settings)
-    spec = run_spec(settings, market)
-    registry.check(spec.strategy, spec.params)
-    started = time.monotonic()
-    manifest = manifest_of(settings, market, run_hash(settings, market), profile="backtest")
-    with _new_run(settings, manifest) as run:
-        console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
-        with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
-            tables, status = finish.backtest(spec, market)
-        if keep_bars:
-            finish.keep_bars(run, spec, market)
-        facts = {"wall_seconds": round(time.monotonic() - started, 3), "end": status}
-        outcome = finish.write_outcome(run, settings, spec, tables, labels=market.labels, facts=facts)
-        print_outcome(console, outcome)
-        run.end("finished", now=_now())
-    if status == "halted":
-        console.print(HALT_NOTICE)
-        return HALTED
-    return OK
 
 
 def run_live(
@@ -100,7 +71,7 @@ def run_live(
     if not settings.symbols:
         raise ConfigError("symbols: name what to trade, for example --symbols SPY,QQQ")
     registry.check(settings.strategy.name, settings.strategy.params)
-    finish.require_database(settings)
+    require_database(settings)
     return asyncio.run(
         _trade(settings, dry_run=dry_run, console=console, corporate_actions=corporate_actions)
     )
@@ -118,7 +89,7 @@ async def _trade(
         spec = settings.to_run_spec(Instrument(symbol) for symbol in settings.symbols)
         await require_market_data(settings, spec.instruments)
         manifest = manifest_of(settings, None, "", profile=settings.profile, dry_run=dry_run)
-        with _new_run(settings, manifest) as run:
+        with new_run(settings, manifest) as run:
             return await _trade_in(
                 run, settings, spec, manager, account, folder, dry_run, console, corporate_actions
             )
@@ -138,11 +109,14 @@ async def _trade_in(
     corporate_actions: CorporateActionSource | None,
 ) -> int:
     path = folder / JOURNAL
-    returns = await asyncio.to_thread(stored_returns, settings, spec.symbols)
+    rests_on = RiskInputs(settings, spec.symbols, SystemClock())
+    await rests_on.read()
     journal = open_journal(path, settings)
     watch = Watch(settings, console, f"{spec.strategy} on {', '.join(spec.symbols)} [{settings.profile}]")
-    today = _now().date()
+    # The broker's day: a simulated gateway may be in another year than this machine.
+    today = timestamp(await manager.session.current_time()).date()
     sessions = ExchangeClock(spec.calendar, today - _CALENDAR_MARGIN, today + _CALENDAR_MARGIN)
+    following = asyncio.ensure_future(rests_on.follow())
     try:
         trader = Trader(
             spec,
@@ -166,7 +140,8 @@ async def _trade_in(
                 reconcile_interval_seconds=settings.execution.reconcile_interval,
                 at_shutdown=OpenOrders(settings.broker.open_orders_at_shutdown),
                 risk_metrics=settings.monitoring.risk_metrics,
-                daily_returns=returns,
+                daily_returns=rests_on.returns,
+                greeks=rests_on.greeks,
                 minimum_returns=settings.monitoring.minimum_returns,
                 started=started_event(run, settings, spec),
             ),
@@ -194,6 +169,7 @@ async def _trade_in(
         print_outcome(console, outcome)
         run.end("finished", now=_now())
     finally:
+        following.cancel()
         await manager.disconnect()  # before the journal closes: the end of the session belongs into it
         journal.close()
     if end is LoopEnd.HALTED:
@@ -218,17 +194,6 @@ def _connection(settings: Settings) -> IBKRConnectionManager:
         link_alarm_seconds=ib.link_alarm_seconds,
         codes=CodeTable(read_codes(ib.code_classes)),
     )
-
-
-@contextmanager
-def _new_run(settings: Settings, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """Make a run folder that does not stay open: these runs are not resumed under their id."""
-    with RunFolder.create(settings.runs_dir, settings.run_id, manifest, now=_now()) as run:
-        try:
-            yield run
-        finally:
-            if run.state == RUNNING:
-                run.end("failed", now=_now())
 
 
 def _account(settings: Settings, offered: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The running trader's control socket, and the client that the command line uses.
+"""The running trader's control socket; `infrastructure.control_client` asks it.
 
 A Unix socket in a short runtime folder of the user, mode 0600; the peer's uid is checked where the system
 tells it. One request and one answer a connection, each a line of JSON. Nobody but the trader itself writes
@@ -8,11 +8,9 @@ its journal: orders placed here take the same way as the strategy's.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from decimal import Decimal
@@ -26,28 +24,17 @@ from execution import local_socket
 from execution.errors import ExecutionError
 from execution.models import Order, OrderType
 from execution.numbers import format_decimal, parse_decimal
-from infrastructure.errors import ConfigError, TraderUnreachableError
+from infrastructure.control_client import ControlClient, socket_path
+from infrastructure.errors import ConfigError
 from infrastructure.order_fields import read_request
 from infrastructure.settings import Settings
 from infrastructure.settling import Settling
 from monitoring.counters import Counters
 from strategies.trader import Trader
 
+__all__ = ["ControlClient", "ControlServer", "socket_path"]
+
 _LIMIT = 64 * 1024
-
-
-def socket_path(settings: Settings) -> Path:
-    """Return where the trader of these settings listens; short, because a Unix path holds 107 bytes."""
-    name = f"{settings.profile}|{settings.var_dir.resolve()}|{settings.runs_dir.resolve()}"
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    bases = [runtime] if runtime and Path(runtime).is_dir() else []
-    shared = "/tmp"  # noqa: S108  # nosec B108
-    for base in (*bases, tempfile.gettempdir(), shared):
-        path = Path(base) / f"alphec-{os.getuid()}" / f"{settings.profile}-{digest}.sock"
-        if len(os.fsencode(path)) <= local_socket.LONGEST_PATH:
-            return path
-    raise ConfigError(f"no folder is short enough for the control socket {path.name}: set XDG_RUNTIME_DIR")
 
 
 class ControlServer:
@@ -200,46 +187,8 @@ class ControlServer:
             "cancelled": done.cancelled,
             "closing": [_order(order) for order in done.closing],
             "left": done.left,
+            "others": done.others,
         }
-
-
-class ControlClient:
-    """Asks a running trader."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @classmethod
-    def for_settings(cls, settings: Settings) -> ControlClient:
-        """Return the client of the trader that runs with these settings."""
-        return cls(socket_path(settings))
-
-    def request(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Send one command and return its answer.
-
-        Raises
-        ------
-        TraderUnreachableError
-            If no trader answers.
-        ExecutionError
-            If the trader refuses; the code is the trader's.
-        """
-        line = json.dumps({"command": command, **arguments}).encode() + b"\n"
-        try:
-            received = local_socket.exchange(self._path, line)
-        except OSError as error:
-            raise TraderUnreachableError(
-                f"no running trader answers at {self._path} ({error}); start one with `trade live`, give the "
-                "same --profile and --config here"
-            ) from error
-        if not received:
-            raise TraderUnreachableError(f"the trader at {self._path} closed without an answer; ask again")
-        answer: dict[str, Any] = json.loads(received)
-        if "error" in answer:
-            refusal = ExecutionError(answer["error"])
-            refusal.code = answer.get("code", ExecutionError.code)
-            raise refusal
-        return answer
 
 
 def _order(order: Order) -> dict[str, Any]:

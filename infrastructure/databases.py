@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ HOUSE_FILE = "data.db"
 JOURNAL = "journal.db"
 
 
-def database_of(settings: Settings, file: str | None = None) -> Database:
+def database_of(
+    settings: Settings, file: str | None = None, *, connect_timeout: int | None = None
+) -> Database:
     """Return the database of the settings, or a SQLite file.
 
     Parameters
@@ -21,11 +25,28 @@ def database_of(settings: Settings, file: str | None = None) -> Database:
         Their ``database.url`` is used unless a file is named; without both `HOUSE_FILE` in ``var_dir``.
     file
         A SQLite file, such as the ``trading.db`` of a run.
+    connect_timeout
+        Seconds within which a server has to take a connection.
     """
     if file is not None:
         return Database(f"sqlite:///{Path(file)}")
     url = settings.database.url
-    return Database(url.get_secret_value() if url else f"sqlite:///{settings.var_dir / HOUSE_FILE}")
+    address = url.get_secret_value() if url else f"sqlite:///{settings.var_dir / HOUSE_FILE}"
+    return Database(address, connect_timeout=connect_timeout)
+
+
+@contextmanager
+def known_database(settings: Settings, file: str | None = None) -> Iterator[Database]:
+    """Open the database of the settings, or a file, for a block that reads or writes rows.
+
+    Raises
+    ------
+    SchemaError, DatabaseUnavailableError
+        If a newer version of this program made its tables, or it cannot be opened.
+    """
+    with closing(database_of(settings, file)) as database:
+        database.require_known()
+        yield database
 
 
 def projections(database: Database, settings: Settings, file: str | None) -> list[dict[str, Any]]:

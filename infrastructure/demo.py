@@ -52,7 +52,7 @@ def run_demo(settings: Settings, *, dry_run: bool, console: Console, keep_bars: 
     spec = run_spec(settings, market)
     registry.check(spec.strategy, spec.params)
     if settings.database.url is not None:
-        from infrastructure.finish import require_database
+        from infrastructure.run_database import require_database
 
         require_database(settings)
     while True:
@@ -180,12 +180,13 @@ class PaperDay:
 
     def _finish(self, seconds: float) -> int:
         from infrastructure import finish
+        from infrastructure.run_database import project
 
         broker = finish.read_statement(self._gateway.statement)
         tables = finish.live_tables(self._journal_path)
         verdict = finish.judge(self._journal_path, broker)
         parity = None if self._dry_run else finish.compared(tables, self._spec, self._market)
-        finish.project(self._journal_path, self._run.run_id, self._settings, self._database)
+        project(self._journal_path, self._run.run_id, self._settings, self._database)
         if self._keep_bars:
             finish.keep_bars(self._run, self._spec, self._market)
         outcome = finish.write_outcome(

@@ -1,4 +1,4 @@
-"""What a run leaves behind: ledgers, database, verdict, parity, summary and report.
+"""What a run leaves behind: ledgers, verdict, parity, summary and report.
 
 Everything is made from the journal, so it can be made again after any interruption and comes out the same.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,10 +22,7 @@ from backtesting.metrics import summary_metrics
 from backtesting.parity import ParityReport, compare
 from backtesting.runs import RunFolder
 from backtesting.signal_figures import signal_figures
-from data.database import Database
-from data.errors import DatabaseUnavailableError
 from data.file_export import write_bars
-from data.projection.following import JournalFollower
 from execution import journal
 from execution.models import ZERO, OrderStatus
 from execution.orders.blotter import Blotter
@@ -178,45 +174,6 @@ def keep_bars(run: RunFolder, spec: RunSpec, market: Market) -> Path:
     return folder
 
 
-def project(journal_path: Path, run_id: str, settings: Settings, fallback: Path) -> None:
-    """Bring the database up to the journal's end.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        If it cannot be opened or written; the journal is not affected.
-    """
-    with closing(follower(journal_path, run_id, settings, fallback)) as following:
-        following.advance()
-
-
-def follower(
-    journal_path: Path, run_id: str, settings: Settings, fallback: Path, **options: Any
-) -> JournalFollower:
-    """Return what brings the configured database, or else a file, up to the journal; it opens nothing yet."""
-    return JournalFollower(_database(settings, fallback), journal_path, run_id, **options)
-
-
-def require_database(settings: Settings) -> None:
-    """Open and migrate the configured database once, before a run begins.
-
-    Raises
-    ------
-    DatabaseUnavailableError
-        If it cannot be opened; the message names the setting.
-    """
-    if settings.database.url is None:
-        return
-    try:
-        database = _database(settings)
-        try:
-            database.upgrade()
-        finally:
-            database.close()
-    except DatabaseUnavailableError as error:
-        raise DatabaseUnavailableError(f"database.url: {error}") from error
-
-
 def live_tables(journal_path: Path) -> LedgerTables:
     """Return the ledgers that a journal amounts to."""
     return LedgerTables.from_journal(journal.read(journal_path))
@@ -231,11 +188,6 @@ def read_statement(path: Path) -> dict[str, Any]:
     """Read the statement that the gateway wrote when it left."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-def _database(settings: Settings, fallback: Path | None = None) -> Database:
-    url = settings.database.url
-    return Database(url.get_secret_value() if url else f"sqlite:///{fallback}")
 
 
 def _positions(recovered: Recovered) -> dict[str, Decimal]:

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from execution.errors import InvalidOrderError
 from execution.models import OrderRequest, OrderType, Side, TimeInForce
 from execution.numbers import parse_decimal, parse_integer
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    from execution.lazily import pd
 
 SHORT_TYPES: Final = {
     "MKT": OrderType.MARKET,

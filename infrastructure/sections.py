@@ -18,7 +18,7 @@ from execution.desk.unfilled_policy import UnfilledAction, UnfilledPolicy
 from execution.errors import NumberFormatError
 from execution.link.gateway_week import TIME_ZONE, USUAL_WINDOWS, GatewayWeek
 from execution.models import OrderType
-from execution.numbers import parse_decimal, parse_integer
+from execution.numbers import format_decimal, parse_decimal, parse_integer
 from execution.orders.codes import read_codes
 from execution.reconciliation.claims import ClaimPolicy
 from execution.reconciliation.policies import ExpiredDay, Unanswered
@@ -69,6 +69,22 @@ def _symbols(value: Any) -> Any:
     return symbols
 
 
+def _figures(value: Any) -> Any:
+    """Check texts such as ``SPY=500``, and spell them plainly."""
+    plain: dict[str, str] = {}
+    for text in _list(value) or ():
+        symbol, sign, figure = str(text).rpartition("=")
+        symbol, figure = symbol.strip(), figure.strip()
+        if not sign:
+            raise ValueError(f"{text!r} is no figure of a symbol; write SYMBOL=NUMBER, such as SPY=500")
+        _symbols((*plain, symbol))
+        amount = read_decimal(figure)
+        if amount <= 0:
+            raise ValueError(f"{text!r}: the number must be positive")
+        plain[symbol] = f"{symbol}={format_decimal(amount)}"
+    return tuple(plain.values())
+
+
 def _account(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9]{1,32}", value, re.ASCII):
         raise ValueError(f"{value[:40]!r} is not an account; use its letters and digits, such as DU1234567")
@@ -87,6 +103,7 @@ Port = Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65535)]
 Count = Annotated[int, BeforeValidator(_integer), Field(ge=0)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)]
 SymbolList = Annotated[tuple[str, ...], BeforeValidator(_symbols)]
+Figures = Annotated[tuple[str, ...], BeforeValidator(_figures)]
 BarSize = Annotated[Timeframe, BeforeValidator(_timeframe)]
 
 
@@ -178,7 +195,7 @@ class BrokerSettings(Section):
 
 
 class RiskSettings(Section):
-    """Limits in account currency and units; null leaves a rule out."""
+    """Limits in account currency and units; null, or an empty list, leaves a rule out."""
 
     max_gross_exposure: Limit | None = Decimal(100_000)
     per_symbol_notional_cap: Limit | None = Decimal(25_000)
@@ -186,6 +203,26 @@ class RiskSettings(Section):
     max_order_notional: Limit | None = None
     max_daily_loss: Limit | None = Decimal(5_000)
     long_only: bool = True
+    max_leverage: Limit | None = None
+    """Gross exposure, at worst, in multiples of the equity."""
+    max_position_quantity: Limit | None = None
+    """Units held of one symbol, long or short, at worst."""
+    max_orders_per_minute: Annotated[int, BeforeValidator(_integer), Field(gt=0)] | None = None
+    max_order_quantity_by_symbol: Figures = ()
+    max_position_quantity_by_symbol: Figures = ()
+    """What holds for a symbol in place of what holds for all, as ``SPY=500``."""
+    allowed_symbols: SymbolList = ()
+    """The only symbols in which positions are opened; an empty list allows all."""
+    restricted_symbols: SymbolList = ()
+    """Symbols that are not traded at all, not even to close a position."""
+
+    def limits(self) -> dict[str, Any]:
+        """Return the fields of `risk.limits.RiskLimits`."""
+        by_symbol = ("max_order_quantity_by_symbol", "max_position_quantity_by_symbol")
+        pairs = {name: [text.rsplit("=", 1) for text in getattr(self, name)] for name in by_symbol}
+        return dict(self) | {
+            name: {symbol: Decimal(figure) for symbol, figure in found} for name, found in pairs.items()
+        }
 
 
 class ExecutionSettings(Section):

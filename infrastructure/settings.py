@@ -115,7 +115,7 @@ class Settings(BaseSettings):
             timeframe=self.timeframe,
             strategy=self.strategy.name,
             params=dict(self.strategy.params),
-            limits=RiskLimits(**dict(self.risk)),
+            limits=RiskLimits(**self.risk.limits()),
             costs=CostSpec(
                 slippage_bps=execution.slippage_bps,
                 commission_fixed=execution.commission_fixed,
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         """
         values = self.flat(masked=True)
         values["symbols"] = sorted(values["symbols"])
-        return {key: values[key] for key in sorted(values) if _decides(key)}
+        return {key: values[key] for key in sorted(values) if _decides(key) and not _is_new(key, values[key])}
 
     def dump(self, *, masked: bool = True) -> dict[str, Any]:
         """Return all settings as nested plain values (Decimals as text), secrets masked unless asked for."""
@@ -160,6 +160,25 @@ _NOT_DECIDING = frozenset(
 
 def _decides(key: str) -> bool:
     return key.startswith(_DECIDING + _DECIDING_TOO) and key not in _NOT_DECIDING
+
+
+_NEW_KEYS = frozenset(
+    f"risk.{name}"
+    for name in (
+        "max_leverage",
+        "max_position_quantity",
+        "max_orders_per_minute",
+        "max_order_quantity_by_symbol",
+        "max_position_quantity_by_symbol",
+        "allowed_symbols",
+        "restricted_symbols",
+    )
+)
+"""Keys that came later: while they say nothing they are left out, so that runs of before keep their hash."""
+
+
+def _is_new(key: str, value: Any) -> bool:
+    return key in _NEW_KEYS and value in (None, [])
 
 
 def _flat(model: BaseModel, prefix: str, *, masked: bool) -> Iterable[tuple[str, Any]]:

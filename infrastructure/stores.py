@@ -23,6 +23,11 @@ def store_of(settings: Settings, named: str | None = None) -> Iterator[BarStore]
         `HOUSE_FOLDER` in ``var_dir``.
     named
         A folder of Parquet files, or the URL of a database.
+
+    Raises
+    ------
+    SchemaError, DatabaseUnavailableError
+        If the database was made by a newer version of this program, or cannot be opened.
     """
     url = settings.database.url.get_secret_value() if settings.database.url and named is None else named
     if url is None or ("://" not in url and not url.startswith("sqlite:")):
@@ -31,4 +36,5 @@ def store_of(settings: Settings, named: str | None = None) -> Iterator[BarStore]
     from data.database import Database
 
     with closing(Database(url)) as database, closing(DatabaseBarStore(database)) as store:
+        database.require_known()
         yield store

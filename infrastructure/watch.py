@@ -17,7 +17,7 @@ from execution.clocks import SystemClock
 from execution.errors import JournalError
 from execution.journal import Journal
 from infrastructure.control import ControlServer
-from infrastructure.finish import follower
+from infrastructure.run_database import follower
 from infrastructure.settings import Settings
 from monitoring.alerts import Alert, JournalAlerts
 from monitoring.counters import Counters

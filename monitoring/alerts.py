@@ -109,10 +109,10 @@ ALERTS: Final[Mapping[str, Callable[[Body], str | None]]] = MappingProxyType(
 
 LOGGED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "external_order": "execution.orders.inbox",
-        "order_twinned": "execution.orders.inbox",
-        "order_modified": "execution.orders.inbox",
-        "fill_corrected": "execution.orders.inbox",
+        "external_order": "execution.orders.teller",
+        "order_twinned": "execution.orders.teller",
+        "order_modified": "execution.orders.teller",
+        "fill_corrected": "execution.orders.teller",
         "twin_cancelled": "execution.reconciliation.leftovers",
         "reconciled": "execution.reconciliation.readiness",
         "adjustment": "execution.reconciliation.positions",

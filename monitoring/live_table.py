@@ -203,8 +203,8 @@ class LiveTable:
                 Text(held.symbol),
                 format_decimal(held.quantity),
                 f"{held.average_cost:,.2f}",
-                f"{held.market_value:,.2f}",
-                Text(f"{held.unrealized_pnl:+,.2f}", style="green" if held.unrealized_pnl >= 0 else "red"),
+                f"{held.value:,.2f}",
+                Text(f"{held.gain:+,.2f}", style="green" if held.gain >= 0 else "red"),
             )
         if len(positions) > _MOST_POSITIONS:
             table.add_row(f"and {len(positions) - _MOST_POSITIONS} more", "", "", "", "")

@@ -56,6 +56,6 @@ class AfterEntry(Portfolio):
         return replace(
             position,
             quantity=left,
-            market_value=position.market_value * share,
-            unrealized_pnl=position.unrealized_pnl * share,
+            market_value=position.value * share,
+            unrealized_pnl=position.gain * share,
         )

@@ -23,17 +23,21 @@ from execution.book.portfolio import Portfolio
 from execution.clocks import TradingClock
 from execution.events import RiskDecision
 from execution.models import ZERO, Fill, OrderRequest
+from execution.numbers import reckoned
+from execution.reconciliation.claims import EXTERNAL
 from risk.after_entry import AfterEntry
 from risk.controls import Control, Figures, Refused, RiskView, controls_for
 from risk.controls.order_quantity import OrderQuantityControl
 from risk.controls.session import SessionControl
+from risk.controls.symbols import RestrictedSymbolControl
 from risk.errors import LimitsError
 from risk.kill_switch import KillSwitch
 from risk.limits import RiskLimits
 from risk.protocols import SessionSource
+from risk.rate import OrderRate
 from risk.reservations import Reservations
 
-_EVEN_FOR_REDUCING = (SessionControl, OrderQuantityControl)
+_EVEN_FOR_REDUCING = (SessionControl, RestrictedSymbolControl, OrderQuantityControl)
 """Rules that an order which only reduces is held to like any other."""
 
 
@@ -56,7 +60,7 @@ class RiskEngine:
     Raises
     ------
     LimitsError
-        If a limit is negative or not a finite number.
+        If a limit is negative or not a finite number, or a symbol is allowed and restricted.
     """
 
     def __init__(
@@ -76,14 +80,17 @@ class RiskEngine:
         self._sessions = sessions
         self._clock = clock
         self._kill_switch = kill_switch
+        self._rate = OrderRate()
         self._multipliers = dict(multipliers or {})
         self._view = self._view_of(portfolio)
         self.exposures = self._view.exposures
 
+    @reckoned
     def evaluate(self, request: OrderRequest) -> RiskDecision:
         """Judge an order against every rule, counting what is reserved; change nothing."""
         return _judge(request, self._controls, self._view)
 
+    @reckoned
     def evaluate_bracket(self, entry: OrderRequest, exits: Sequence[OrderRequest]) -> RiskDecision:
         """Judge an entry with its exits, which work only once it has traded, and end each other.
 
@@ -111,6 +118,7 @@ class RiskEngine:
                     break
         return dataclasses.replace(decision, checks=tuple(asked))
 
+    @reckoned
     def reserve(self, request: OrderRequest, price: Decimal | None = None) -> Decimal | None:
         """Hold the order's worst-case exposure under its client order id.
 
@@ -134,13 +142,16 @@ class RiskEngine:
         """
         held_at = self._view.reference_price(request) if price is None else price
         self.reservations.hold(request, held_at or ZERO)
+        self._count(request)
         return held_at
 
+    @reckoned
     def evaluate_exit(self, request: OrderRequest, entry: OrderRequest | None) -> RiskDecision:
         """Judge an exit anew, with no order of its bracket reserved; see `BracketValidator`."""
         view = self._view if entry is None else self._view_of(AfterEntry(self._portfolio, entry))
         return _judge(request, self._controls, view)
 
+    @reckoned
     def reserve_exit(
         self,
         request: OrderRequest,
@@ -153,6 +164,7 @@ class RiskEngine:
         """Hold an exit of a bracket as far as its entry has traded; see `Reservations.hold_exit`."""
         held_at = self._view.reference_price(request) if price is None else price
         self.reservations.hold_exit(request, held_at or ZERO, entry=entry, built=built, undone=undone)
+        self._count(request)
         return held_at
 
     def on_built(self, entry: str, built: Decimal) -> None:
@@ -172,9 +184,20 @@ class RiskEngine:
         """Return whether an order holds a reservation, that is: was approved here and can still trade."""
         return client_order_id in self.reservations
 
+    def _count(self, request: OrderRequest) -> None:
+        name = request.client_order_id
+        if name is not None and not name.startswith(EXTERNAL):
+            self._rate.add(name, self._clock.now_ns())
+
     def _view_of(self, portfolio: Portfolio) -> RiskView:
         return RiskView(
-            portfolio, self.reservations, self._sessions, self._clock, self._kill_switch, self._multipliers
+            portfolio,
+            self.reservations,
+            self._sessions,
+            self._clock,
+            self._kill_switch,
+            self._multipliers,
+            self._rate,
         )
 
 
@@ -193,5 +216,18 @@ def _judge(request: OrderRequest, controls: Sequence[Control], view: RiskView) -
 def _require_sound(limits: RiskLimits) -> None:
     for field in dataclasses.fields(limits):
         value = getattr(limits, field.name)
-        if isinstance(value, Decimal) and not (value.is_finite() and value >= 0):
-            raise LimitsError(f"risk.{field.name} = {value}: a limit is a number of at least 0")
+        figures = {field.name: value}
+        if isinstance(value, Mapping):
+            figures = {f"{field.name}.{symbol}": figure for symbol, figure in value.items()}
+        for name, figure in figures.items():
+            if isinstance(figure, Decimal) and not (figure.is_finite() and figure >= 0):
+                raise LimitsError(f"risk.{name} = {figure}: a limit is a number of at least 0")
+    if limits.max_orders_per_minute is not None and limits.max_orders_per_minute < 0:
+        raise LimitsError(
+            f"risk.max_orders_per_minute = {limits.max_orders_per_minute}: a limit is a number of at least 0"
+        )
+    both = sorted(set(limits.allowed_symbols) & set(limits.restricted_symbols))
+    if both:
+        raise LimitsError(
+            f"risk.restricted_symbols: {', '.join(both)} is allowed too; take it out of one of the lists"
+        )

@@ -39,8 +39,8 @@ class SymbolExposure(NamedTuple):
 
     def worst(self, bought: Decimal = ZERO, sold: Decimal = ZERO) -> Decimal:
         """Return the larger absolute value of both ends, with so much more bought and sold."""
-        high = abs(self.held + (self.buying + bought))
-        low = abs(self.held - (self.selling + sold))
+        high = _EXACT.add(self.held, _EXACT.add(self.buying, bought)).copy_abs()
+        low = _EXACT.subtract(self.held, _EXACT.add(self.selling, sold)).copy_abs()
         return high if high >= low else low
 
 
@@ -108,9 +108,9 @@ class Exposures:
         mark = usable(self._portfolio.mark(symbol))
         value = waiting.value
         if mark is not None:
-            at_mark = waiting.quantity * mark
+            at_mark = _EXACT.multiply(waiting.quantity, mark)
             value = max(value, at_mark) if side is Side.BUY else at_mark
-        return value * self._multipliers.get(symbol, _ONE)
+        return _EXACT.multiply(value, self._multipliers.get(symbol, _ONE))
 
     def _symbols(self, now_ns: int) -> set[str]:
         return {*self._portfolio.market_values(now_ns), *self._reservations.symbols}
@@ -139,5 +139,7 @@ class Exposures:
         if self._total.is_finite():
             self._total = _EXACT.add(self._total, _EXACT.subtract(worst, before))
         else:  # a mark beyond all bounds is taken back by no difference
-            self._total = sum((worst for _, worst in self._known.values()), ZERO)
+            self._total = ZERO
+            for _, one in self._known.values():
+                self._total = _EXACT.add(self._total, one)
         self._stale.discard(symbol)

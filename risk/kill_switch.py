@@ -18,7 +18,7 @@ from decimal import Decimal
 from execution.clocks import utc_ns
 from execution.events import KillSwitchEvent
 from execution.models import ZERO, PortfolioSnapshot
-from execution.numbers import format_decimal
+from execution.numbers import ARITHMETIC, format_decimal
 from risk.errors import KillSwitchResetError, LimitsError
 from risk.protocols import SessionSource
 
@@ -83,7 +83,7 @@ class KillSwitch:
         """Loss of the current session day in account currency; negative is a gain."""
         if self._base is None or self._last is None:
             return ZERO
-        return self._base - self._last
+        return ARITHMETIC.subtract(self._base, self._last)
 
     def on_snapshot(self, snapshot: PortfolioSnapshot) -> KillSwitchEvent | None:
         """Look at the book; return an event the moment the limit is reached, and None otherwise."""

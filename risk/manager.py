@@ -13,7 +13,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from execution.events import RiskDecision
 from execution.models import Instrument, OrderRequest, Side
-from execution.numbers import format_decimal, round_to_tick
+from execution.numbers import format_decimal, reckoned, round_to_tick
 from risk.engine import RiskEngine
 
 UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
@@ -36,10 +36,10 @@ class RiskManager(ABC):
 class ShapingRiskManager(RiskManager):
     """Fits proposals to their instrument and denies what the engine would refuse.
 
-    The quantity goes down to whole lots; with `shrink` also down to `max_order_quantity`. A limit price is
-    rounded so that it never trades worse than asked (buy down, sell up), a stop price so that it never
-    triggers earlier than asked (buy up, sell down). An order that the engine holds a reservation for was
-    approved before and passes as it is, so that a step which is run again reaches the executor.
+    The quantity goes down to whole lots; with `shrink` also down to the largest order of its symbol. A limit
+    price is rounded so that it never trades worse than asked (buy down, sell up), a stop price so that it
+    never triggers earlier than asked (buy up, sell down). An order that the engine holds a reservation for
+    was approved before and passes as it is, so that a step which is run again reaches the executor.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ShapingRiskManager(RiskManager):
     instruments
         Tick and lot by symbol; an order for another symbol is denied.
     shrink
-        Cut orders above `max_order_quantity` down to it instead of denying them.
+        Cut orders above the largest size of their symbol down to it instead of denying them.
     on_refused
         Told each denial with its decision, for the record.
     """
@@ -63,9 +63,10 @@ class ShapingRiskManager(RiskManager):
     ) -> None:
         self._engine = engine
         self._instruments = instruments
-        self._largest = engine.limits.max_order_quantity if shrink else None
+        self._largest = engine.limits.order_quantities if shrink else None
         self._on_refused = on_refused
 
+    @reckoned
     def validate(self, proposed_order: OrderRequest) -> OrderRequest | None:
         """Return the order to submit, or None if it is denied; reserve nothing."""
         shaped, decision = self._shape(proposed_order)
@@ -82,7 +83,8 @@ class ShapingRiskManager(RiskManager):
         if instrument is None:
             reason = f"{order.symbol} is not an instrument of this run: add it to symbols"
             return order, RiskDecision(False, UNKNOWN_INSTRUMENT, reason)
-        wanted = order.quantity if self._largest is None else min(order.quantity, self._largest)
+        largest = None if self._largest is None else self._largest.of(order.symbol)
+        wanted = order.quantity if largest is None else min(order.quantity, largest)
         quantity = (wanted / instrument.lot).to_integral_value(ROUND_FLOOR) * instrument.lot
         if quantity <= 0:
             reason = f"{wanted} {order.symbol} is less than a lot of {format_decimal(instrument.lot)}"

@@ -14,13 +14,18 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from execution.clocks import NANOS, utc_ns
 from execution.models import ZERO, PortfolioSnapshot, Position
+from execution.numbers import reckoned
+from risk.greeks import BookGreeks, OptionGreeks, book_greeks
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    from execution.lazily import np, npt
 
 MINIMUM_RETURNS = 60
 """Fewest days from which the tail is estimated; with less it is not known."""
@@ -57,7 +62,8 @@ class DailyReturns:
 class TailRisk:
     """Loss of the book over one day that is exceeded rarely, in account currency; a loss is positive.
 
-    `returns` counts the days it rests on. Where the four figures are None, `unknown` says why.
+    `volatility` is the standard deviation of the book's profit over one day. `returns` counts the days it
+    rests on. Where the figures are None, `unknown` says why.
     """
 
     value_at_risk_95: float | None = None
@@ -66,6 +72,7 @@ class TailRisk:
     expected_shortfall_99: float | None = None
     returns: int = 0
     unknown: str | None = None
+    volatility: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class RiskMetrics:
     """The symbol with the largest exposure, None while nothing is held."""
     largest_share: float | None
     tail: TailRisk = field(default_factory=TailRisk)
+    greeks: BookGreeks = field(default_factory=BookGreeks)
 
     def to_body(self) -> dict[str, Any]:
         """Return it as plain values for the journal."""
@@ -102,12 +110,18 @@ class RiskMetrics:
             "expected_shortfall_99": self.tail.expected_shortfall_99,
             "tail_returns": self.tail.returns,
             "tail_unknown": self.tail.unknown,
+            "volatility": self.tail.volatility,
+            "delta": self.greeks.delta,
+            "gamma": self.greeks.gamma,
+            "vega": self.greeks.vega,
+            "theta": self.greeks.theta,
             "details": {
                 "equity": format(self.equity, "f"),
                 "peak_equity": format(self.peak_equity, "f"),
                 "leverage": self.leverage,
                 "largest": self.largest,
                 "largest_share": self.largest_share,
+                "greeks_unknown": self.greeks.unknown,
             },
         }
 
@@ -121,12 +135,20 @@ class RiskMeter:
         Daily returns by symbol, for the tail; those of days after a snapshot do not count for it.
     minimum
         Fewest days from which the tail is estimated.
+    greeks
+        Newest Greeks on record by option.
+
+    Both mappings are read at each measurement: what is added to them counts from then on.
     """
 
     def __init__(
-        self, returns: Mapping[str, DailyReturns] | None = None, minimum: int = MINIMUM_RETURNS
+        self,
+        returns: Mapping[str, DailyReturns] | None = None,
+        minimum: int = MINIMUM_RETURNS,
+        greeks: Mapping[str, OptionGreeks] | None = None,
     ) -> None:
-        self._returns = returns or {}
+        self._returns = {} if returns is None else returns
+        self._greeks = {} if greeks is None else greeks
         self._minimum = minimum
         self._peak: Decimal | None = None
 
@@ -138,17 +160,18 @@ class RiskMeter:
         """Take note of the book; every step is seen, whether it is put on record or not."""
         self._see(snapshot.equity)
 
+    @reckoned
     def measure(self, snapshot: PortfolioSnapshot) -> RiskMetrics:
         """Return the risk of the book as it stands."""
         peak = self._see(snapshot.equity)
         gross, equity = snapshot.gross_exposure, snapshot.equity
-        largest = max(snapshot.positions, key=lambda held: abs(held.market_value), default=None)
-        share = None if largest is None or not gross else float(abs(largest.market_value) / gross)
+        largest = max(snapshot.positions, key=lambda held: abs(held.value), default=None)
+        share = None if largest is None or not gross else float(abs(largest.value) / gross)
         time_ns = utc_ns(snapshot.timestamp)
         return RiskMetrics(
             time_ns,
             gross,
-            sum((held.market_value for held in snapshot.positions), ZERO),
+            sum((held.value for held in snapshot.positions), ZERO),
             equity,
             peak,
             drawdown=float((peak - equity) / peak) if peak > 0 else 0.0,
@@ -156,6 +179,7 @@ class RiskMeter:
             largest=None if largest is None else largest.symbol,
             largest_share=share,
             tail=tail_risk(snapshot.positions, self._returns, time_ns, self._minimum),
+            greeks=book_greeks(snapshot.positions, self._greeks, time_ns),
         )
 
     def _see(self, equity: Decimal) -> Decimal:
@@ -184,9 +208,9 @@ def tail_risk(
     A book that holds nothing risks nothing. A symbol without returns, or fewer days than `minimum` that all
     symbols share, leave it unknown.
     """
-    held = sorted((one for one in positions if one.market_value), key=lambda one: one.symbol)
+    held = sorted((one for one in positions if one.value), key=lambda one: one.symbol)
     if not held:
-        return TailRisk(0.0, 0.0, 0.0, 0.0)
+        return TailRisk(0.0, 0.0, 0.0, 0.0, volatility=0.0)
     days: npt.NDArray[np.int64] | None = None
     known: list[tuple[float, npt.NDArray[np.int64], npt.NDArray[np.float64]]] = []
     for one in held:
@@ -195,7 +219,7 @@ def tail_risk(
         if history is None or count < minimum:
             return TailRisk(unknown=f"{one.symbol} has {count} daily returns, {minimum} are needed")
         own = history.end_ns[:count] // _DAY_NS
-        known.append((float(one.market_value), own, history.values[:count]))
+        known.append((float(one.value), own, history.values[:count]))
         days = own if days is None else np.intersect1d(days, own)
     assert days is not None  # noqa: S101  # something is held
     if len(days) < minimum:
@@ -211,6 +235,7 @@ def tail_risk(
         value_at_risk(losses, 99),
         expected_shortfall(losses, 99),
         len(days),
+        volatility=float(losses.std(ddof=1)) if len(days) > 1 else None,
     )
 
 

@@ -46,6 +46,7 @@ from execution.errors import (
     PacingError,
 )
 from execution.models import Bar
+from execution.numbers import own_arithmetic
 from execution.timeframes import Timeframe
 from risk.manager import RiskManager
 from strategies.base import Strategy
@@ -199,7 +200,8 @@ class LiveOrchestrator:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            return await self._run(prepare)
+            with own_arithmetic():
+                return await self._run(prepare)
         finally:
             self._loop = None
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from execution.models import ZERO, Bar, Instrument, OrderRequest, OrderType, Side
-from execution.numbers import round_to_tick
+from execution.numbers import reckoned, round_to_tick
 from strategies.errors import SizingError
 from strategies.spec import SizingSpec
 
@@ -49,6 +49,7 @@ class OrderFactory:
         self.spec = spec
         self._instruments = instruments
 
+    @reckoned
     def quantity_for(self, bar: Bar) -> Decimal:
         """Return the size of one position at the bar's close, in whole lots; zero if less than a lot."""
         instrument = self._instrument(bar.symbol)
@@ -71,6 +72,7 @@ class OrderFactory:
         """Return an order to sell all that is held, or None if nothing is held long."""
         return self.sell(bar, held)
 
+    @reckoned
     def _order(self, bar: Bar, side: Side, quantity: Decimal) -> OrderRequest | None:
         instrument = self._instrument(bar.symbol)
         size = self._whole_lots(instrument, quantity)

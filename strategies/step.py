@@ -20,7 +20,6 @@ and shown to the strategy: time never runs backwards.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,11 +40,13 @@ from execution.errors import (
 )
 from execution.events import KillSwitchEvent, ProgressHandler, StepProgress
 from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
+from execution.numbers import reckoned
+from execution.vocabulary import require_reference
 from risk.manager import RiskManager
 from strategies.base import Gap, Proposal, Strategy
+from strategies.identities import order_identity, signal_identity, symbol_in_ids, unshortened_identity
+from strategies.own_decimals import OwnDecimals
 from strategies.signals import Signal, StatedSignal
-
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Session(Protocol):
@@ -104,11 +105,6 @@ class _Counts:
     signals: Counter[str] = field(default_factory=Counter)
 
 
-def symbol_in_ids(symbol: str) -> str:
-    """Return a symbol as it is spelled in order ids."""
-    return _NOT_IN_IDS.sub("-", symbol)[:12]
-
-
 def missing_sessions(sessions: Sessions, after_ns: int, until_ns: int) -> int:
     """Count the sessions that lie wholly between two moments: the end of a bar and the start of the next."""
     count = 0
@@ -117,23 +113,6 @@ def missing_sessions(sessions: Sessions, after_ns: int, until_ns: int) -> int:
         count += session.open_ns >= after_ns
         session = sessions.session_closing_after(session.close_ns)
     return count
-
-
-def order_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
-    """Return the client order id of a strategy's `count`-th order on the bar that ends at `end_ns`.
-
-    The symbol is shortened by `symbol_in_ids`; the count has to run over all symbols that look alike there.
-    """
-    return f"{_of_bar(strategy, symbol, end_ns)}-{count}"
-
-
-def signal_identity(strategy: str, symbol: str, end_ns: int, count: int) -> str:
-    """Return the id of a strategy's `count`-th signal on a bar; see `order_identity`."""
-    return f"{_of_bar(strategy, symbol, end_ns)}-s{count}"
-
-
-def _of_bar(strategy: str, symbol: str, end_ns: int) -> str:
-    return f"{strategy[:20]}-{symbol_in_ids(symbol)}-{timestamp(end_ns):%Y%m%dT%H%M%SZ}"
 
 
 class TradingStep:
@@ -206,6 +185,7 @@ class TradingStep:
         self._log = logger or structlog.get_logger("step")
         self._total = total
         self._sessions = sessions
+        self._theirs = OwnDecimals()
         self._last_end: dict[str, int] = {}
         self._index = 0
         self._fills = 0
@@ -214,6 +194,7 @@ class TradingStep:
         self._seen: set[str] = set()
         self._counts = _Counts()
 
+    @reckoned
     def run(self, end_ns: int, bars: Sequence[Bar], *, replay: bool = False) -> StepResult:
         """Run the step of the bars that end at `end_ns`, or go on with it if it was not done.
 
@@ -278,24 +259,28 @@ class TradingStep:
             reason=reason,
         )
 
+    @reckoned
     def on_fill(self, fill: Fill) -> None:
         """Book an execution and tell the strategy."""
         self.portfolio.ledger.apply(fill)
         self._fills += 1
         try:
-            self.strategy.on_fill(fill)
+            self._theirs.call(self.strategy.on_fill, fill)
         except Exception:  # noqa: BLE001 - a strategy's bug must not stop the loop
             self._log.exception("strategy raised on a fill", symbol=fill.symbol, fill=fill.fill_id)
 
+    @reckoned
     def on_commission(self, fill: Fill) -> None:
         """Book a commission that came later than its fill."""
         if fill.commission is not None:
             self.portfolio.ledger.charge(fill.commission)
 
+    @reckoned
     def on_external_fill(self, fill: Fill) -> None:
         """Book an execution of somebody else's order in the account; the strategy did not ask for it."""
         self.portfolio.ledger.apply(fill)
 
+    @reckoned
     def on_fill_corrected(self, old: Fill, new: Fill) -> None:
         """Book an execution with the broker's new figures, and tell a strategy that wants to know."""
         self.portfolio.ledger.revise(old, new)
@@ -303,10 +288,11 @@ class TradingStep:
         if hook is None:
             return
         try:
-            hook(old, new)
+            self._theirs.call(hook, old, new)
         except Exception:  # noqa: BLE001 - a strategy's bug must not stop the loop
             self._log.exception("strategy raised on a correction", symbol=new.symbol, fill=new.fill_id)
 
+    @reckoned
     def on_adjusted(self, adjustment: Adjustment) -> None:
         """Book what moved the book and was no trade; the mark of a split follows it."""
         self.portfolio.adjust(adjustment)
@@ -363,7 +349,8 @@ class TradingStep:
         for bar in bars:
             self._tell_of_gap(bar)
             try:
-                signals, wishes = self._sorted_out(self.strategy.on_bar(bar), end_ns, counts.signals)
+                answer = self._theirs.call(_answered, self.strategy, bar)
+                signals, wishes = self._sorted_out(answer, end_ns, counts.signals)
                 proposals += [self._named(wish, end_ns, counts.orders) for wish in wishes]
                 if stated is not None:
                     stated += signals
@@ -374,12 +361,12 @@ class TradingStep:
         return proposals
 
     def _sorted_out(
-        self, answer: Proposal, end_ns: int, counts: Counter[str]
+        self, answer: Iterable[OrderRequest | Signal], end_ns: int, counts: Counter[str]
     ) -> tuple[list[StatedSignal], list[OrderRequest]]:
         """Give the signals in a strategy's answer their ids, and these to the orders they lead to."""
         signals: list[StatedSignal] = []
         wishes: list[OrderRequest] = []
-        for item in _as_list(answer):
+        for item in answer:
             if not isinstance(item, Signal):
                 wishes.append(item)
                 continue
@@ -412,13 +399,17 @@ class TradingStep:
             until=str(timestamp(bar.start_ns)),
         )
         try:
-            self.strategy.on_gap(Gap(bar.symbol, after_ns, bar.start_ns, missing))
+            self._theirs.call(self.strategy.on_gap, Gap(bar.symbol, after_ns, bar.start_ns, missing))
         except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
             self._log.exception("strategy raised on a gap", symbol=bar.symbol, bar_end=str(bar.end))
 
     def _named(self, wish: OrderRequest, end_ns: int, counts: Counter[str]) -> OrderRequest:
-        counts[symbol_in_ids(wish.symbol)] += 1
-        identity = order_identity(self._name, wish.symbol, end_ns, counts[symbol_in_ids(wish.symbol)])
+        alike = symbol_in_ids(wish.symbol)
+        counts[alike] += 1
+        identity = order_identity(self._name, wish.symbol, end_ns, counts[alike])
+        before = unshortened_identity(self._name, wish.symbol, end_ns, counts[alike])
+        if identity != before and self._execution.known(before) is not None:
+            identity = before  # sent by a version that did not shorten it: the step runs again
         return replace(
             wish,
             client_order_id=wish.client_order_id or identity,
@@ -452,6 +443,7 @@ class TradingStep:
     def _submit(self, request: OrderRequest, tally: _Tally) -> None:
         # The step may run again, after a restart or a doubt: the rules judge an order once.
         if self._execution.known(request.client_order_id or "") is None:
+            require_reference(request.client_order_id)
             approved = self._risk.validate(request)
             if approved is None:
                 tally.refused += 1
@@ -461,6 +453,11 @@ class TradingStep:
         else:
             tally.approved += 1
         tally.submitted += 1
+
+
+def _answered(strategy: Strategy, bar: Bar) -> list[OrderRequest | Signal]:
+    """Ask a strategy; what it yields one after the other is taken here too, where its own settings hold."""
+    return _as_list(strategy.on_bar(bar))
 
 
 def _as_list(answer: Proposal) -> list[OrderRequest | Signal]:

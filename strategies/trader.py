@@ -44,6 +44,7 @@ from execution.reconciliation.policies import ExpiredDay, Unanswered
 from execution.reconciliation.settlement import signed
 from risk.engine import RiskEngine
 from risk.errors import KillSwitchResetError
+from risk.greeks import OptionGreeks
 from risk.kill_switch import KillSwitch, session_day_of
 from risk.manager import ShapingRiskManager
 from risk.metrics import MINIMUM_RETURNS, DailyReturns, MetricsEvery, RiskMeter
@@ -76,7 +77,7 @@ class TraderOptions:
     pause between looks at the
     broker's books while all is well; None takes none, and lockstep never does. `risk_metrics` says when the
     risk of the book is put on record, `daily_returns` by symbol what its value at risk rests on, with
-    `minimum_returns` of them at least.
+    `minimum_returns` of them at least, and `greeks` by option what its Greeks rest on; both may grow.
     """
 
     account: str | None = None
@@ -101,6 +102,7 @@ class TraderOptions:
     reconcile_interval_seconds: float | None = None
     risk_metrics: MetricsEvery = MetricsEvery.SESSION
     daily_returns: Mapping[str, DailyReturns] = field(default_factory=dict)
+    greeks: Mapping[str, OptionGreeks] = field(default_factory=dict)
     minimum_returns: int = MINIMUM_RETURNS
 
 
@@ -180,7 +182,7 @@ class Trader:
             spec.params,
             StrategyContext(self.portfolio, OrderFactory(spec.sizing, instruments)),
         )
-        meter = RiskMeter(options.daily_returns, options.minimum_returns)
+        meter = RiskMeter(options.daily_returns, options.minimum_returns, options.greeks)
         self._record = StepRecord(self.audit, sessions, options.risk_metrics, meter)
         self.step = TradingStep(
             strategy=strategy,

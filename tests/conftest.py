@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from data.testing import LocalServer, find_programs, local_server
+from data.testing import DatabaseServer, LocalServer, RunningServer, find_programs, local_server
+from data.testing_wasm import PROGRAM, WasmServer
 
 # A busy machine is no failure: no example has a deadline.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +29,10 @@ SERVERS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "postgres": ("postgres",),
 }
+COMMUNITY = "ALPHEC_COMMUNITY"
+"""Variable that names a TimescaleDB of the community edition: the folder of its ``initdb`` and ``postgres``,
+that of `data.testing_wasm`, or the address of a server that runs, for its superuser."""
+
 INSTALLER = "infrastructure/deploy/install-test-servers.sh"
 
 
@@ -93,9 +100,40 @@ def postgres_server() -> Iterator[LocalServer]:
 
 
 @pytest.fixture(scope="session")
-def timescale_server() -> Iterator[LocalServer]:
-    """A PostgreSQL server with TimescaleDB loaded; started by the first test that asks for it."""
-    yield from _server(timescale=True)
+def timescale_server() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server with TimescaleDB loaded; started by the first test that asks for it.
+
+    It is Debian's, or the one of the community edition that `COMMUNITY` names.
+    """
+    named = os.environ.get(COMMUNITY)
+    if named is None:
+        yield from _server(timescale=True)
+        return
+    with _community(named) as server:
+        server.create_database("edition")
+        with psycopg.connect(server.conninfo("edition")) as connection:
+            found = connection.execute("SHOW timescaledb.license").fetchone()
+        server.drop_database("edition")
+        assert found == ("timescale",), f"{COMMUNITY}={named}: not the community edition, but {found}"
+        yield server
+
+
+def _community(named: str) -> AbstractContextManager[DatabaseServer]:
+    if "://" in named:
+        return closing(RunningServer(named))
+    if (Path(named) / PROGRAM).exists():
+        return closing(WasmServer(Path(named)))
+    if not (Path(named) / "initdb").exists():
+        pytest.fail(f"{COMMUNITY}={named}: no initdb there; see docs/database.md", pytrace=False)
+    return local_server(timescale=True, programs=Path(named).resolve())
+
+
+@pytest.fixture(scope="session")
+def local_timescale_server(timescale_server: DatabaseServer) -> LocalServer:
+    """The same, where it is one that a test may stop and whose files it may touch."""
+    if not isinstance(timescale_server, LocalServer):
+        pytest.skip("needs a server whose programs are on this machine")
+    return timescale_server
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +152,7 @@ def postgres_url(postgres_server: LocalServer, database_names: Callable[[], str]
 
 
 @pytest.fixture
-def timescale_url(timescale_server: LocalServer, database_names: Callable[[], str]) -> Iterator[str]:
+def timescale_url(timescale_server: DatabaseServer, database_names: Callable[[], str]) -> Iterator[str]:
     """URL of an empty database with the extension TimescaleDB."""
     name = database_names()
     yield timescale_server.create_database(name)

@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from backtesting.gateway.desks.book import OrderBook
+from backtesting.gateway.desks.execution_log import ExecutionLog
 from backtesting.gateway.tickets import Execution, Ticket
 from backtesting.simulation.market import CLIENT_ID
+from backtesting.simulation.outcome import Violation
 from backtesting.simulation.record_checks import RecordChecks, base_of
-from backtesting.simulation.view import Violation, WorldView
+from backtesting.simulation.view import WorldView
 from execution.models import ZERO, OrderStatus, Side
 
 
@@ -68,6 +70,8 @@ class BrokerChecks:
         self._book: OrderBook | None = None
         self._tickets = 0
         self._served: list[Execution] = []
+        self._log: ExecutionLog | None = None
+        self._logged = 0
         self._acknowledged = 0
         self._lowest: dict[str, Decimal] = {}
         self._excused: dict[str, Decimal] = {}
@@ -128,7 +132,11 @@ class BrokerChecks:
             self._once(found, "I10", f"order {name} is for account {placed.ticket.account}")
 
     def _take_executions(self, book: OrderBook) -> bool:
-        kept, last = list(book.executions), self._served
+        log = book.executions
+        if log is self._log and log.changes == self._logged:
+            return False
+        self._log, self._logged = log, log.changes
+        kept, last = list(log), self._served
         if kept == last:  # the same objects: a correction is a new one
             return False
         known = set(map(id, last))

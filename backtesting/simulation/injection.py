@@ -28,6 +28,8 @@ _SHARE_KILLED_BEFORE: Final = 0.5
 _PLACE: Final = b"3"
 _CANCEL: Final = b"4"
 _ORDER_WRITES: Final = (_PLACE, _CANCEL)
+_OUTWARD_FAULTS: Final = ("N1", "N2", "N3", "N3 other", "N4", "N7", "P2", "P7")
+_COMMIT_FAULTS: Final = ("D1", "D2", "D3", "D4", "D5", "D6", "P1")
 _MESSAGE_FAULTS: Final = ("N5", "N6", "N8", "G7", "G8", "B2", "B5")
 _ID_IN_USE: Final = b"\x00326\x00"
 _PACED: Final = b"\x00100\x00Max rate"
@@ -53,6 +55,9 @@ class Injector:
         self._latency = world.options.latency
         self._broken_until = 0.0
         self._cuts_messages = any(fault in self._rates for fault in _MESSAGE_FAULTS)
+        self._stops_requests = any(fault in self._rates for fault in _OUTWARD_FAULTS)
+        self._stops_commits = any(fault in self._rates for fault in _COMMIT_FAULTS)
+        self._kills_readers = "P1 reading" in self._rates
         self._mute: bytes | None = None
         world.disk.fate = self.fate
         world.disk.opens = self.open_disk
@@ -116,7 +121,7 @@ class Injector:
     def on_arrival(self, wire: Wire, outbound: bool, data: bytes) -> None:
         """Take note of what arrives; a process may be killed before it reads."""
         self._world.note_packet(wire, outbound, data)
-        if not outbound and self.hit("P1 reading"):
+        if self._kills_readers and not outbound and self.hit("P1 reading"):
             self._killing("before reading")
             self._world.kill("before reading")
 
@@ -125,14 +130,14 @@ class Injector:
         self._world.touch()
         if outbound:
             self.incidents.on_served(wire)
-        elif self.hit("P1 reading"):
+        elif self._kills_readers and self.hit("P1 reading"):
             self._killing("after applying")
             self._world.kill("after applying")
 
     def _outwards(self, wire: Wire, data: bytes) -> Verdict:
         kind = data[4:7].partition(b"\0")[0]
         self._order_written = is_order = kind in _ORDER_WRITES
-        if not self.active or not self._rates:
+        if not self.active or not self._stops_requests:
             return Verdict.PASS
         world = self._world
         if is_order:
@@ -250,7 +255,7 @@ class Injector:
     def fate(self, events: list[JournalEvent]) -> Fate:
         """Return what a commit comes to."""
         world = self._world
-        if not self.active or not self._rates or not world.running:
+        if not self.active or not self._stops_commits or not world.running:
             return Fate.STORE
         if world.loop.time() < self._broken_until:
             return Fate.FAIL

@@ -10,7 +10,7 @@ After every step:
 * I8: states follow each other, an order ends once, what is filled stays filled but for corrections.
 * I9: nothing is sent while the way is closed, TWS is without the broker, or the kill switch has tripped.
 * I10: every order is for the paper account.
-* I11: a connection that carries nothing is not held to be alive for 100 seconds, not counting those in which
+* I11: a connection that carries nothing is not held to be alive for 195 seconds, not counting those in which
   the process stood still: nobody could look, and what had come was not read.
 * I14: no queue grows without bound, and no order or cancel waits in the client library.
 
@@ -34,17 +34,18 @@ from __future__ import annotations
 from typing import Final
 
 from backtesting.simulation.broker_checks import BrokerChecks
+from backtesting.simulation.outcome import Violation
 from backtesting.simulation.quiet_checks import QuietChecks
 from backtesting.simulation.record_checks import RecordChecks
-from backtesting.simulation.view import TraderView, Violation, WorldView
+from backtesting.simulation.view import TraderView, WorldView
 
 MOST_WAITING: Final = 5_000
 """Facts, changes or handler calls that may wait in a trader at once."""
 
-LONGEST_SILENCE_NS: Final = 100_000_000_000
+LONGEST_SILENCE_NS: Final = 195_000_000_000
 """After this a dead connection must have been noticed; time in which the process stood still is left out.
 
-The heartbeat of a world is slower than that of a trader, whose every message costs time: it needs 95 seconds.
+The heartbeat of a world is slower than that of a trader, as every message costs time: it needs 190 seconds.
 """
 
 _ORDERS: Final = ("3\0", "4\0")
@@ -103,13 +104,13 @@ class Invariants:
         """I11: a connection that carries nothing any more is found to be dead."""
         stalled = self._world.loop.stalled
         stood, self._stalled = (stalled - self._stalled) * 1e9, stalled
-        if not self._silent and not any(wire.swallows for wire in self._world.network.wires):
+        silent = []
+        for wire in self._world.network.wires:
+            if wire.swallows and not wire.end(client=True).is_closing():
+                silent.append(wire.number)
+        if not silent:
+            self._silent.clear()
             return []
-        silent = [
-            wire.number
-            for wire in self._world.network.wires
-            if wire.swallows and not wire.end(client=True).is_closing()
-        ]
         now = self._world.now_ns
         self._silent = {
             number: min(now, self._silent[number] + stood) if number in self._silent else now

@@ -67,6 +67,32 @@ def _nothing() -> None:
     """Stands where a cancelled timer had its callback."""
 
 
+class _Soon(asyncio.Handle):
+    """What is called in the next turn: asyncio's, without what it keeps for debugging."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()  # what it would have held on to may go
+
+
 class _Timer(asyncio.TimerHandle):
     """A timer that the loop need not be told of when it is cancelled: asyncio's, at a third of its cost."""
 
@@ -106,8 +132,10 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     Attributes
     ----------
-    on_turn
-        Called after each turn of the loop.
+    on_change
+        Called after each turn of the loop in which `changed` was set.
+    changed
+        Whether this turn changed something; whoever changes it sets it.
     """
 
     def __init__(self, network: Network) -> None:
@@ -119,7 +147,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._made = 0
         self._turns = 0
         self._network = network
-        self.on_turn: Callable[[], None] | None = None
+        self.on_change: Callable[[], None] | None = None
+        self.changed = False
         network.attach(self)
 
     def time(self) -> float:
@@ -176,14 +205,15 @@ class VirtualLoop(base_events.BaseEventLoop):
         self, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.Handle:
         """Call something in the next turn."""
-        self._check_closed()  # type: ignore[attr-defined]
-        handle = asyncio.Handle(callback, args, self, context)
+        if self._closed:  # type: ignore[attr-defined]
+            self._check_closed()  # type: ignore[attr-defined]
+        handle = _Soon(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
     def _run_once(self) -> None:
         """Take one turn: move to the next timer where nothing is ready, and call what is."""
-        ready: collections.deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        ready: collections.deque[Any] = self._ready  # type: ignore[attr-defined]
         timers = self._timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
@@ -199,9 +229,16 @@ class VirtualLoop(base_events.BaseEventLoop):
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
-                handle._run()
-        if self.on_turn is not None:
-            self.on_turn()
+                try:  # as `Handle._run` does
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001  a loop's boundary; its handler is told
+                    what = f"Exception in callback {handle._callback!r}"
+                    self.call_exception_handler({"message": what, "exception": error, "handle": handle})
+        if self.changed and self.on_change is not None:
+            self.changed = False
+            self.on_change()
 
     def _process_events(self, event_list: list[Any]) -> None:
         """Take nothing: there are no descriptors."""

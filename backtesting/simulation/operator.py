@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 from backtesting.gateway.errors import GatewayError
 from backtesting.gateway.tickets import Ticket
 from execution.book.adjustments import AdjustmentKind, CorporateAction
-from execution.errors import ExecutionError, UnknownOrderError
+from execution.errors import ExecutionError, SettlementError, UnknownOrderError
 from execution.reconciliation.doubts import Doubt, DoubtKind, Resolution
 
 if TYPE_CHECKING:
     from backtesting.simulation.trader import Trader
 
 _NAME: Final = "operator"
-_LOOK_SECONDS: Final = 45.0
+_LOOK_SECONDS: Final = 60.0
 _HURRIED_SECONDS: Final = 10.0
 
 
@@ -131,7 +131,10 @@ class Operator:
         for action in self._world.known_actions.untold:
             splits = action.symbol == doubt.name and action.kind is AdjustmentKind.SPLIT
             if splits and action.identity not in executor.blotter.actions:
-                await executor.apply_action(action, by=_NAME, reason="the exchange's notice")
+                try:
+                    await executor.apply_action(action, by=_NAME, reason="the exchange's notice")
+                except SettlementError:
+                    break  # it is not all that differs: the broker's figure is taken over as it is
                 return "split booked"
         await executor.adjust_position(doubt.name, by=_NAME, reason="as the broker's own record has it")
         return "taken over"

@@ -41,9 +41,9 @@ PER_OPPORTUNITY: Final[Mapping[str, tuple[float, ...]]] = {
 """How probable a fault is each time it could come: at a write of an order, a commit, a message."""
 
 PER_MINUTE: Final[Mapping[str, tuple[float, ...]]] = {
-    "N9": (0.05, 0.1),
+    "N9": (0.03, 0.06),
     "N10": (0.1, 0.2),
-    "G1": (0.04, 0.1),
+    "G1": (0.03, 0.07),
     "G2": (0.05, 0.1),
     "G3": (0.04, 0.1),
     "G4": (0.07, 0.2),
@@ -53,7 +53,7 @@ PER_MINUTE: Final[Mapping[str, tuple[float, ...]]] = {
     "B4": (0.05, 0.15),
     "B6": (0.1, 0.5),
     "B7": (0.1, 0.5),
-    "B8": (0.1, 0.5),
+    "B8": (0.3, 1.0),
     "B9": (0.05, 0.1),
     "B10": (0.05, 0.1),
     "B11": (0.05, 0.15),
@@ -72,7 +72,7 @@ ONCE: Final[Mapping[str, tuple[float, ...]]] = {
 
 _CALM_SHARE: Final = 0.1
 _SHARE: Final = 0.11
-_SHARE_OF_RARE: Final = 0.22
+_SHARE_OF_RARE: Final = 0.4
 _RARE: Final = ("B5", "B8")
 """Faults that take effect in few of the worlds that have them: an order has to be filled in part."""
 _SHARE_OF_ONCE: Final = 0.08
@@ -87,12 +87,12 @@ class Options:
 
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     safety_seconds: float = 1800.0
-    heal_seconds: float = 130.0
-    quantum: float = 50.0
+    heal_seconds: float = 150.0
+    quantum: float = 75.0
     """Seconds between two moves of the market, on average."""
     latency: float = 0.01
     """Seconds that a packet takes on average, one way."""
-    patrol: float = 300.0
+    patrol: float = 600.0
     """Seconds between two looks at the broker's books while all seems well."""
 
     @classmethod
@@ -111,7 +111,7 @@ class Options:
                 if rare.random() < _SHARE_OF_ONCE:
                     rates[fault] = rare.choice(choice)
         return cls(
-            rates=rates, latency=rng.choice((0.001, 0.01, 0.05)), patrol=rng.choice((300.0, 900.0, 900.0))
+            rates=rates, latency=rng.choice((0.001, 0.01, 0.05)), patrol=rng.choice((600.0, 900.0, 900.0))
         )
 
     @classmethod

@@ -25,8 +25,9 @@ from typing import Final
 
 from backtesting.gateway.tickets import Execution
 from backtesting.simulation.broker_checks import BrokerChecks, Placed
+from backtesting.simulation.outcome import Violation
 from backtesting.simulation.record_checks import RecordChecks, base_of, differences
-from backtesting.simulation.view import TraderView, Violation, WorldView
+from backtesting.simulation.view import TraderView, WorldView
 from execution.book.ledger import Ledger
 from execution.models import ZERO, OrderStatus
 from execution.orders.blotter import Entry

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from backtesting.simulation.view import Violation, WorldView
+from backtesting.simulation.outcome import Violation
+from backtesting.simulation.view import WorldView
 from execution.book.adjustments import AdjustmentKind
 from execution.journal import JournalEvent
 from execution.journal.chain import GENESIS, canonical, chain_hash
@@ -29,6 +30,9 @@ _ASSUMED_DEAD: Final = (OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 _MANIFOLD: Final = ("broker_message", "api_request")
 """Most of what is on record. Of all the others it is looked at whether what was told is what was written: the
 bodies of these are kept by nobody."""
+
+_MUTE: Final = frozenset(("api_request", "api_contract", "connection"))
+"""Records that change no order: what stands after a commit of nothing else is looked at with the next one."""
 
 _ACTS: Final = {
     "order_submitted": OrderStatus.PENDING,
@@ -99,7 +103,8 @@ class RecordChecks:
             self._read(event, said, found)
             fold(event.kind, event.body, self.blotter)
         self._seen = len(events)
-        self._explained(said, fresh, found)
+        if not _MUTE.issuperset(event.kind for event in fresh):
+            self._explained(said, fresh, found)
         return found
 
     # -- I5 -------------------------------------------------------------------------------------------

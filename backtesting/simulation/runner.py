@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from backtesting.simulation.view import Outcome, Violation
+from backtesting.simulation.outcome import Outcome, Violation
 
 CRASH: Final = "CRASH"
 """Stands for an invariant where a seed ended in an error of the simulation itself."""

@@ -117,10 +117,10 @@ class SimulatedJournal(MemoryJournal):
         if disk.events:
             self._seq, self._head = disk.events[-1].seq, disk.events[-1].hash
 
-    def append(self, kind: str, body: dict[str, Any]) -> JournalEvent:
+    def append(self, kind: str, body: dict[str, Any]) -> None:
         """Chain an event; a process that is gone writes nothing."""
         self._require_held()
-        return super().append(kind, body)
+        super().append(kind, body)
 
     def commit(self) -> None:
         """Make what is held durable, or meet the fate that the disk has for it."""

@@ -30,9 +30,9 @@ from risk.engine import RiskEngine
 if TYPE_CHECKING:
     from backtesting.simulation.world import World
 
-_HEARTBEAT: Final = HeartbeatTerms(interval=45.0, deadline=20.0, deaf_after=60.0, looks=2)
+_HEARTBEAT: Final = HeartbeatTerms(interval=90.0, deadline=40.0, deaf_after=120.0, looks=2)
 _LOOK_SECONDS: Final = 5.0
-_WHILE_READY: Final = 30.0
+_WHILE_READY: Final = 60.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_IN_THE_END: Final = 25.0
 
@@ -118,8 +118,8 @@ class Trader:
             world.server.port,
             CLIENT_ID,
             timeout=10.0,
-            reconnect_backoff=1.0,
-            longest_pause=16.0,
+            reconnect_backoff=2.0,
+            longest_pause=30.0,
             client_id_wait=30.0,
             audit=self.audit,
             clock=world.clock,

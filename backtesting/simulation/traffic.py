@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from backtesting.simulation.market import SYMBOLS
+from backtesting.simulation.runner import LEAST_ORDERS
 from execution.errors import ExecutionError, OrderRejectedError, RiskCheckError
 from execution.models import OrderRequest, OrderType, Side, TimeInForce
 
@@ -24,9 +25,10 @@ _CENT: Final = Decimal("0.01")
 _BURSTS: Final = (3, 3, 3, 3, 6, 6, 6, 6, 12, 12, 12, 50)
 """Orders of a burst; fifty are more than leave in a second, and each listing from then on is as long."""
 
+_ORDERS_OF: Final = {"order": 1, "oca": 2, "bracket": 3}
 _SHARE_CANCEL_ALL: Final = 0.3
 _SHARE_FLATTEN: Final = 0.25
-_SHARE_BURST: Final = 0.2
+_SHARE_BURST: Final = 0.12
 _SHARE_WAITS: Final = 0.6
 _SHARE_PATIENT: Final = 0.8
 _LONGEST_PAUSE: Final = 20.0
@@ -69,12 +71,14 @@ class Deed:
 
 
 def plan(seed: int, seconds: float) -> list[Deed]:
-    """Return the deeds of a seed, by time: at least eight orders in two symbols."""
+    """Return the deeds of a seed, by time: eight orders or a few more in two symbols, and changes of them."""
     rng = random.Random(f"{seed}/traffic")  # noqa: S311  # nosec B311  # a seed is to be repeatable
     deeds: list[Deed] = []
-    orders = rng.choice((8, 8, 9))
-    for number in range(orders):
-        deeds.append(_order(rng, seed, number, seconds))
+    orders, wanted = 0, rng.choice((LEAST_ORDERS, LEAST_ORDERS, LEAST_ORDERS + 1))
+    while orders < wanted:
+        deed = _order(rng, seed, len(deeds), seconds)
+        orders += _ORDERS_OF[deed.kind]
+        deeds.append(deed)
     deeds[0].symbol, deeds[1].symbol = SYMBOLS
     for number in range(rng.randrange(1, 5)):
         kind = rng.choice(("modify", "modify", "cancel", "cancel", "again"))
@@ -201,6 +205,28 @@ class Driver:
             if wait > 0:
                 await asyncio.sleep(wait)
             world.spawn(partial(self._carry_out, deed), f"deed {deed.name}")
+        await asyncio.sleep(max(0.0, world.options.safety_seconds - world.loop.time()))
+        await self._make_up()
+
+    async def _make_up(self) -> None:
+        """Place the orders that are missing where the way was closed for so long that deeds were not done."""
+        world, asked = self._world, self._world.submitted_requests
+        while world.takes_orders:
+            traded = {request.symbol for request in asked.values()}
+            missing = [symbol for symbol in SYMBOLS if symbol not in traded]
+            if len(asked) >= LEAST_ORDERS and not missing:
+                return
+            deed = Deed(
+                world.loop.time(),
+                "order",
+                f"late{world.seed}-{len(asked)}",
+                symbol=missing[0] if missing else SYMBOLS[len(asked) % 2],
+                quantity=Decimal(10),
+                order_type=OrderType.LIMIT,
+                offset=Decimal("0.01"),
+                waits=False,
+            )
+            await self._carry_out(deed)
 
     async def _carry_out(self, deed: Deed) -> None:
         """Try until it is done, refused for good, or was tried often enough."""
@@ -217,7 +243,8 @@ class Driver:
                 outcome = type(error).__name__
             except ExecutionError as error:
                 outcome = type(error).__name__
-                if not isinstance(error, ConnectionError):
+                unasked = deed.kind in _ORDERS_OF and not deed.requests
+                if not (unasked or isinstance(error, ConnectionError)):
                     deed.done = True  # malformed, not changeable, unknown: the same again would be no better
             else:
                 deed.done = True

@@ -33,10 +33,10 @@ from backtesting.simulation.market import ACCOUNT, gateway_config, shared_market
 from backtesting.simulation.network import Network, Wire
 from backtesting.simulation.operator import KnownActions
 from backtesting.simulation.options import Options
+from backtesting.simulation.outcome import Outcome, Violation
 from backtesting.simulation.storage import KilledError, SimulatedDisk
 from backtesting.simulation.trader import Trader
 from backtesting.simulation.traffic import Deed, plan
-from backtesting.simulation.view import Outcome, Violation
 from execution.clocks import NANOS
 from execution.errors import ExecutionError, JournalError
 from execution.journal import JournalEvent
@@ -46,7 +46,7 @@ from execution.orders.request_body import request_from_body
 from risk.limits import RiskLimits
 
 _MOST_VIOLATIONS: Final = 20
-_LAST_DEEDS: Final = 45.0
+_LAST_DEEDS: Final = 65.0
 _LAST_LOOK: Final = 30.0
 _LAST_NEWS: Final = 5.0
 """Seconds before the end at which the market stands still."""
@@ -121,7 +121,6 @@ class World:
         self.disk.kill = self.kill_here
         self.deeds: list[Deed] = plan(seed, self.options.safety_seconds)
         self._rng = random.Random(f"{seed}/world")  # noqa: S311  # nosec B311  # repeatable
-        self._dirty = False
         self._ids = 0
         self._incarnation = 0
         self._died = asyncio.Event()
@@ -170,13 +169,13 @@ class World:
         """
         with _silence(), _current(self.loop), _collecting_once(collect=collect):
             self.loop.set_exception_handler(self._take_exception)
-            self.loop.on_turn = self._turn
+            self.loop.on_change = self._step
             try:
                 self.loop.run_until_complete(self._live())
             except DeadlockError as error:
                 self._violate([Violation("I11", f"deadlock: {error}")])
             finally:
-                self.loop.on_turn = None
+                self.loop.on_change = None
                 self._let_go()
         return Outcome(
             seed=self.seed,
@@ -337,14 +336,14 @@ class World:
 
     def touch(self) -> None:
         """Take note that something changed: the invariants are asked after this turn of the loop."""
-        self._dirty = True
+        self.loop.changed = True
 
     def note(self, text: str) -> None:
         """Write a line of the trace; a process that is gone writes none."""
         process = PROCESS.get()
         if process is None or process.alive:
             self.trace.append(f"{self.loop.time():.6f} {text}")
-            self._dirty = True
+            self.loop.changed = True
 
     def note_packet(self, wire: Wire, outbound: bool, data: bytes) -> None:
         """Write a line of the trace for what arrives at an end of a wire."""
@@ -355,7 +354,7 @@ class World:
         """Count a fault that took effect."""
         self.fired[fault] += 1
         self.trace.append(f"{self.loop.time():.6f} fault {fault} {what}")
-        self._dirty = True
+        self.loop.changed = True
 
     def _note_commit(self, events: Sequence[JournalEvent]) -> None:
         last = events[-1]
@@ -367,14 +366,12 @@ class World:
                     self.submitted_requests[name] = request_from_body(event.body)
         kinds = " ".join(f"{kind}*{count}" for kind, count in Counter(event.kind for event in events).items())
         self.trace.append(f"{self.loop.time():.6f} commit {last.seq} {last.hash[:16]} {kinds}")
-        self._dirty = True
+        self.loop.changed = True
 
-    def _turn(self) -> None:
-        if self._dirty:
-            self._dirty = False
-            self.steps += 1
-            if not self.violations:
-                self._violate(self.invariants.check())
+    def _step(self) -> None:
+        self.steps += 1
+        if not self.violations:
+            self._violate(self.invariants.check())
 
     def _violate(self, found: Sequence[Violation]) -> None:
         if found:

@@ -47,13 +47,15 @@ def adjusted(
         If an action is of another symbol, or a dividend is not below the close before it.
     """
     kept = bars.slice(0, bars.completed(clock.midnight_ns(as_of + dt.timedelta(days=1))))
-    price, volume = np.ones(len(kept)), np.ones(len(kept))
+    price, volume, shares = np.ones(len(kept)), np.ones(len(kept)), np.ones(len(kept) + 1)
     for action, first in _happened(kept, actions, clock, as_of):
         if action.kind is ActionKind.SPLIT:
             price[:first] /= action.amount
             volume[:first] *= action.amount
+            shares[first] *= action.amount
         elif dividends and action.kind is ActionKind.DIVIDEND and first:
-            price[:first] *= 1.0 - _yield(action, float(kept.close[first - 1]))
+            close = float(kept.close[first - 1])
+            price[:first] *= 1.0 - _paid(action, shares[first], close) / close
     return _scaled(kept, price, volume)
 
 
@@ -63,7 +65,8 @@ def total_return(
     """Return the growth of one unit of money held since the first close, dividends reinvested; shape (bars,).
 
     At a bar the value is multiplied by ``(close * ratio + dividend) / close before``, with the ratio and the
-    dividend of the ex dates between the two closes; a dividend is a share of before a split of that date.
+    dividend of the ex dates between the two closes, both a share of the earlier one; a dividend is paid on a
+    share of before a split of its date.
     """
     until = as_of or dt.date.max
     if not len(bars):
@@ -75,8 +78,7 @@ def total_return(
         if action.kind is ActionKind.SPLIT:
             shares[first] *= action.amount
         elif action.kind is ActionKind.DIVIDEND:
-            _yield(action, float(bars.close[first - 1]))
-            cash[first] += action.amount
+            cash[first] += _paid(action, shares[first], float(bars.close[first - 1]))
     growth = np.ones(len(bars))
     growth[1:] = (bars.close[1:] * shares[1:] + cash[1:]) / bars.close[:-1]
     return np.asarray(np.cumprod(growth), dtype=np.float64)
@@ -130,9 +132,9 @@ def split_ratios(
 def _happened(
     bars: BarSeries, actions: Sequence[CorporateAction], clock: ExchangeClock, as_of: dt.date
 ) -> list[tuple[CorporateAction, int]]:
-    """Return each action that counts with the position of the first bar after it."""
+    """Return each action that counts with the position of the first bar after it: dividends before splits."""
     known = []
-    for action in actions:
+    for action in sorted(actions, key=lambda one: (one.ex_date, one.kind is ActionKind.SPLIT)):
         if action.symbol != bars.symbol:
             raise CorporateActionDataError(f"{action.where or action}: is not an action of {bars.symbol}")
         if action.is_known(as_of):
@@ -140,13 +142,14 @@ def _happened(
     return known
 
 
-def _yield(action: CorporateAction, close: float) -> float:
-    if not action.amount < close:
+def _paid(action: CorporateAction, shares: float, close: float) -> float:
+    """Return a dividend on a share of the last close, which has become `shares` where bars are missing."""
+    if not action.amount * shares < close:
         raise CorporateActionDataError(
             f"{action.where or action.symbol}: a dividend of {action.value} on {action.ex_date} at a "
             f"close of {close:g} before it; check it, and that the bars are not adjusted"
         )
-    return action.amount / close
+    return action.amount * float(shares)
 
 
 def _scaled(bars: BarSeries, price: FloatArray, volume: FloatArray) -> BarSeries:

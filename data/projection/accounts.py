@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
-
-from data.projection.book import chunks
-from data.projection.bulk import Part, money
+from data.projection.bulk import Part, Removal, money
 from data.projection.place import Place, Row, amount
 from data.schema import (
     AccountSnapshotRow,
@@ -41,14 +37,24 @@ class Accounts:
             "signal": self._signal,
         }
         self._place = place
-        self._snapshots: dict[tuple[str, int], tuple[Row, list[Row]]] = {}
-        self._risk: dict[tuple[str, int, str], Row] = {}
+        self._snapshots: dict[int, tuple[Row, list[Row]]] = {}
+        self._risk: dict[tuple[int, str], Row] = {}
         self._signals: list[Row] = []
 
-    def take(self, session: Session) -> list[Part]:
-        """Return what changed since the last call; rows of moments that are told again are removed here."""
+    def removals(self) -> list[Removal]:
+        """Return which rows give way to those of `take`: moments told again, and what was held before."""
+        book, moments = self._place.book, sorted(self._snapshots)
+        if not moments:
+            return []
+        newest = moments[-1] if book.newest_snapshot is None else book.newest_snapshot
+        again = [time for time in moments if book.newest_snapshot is not None and time <= newest]
+        found = [Removal.of(model, book.run_id, again) for model in (AccountSnapshotRow, PositionHistoryRow)]
+        return found + [Removal.of(PositionRow, book.run_id)] * (newest <= moments[-1])
+
+    def take(self) -> list[Part]:
+        """Return what changed since the last call."""
         parts = [
-            *self._take_snapshots(session),
+            *self._take_snapshots(),
             Part.of(RiskMetricRow, list(self._risk.values()), replaces=True),
             Part.of(DailyPnlRow, self._place.book.days.take(), replaces=True),
             Part.of(SignalRow, self._signals),
@@ -56,24 +62,18 @@ class Accounts:
         self._risk, self._signals = {}, []
         return parts
 
-    def _take_snapshots(self, session: Session) -> list[Part]:
-        told, self._snapshots = self._snapshots, {}
-        parts: list[Part] = []
-        for run_id in sorted({run_id for run_id, _ in told}):
-            moments = sorted(time for run, time in told if run == run_id)
-            newest = session.scalar(
-                select(func.max(AccountSnapshotRow.timestamp)).where(AccountSnapshotRow.run_id == run_id)
-            )
-            again = [time for time in moments if newest is not None and time <= newest.value]
-            for model in (AccountSnapshotRow, PositionHistoryRow):
-                for times in chunks(again):
-                    session.execute(delete(model).where(model.run_id == run_id, model.timestamp.in_(times)))
-            rows = [told[run_id, time] for time in moments]
-            parts.append(Part.of(AccountSnapshotRow, [snapshot for snapshot, _ in rows]))
-            parts.append(Part.of(PositionHistoryRow, [row for _, held in rows for row in held]))
-            if newest is None or newest.value <= moments[-1]:
-                session.execute(delete(PositionRow).where(PositionRow.run_id == run_id))
-                parts.append(Part.of(PositionRow, rows[-1][1]))
+    def _take_snapshots(self) -> list[Part]:
+        told, self._snapshots = sorted(self._snapshots.items()), {}
+        if not told:
+            return []
+        book, (newest, (_, held_last)) = self._place.book, told[-1]
+        parts = [
+            Part.of(AccountSnapshotRow, [snapshot for _, (snapshot, _) in told]),
+            Part.of(PositionHistoryRow, [row for _, (_, held) in told for row in held]),
+        ]
+        if book.newest_snapshot is None or book.newest_snapshot <= newest:
+            parts.append(Part.of(PositionRow, held_last))
+            book.newest_snapshot = newest
         return parts
 
     def _snapshot(self, body: Row) -> None:
@@ -84,8 +84,7 @@ class Accounts:
             key | {"symbol": one["symbol"]} | {name: money(one[name]) for name in _HELD}
             for one in body["positions"]
         ]
-        self._snapshots.pop((self._place.book.run_id, time), None)
-        self._snapshots[self._place.book.run_id, time] = (snapshot, held)
+        self._snapshots[time] = (snapshot, held)
         self._place.book.days.note(time, snapshot)
         net = sum((one["market_value"] for one in held), Decimal(0))
         self._keep_risk(key | {"gross_exposure": snapshot["gross_exposure"], "net_exposure": net})
@@ -108,7 +107,7 @@ class Accounts:
             **{name: told.get(name) for name in (*_RISK_NUMBERS, *_TAIL)},
             "details": told.get("details") or "{}",
         }
-        self._risk[row["run_id"], row["timestamp"], row["scope"]] = row
+        self._risk[row["timestamp"], row["scope"]] = row
 
     def _signal(self, body: Row) -> None:
         self._signals.append(

@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
 
 from data.projection.days import Days
-from data.schema import FillRow, OrderRow, RunRow, TradingSessionRow
+from data.projection.stored import Row, Stored
+from data.schema import AccountSnapshotRow, FillRow, OrderRow, RunRow, TradingSessionRow
 
-Row = dict[str, Any]
 _T = TypeVar("_T")
 OPEN = "RUNNING"
 _KEYS_IN_A_QUERY = 500
@@ -33,25 +32,36 @@ class Book:
     ----------
     run, trading_session
         Its row, and that of the session under way; None if there is none.
+    newest_snapshot
+        Moment of its last snapshot in nanoseconds; None if there is none.
     """
 
-    def __init__(self, session: Session, run_id: str, zone: ZoneInfo) -> None:
+    def __init__(self, stored: Stored, run_id: str, zone: ZoneInfo) -> None:
         self.run_id = run_id
-        self.days = Days(run_id, zone)
-        self.run = _first(session, select(RunRow.__table__).where(RunRow.run_id == run_id))
+        self._stored = stored
+        self.days = Days(stored, run_id, zone)
+        self.run = self._first(select(RunRow.__table__).where(RunRow.run_id == run_id))
         of_run = select(TradingSessionRow.__table__).where(
             TradingSessionRow.run_id == run_id, TradingSessionRow.status == OPEN
         )
-        self.trading_session = _first(session, of_run.order_by(TradingSessionRow.seq.desc()).limit(1))
+        self.trading_session = self._first(of_run.order_by(TradingSessionRow.seq.desc()))
+        (newest,) = stored.values(
+            select(func.max(AccountSnapshotRow.timestamp)).where(AccountSnapshotRow.run_id == run_id)
+        )
+        self.newest_snapshot: int | None = None if newest is None else newest.value
         self._orders: dict[str, Row] = {}
         self._known_orders: set[str] = set()
         self._known_fills: set[str] = set()
         self._complete = not any(
-            _first(session, select(model.seq).where(model.run_id == run_id).limit(1))
-            for model in (OrderRow, FillRow)
+            stored.first(select(model.seq).where(model.run_id == run_id)) for model in (OrderRow, FillRow)
         )
 
-    def load(self, session: Session, orders: set[str], fills: set[str]) -> None:
+    @property
+    def is_whole(self) -> bool:
+        """Say whether everything of the run is known, so that there is nothing to `load`."""
+        return self._complete and len(self._known_orders) == len(self._orders)
+
+    def load(self, orders: set[str], fills: set[str]) -> None:
         """Read what is stored of these orders and fills, as far as it is not known."""
         missing = orders - self._orders.keys()
         if self._complete:
@@ -60,14 +70,14 @@ class Book:
             query = select(OrderRow.__table__).where(
                 OrderRow.run_id == self.run_id, OrderRow.client_order_id.in_(keys)
             )
-            for found in session.execute(query).mappings():
+            for found in self._stored.rows(query):
                 self._orders[found["client_order_id"]] = _plain(found)
         if not self._complete:
             for keys in chunks(sorted(fills - self._known_fills)):
                 named = select(FillRow.fill_id).where(
                     FillRow.run_id == self.run_id, FillRow.fill_id.in_(keys)
                 )
-                self._known_fills.update(session.scalars(named))
+                self._known_fills.update(self._stored.values(named))
 
     def order(self, client_order_id: str) -> Row | None:
         """Return an order's row, to be changed in place, or None if the run has no such order."""
@@ -96,13 +106,12 @@ class Book:
             self._known_orders.clear()
             self._known_fills.clear()
 
+    def _first(self, query: Select[Any]) -> Row | None:
+        found = self._stored.first(query)
+        return _plain(found) if found else None
 
-def _first(session: Session, query: Any) -> Row | None:
-    found = session.execute(query).mappings().first()
-    return _plain(found) if found else None
 
-
-def _plain(found: Any) -> Row:
+def _plain(found: Row) -> Row:
     return {name: value.value if isinstance(value, pd.Timestamp) else value for name, value in found.items()}
 
 

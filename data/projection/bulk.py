@@ -1,36 +1,33 @@
 """Rows into tables in bulk: ``COPY`` on a server, one prepared statement for many rows on SQLite.
 
 A row is a dict of plain values: moments as integer nanoseconds, money as `Decimal`, documents as JSON text.
-Whole columns are encoded at once, by Arrow, and those of the next table while the server stores the last: it
-takes about as long to store a row as it takes here to make it. What may replace rows goes through a temporary
-table and one ``INSERT … ON CONFLICT``.
+Whole columns are encoded at once (`data.projection.encoding`), before the transaction that stores them.
+Each answer of a server is waited for, so few are asked for: rows that are only ever added are copied straight
+into their table, many that may replace others by way of a temporary one, and all statements for few rows are
+sent together.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
 import psycopg
-import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import sql
-from pyarrow import csv
-from sqlalchemy import JSON, Boolean, Column, Connection, Table
+from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
+from data.projection.encoding import Columns, encoded, form_of, wire
 from data.schema import Base
 from data.schema.types import MICROSECOND, Money, UtcTime
 
 Row = dict[str, Any]
-Columns = Mapping[str, Sequence[Any]]
-_PLAIN_CSV = csv.WriteOptions(include_header=False)
+_FEW = 64
+"""Rows that are sent as statements: to begin and end a ``COPY`` takes the server as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,65 +54,132 @@ class Part:
         assert isinstance(table, Table)  # noqa: S101  # no model of ours maps anything else
         return cls(table, columns, replaces)
 
-    def __bool__(self) -> bool:
-        return any(len(values) for values in self.columns.values())
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
 
 
-def append(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
-    """Insert rows that are not there yet."""
-    store(session, [Part.of(model, rows)])
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Rows of a run that go before others take their place: all of a table, or those of some moments."""
+
+    table: Table
+    run_id: str
+    times: Sequence[int] | None = None
+
+    @classmethod
+    def of(cls, model: type[Base], run_id: str, times: Sequence[int] | None = None) -> Self:
+        """Return the removal of a run's rows from the table of a model."""
+        table = model.__table__
+        assert isinstance(table, Table)  # noqa: S101  # no model of ours maps anything else
+        return cls(table, run_id, times)
 
 
-def replace(session: Session, model: type[Base], rows: Sequence[Row]) -> None:
-    """Insert rows, or put them in the place of those with the same key."""
-    store(session, [Part.of(model, rows, replaces=True)])
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    text: str
+    rows: Sequence[Sequence[Any]]
 
 
-def store(session: Session, parts: Sequence[Part]) -> None:
-    """Write parts in their order; those without rows are passed over."""
-    full = [part for part in parts if part]
-    if not full:
-        return
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        for part in full:
-            _insert(connection, part)
-        return
-    with ThreadPoolExecutor(1, "encode rows") as ahead:
-        blocks = [ahead.submit(encoded, part.table, part.columns) for part in full]
-        try:
-            for part, block in zip(full, blocks, strict=True):
-                _send(connection, part, block.result())
-        finally:
-            ahead.shutdown(wait=True, cancel_futures=True)
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    table: Table
+    names: Sequence[str]
+    blocks: Sequence[memoryview]
+    replaces: bool
 
 
-def _insert(connection: Connection, part: Part) -> None:
-    names = list(part.columns)
-    marks = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {part.table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # ours
-    if part.replaces:
-        statement += f" {_on_conflict(part.table, names)}"
-    columns = [_plain(part.table.columns[name])(values) for name, values in part.columns.items()]
-    connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Removals and parts in the form that a kind of database takes; `store` writes them."""
+
+    removals: Sequence[_Statement]
+    copies: Sequence[_Copy]
+    additions: Sequence[_Statement]
 
 
-def _send(connection: Connection, part: Part, block: pa.Buffer) -> None:
-    table, names = part.table, list(part.columns)
-    if not part.replaces:
-        _copy(connection, table.name, names, block)
-        return
-    staged = f"staged_{table.name}"
-    connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+def prepare(dialect: str, removals: Sequence[Removal], parts: Sequence[Part]) -> Prepared:
+    """Encode what is to be removed and, after that, added; parts without rows are passed over."""
+    server = dialect != "sqlite"
+    full = [part for part in parts if len(part)]
+    large = [part for part in full if server and len(part) > _FEW]
+    small = [part for part in full if not server or len(part) <= _FEW]
+    return Prepared(
+        [_removing(removal, server=server) for removal in removals if removal.times is None or removal.times],
+        [_Copy(p.table, list(p.columns), encoded(p.table, p.columns), p.replaces) for p in large],
+        [_adding(part, server=server) for part in small],
     )
-    _copy(connection, staged, names, block)
+
+
+def store(connection: Connection, prepared: Prepared) -> None:
+    """Write what was prepared for this kind of database: removals first."""
+    if connection.dialect.name == "sqlite":
+        for statement in (*prepared.removals, *prepared.additions):
+            connection.exec_driver_sql(statement.text, list(map(tuple, statement.rows)))
+        return
+    staged = [copy for copy in prepared.copies if copy.replaces]
+    with driver_of(connection) as driver, driver.cursor() as cursor:
+        with driver.pipeline():
+            for copy in staged:
+                cursor.execute(_staging(copy.table))
+            for statement in (*prepared.removals, *prepared.additions):
+                cursor.executemany(statement.text, statement.rows)
+        for copy in prepared.copies:
+            _copy(cursor, copy)
+        for copy in staged:
+            cursor.execute(_from_staging(copy.table, copy.names))
+
+
+@contextmanager
+def driver_of(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
+    """Use the driver's own connection, in the transaction under way; its errors become SQLAlchemy's."""
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        yield driver
+    except psycopg.Error as error:
+        if isinstance(
+            error, psycopg.OperationalError
+        ):  # the server may be gone: no use asking it to roll back
+            connection.invalidate(error)
+        raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+
+
+def _removing(removal: Removal, *, server: bool) -> _Statement:
+    mark = "%s" if server else "?"
+    statement = f"DELETE FROM {removal.table.name} WHERE run_id = {mark}"  # noqa: S608  # a table of ours
+    if removal.times is None:
+        return _Statement(statement, [(removal.run_id,)])
+    values = _values(removal.table.columns["timestamp"], removal.times, server=server)
+    return _Statement(f"{statement} AND timestamp = {mark}", [(removal.run_id, time) for time in values])
+
+
+def _adding(part: Part, *, server: bool) -> _Statement:
+    marks = ", ".join(["%s" if server else "?"] * len(part.columns))
+    statement = f"INSERT INTO {part.table.name} ({', '.join(part.columns)}) VALUES ({marks})"  # noqa: S608  # ours
+    if part.replaces:
+        statement += f" {_on_conflict(part.table, list(part.columns))}"
+    columns = [_values(part.table.columns[n], values, server=server) for n, values in part.columns.items()]
+    return _Statement(statement, list(zip(*columns, strict=True)))
+
+
+def _values(column: Column[Any], values: Sequence[Any], *, server: bool) -> Sequence[Any]:
+    found: Sequence[Any] = wire(column, values).to_pylist() if server else _plain(column)(values)
+    return found
+
+
+def _staged(table: Table) -> str:
+    return f"staged_{table.name}"
+
+
+def _staging(table: Table) -> str:
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {_staged(table)} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+
+
+def _from_staging(table: Table, names: Sequence[str]) -> str:
     columns = ", ".join(names)
-    connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {staged} "  # noqa: S608  # names of ours
+    return (
+        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_staged(table)} "  # noqa: S608  # ours
         f"{_on_conflict(table, names)}"
     )
-    connection.exec_driver_sql(f"TRUNCATE {staged}")
 
 
 def _on_conflict(table: Table, names: Sequence[str]) -> str:
@@ -124,16 +188,16 @@ def _on_conflict(table: Table, names: Sequence[str]) -> str:
     return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
 
 
-def _copy(connection: Connection, into: str, names: Sequence[str], block: pa.Buffer) -> None:
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT CSV)").format(
-        sql.Identifier(into), sql.SQL(", ").join(map(sql.Identifier, names))
+def _copy(cursor: psycopg.Cursor[Any], copy: _Copy) -> None:
+    into = _staged(copy.table) if copy.replaces else copy.table.name
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(
+        sql.Identifier(into),
+        sql.SQL(", ").join(map(sql.Identifier, copy.names)),
+        sql.SQL(form_of(copy.table)),
     )
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write(memoryview(block))
-    except psycopg.Error as error:
-        raise DBAPIError.instance(f"COPY {into}", None, error, psycopg.Error) from error
+    with cursor.copy(statement) as stream:
+        for block in copy.blocks:
+            stream.write(block)
 
 
 def _plain(column: Column[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
@@ -144,54 +208,6 @@ def _plain(column: Column[Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
     if column.type.python_type is dt.date:
         return lambda values: [None if v is None else v.isoformat() for v in values]
     return lambda values: values
-
-
-def encoded(table: Table, columns: Columns) -> pa.Buffer:
-    """Return columns as the lines of a ``COPY … (FORMAT CSV)``: a text is quoted, nothing is NULL."""
-    arrays = [_wire(table.columns[name])(values) for name, values in columns.items()]
-    lines = pa.BufferOutputStream()
-    csv.write_csv(pa.table(arrays, names=list(columns)), lines, _PLAIN_CSV)
-    return lines.getvalue()
-
-
-def _wire(column: Column[Any]) -> Callable[[Sequence[Any]], pa.Array]:
-    kind: Any = column.type
-    if isinstance(kind, UtcTime):
-        return _times
-    if isinstance(kind, Money):
-        return lambda values: pa.array([None if v is None else format(v, "f") for v in values], pa.string())
-    if isinstance(kind, JSON):
-        return _documents
-    if isinstance(kind, Boolean):
-        return lambda values: pa.array(values, pa.bool_())
-    return _texts if kind.python_type is str else pa.array
-
-
-def _times(values: Sequence[int | None]) -> pa.Array:
-    micros = pa.array([None if v is None else v // MICROSECOND for v in values], pa.int64())
-    return micros.view(pa.timestamp("us", "UTC"))
-
-
-def _documents(values: Sequence[str]) -> pa.Array:
-    # A server's JSON has no NUL and no half of a surrogate pair; the audit event keeps the text as it was.
-    return _texts([_storable(v) if "\\u0000" in v or "\\ud" in v else v for v in values])
-
-
-def _storable(text: str) -> str:
-    spelt = json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return spelt.replace("\\u0000", "\\ufffd").encode("utf-8", "replace").decode()
-
-
-def _texts(values: Sequence[str | None]) -> pa.Array:
-    try:
-        found = pa.array(values, pa.string())
-    except UnicodeEncodeError:  # a half of a surrogate pair
-        whole = [None if v is None else v.encode("utf-8", "replace").decode() for v in values]
-        found = pa.array(whole, pa.string())
-    letters = found.buffers()[2]
-    if letters is not None and b"\0" in letters.to_pybytes():  # a server's text has no NUL
-        found = pc.replace_substring(found, "\0", "\ufffd")
-    return found
 
 
 def money(text: str) -> Decimal:

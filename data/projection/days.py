@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from data.projection.stored import Row, Stored
 from data.schema import DailyPnlRow
 from execution.clocks import NANOS
 
-Row = dict[str, Any]
 _DAY_NS = 86_400 * NANOS
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -26,22 +24,21 @@ _EPOCH = dt.date(1970, 1, 1)
 class Days:
     """The trading days of one run that a batch touches, with their neighbours."""
 
-    def __init__(self, run_id: str, zone: ZoneInfo) -> None:
+    def __init__(self, stored: Stored, run_id: str, zone: ZoneInfo) -> None:
         self.run_id = run_id
+        self._stored = stored
         self._zone = zone
         self._rows: dict[dt.date, Row] = {}
         self._changed: set[dt.date] = set()
         self._loaded = False
 
-    def load(self, session: Session) -> None:
+    def load(self) -> None:
         """Read the days that are stored, once."""
         if self._loaded:
             return
         query = select(DailyPnlRow.__table__).where(DailyPnlRow.run_id == self.run_id)
-        for row in session.execute(query).mappings():
-            stored = dict(row)
-            stored["timestamp"] = stored["timestamp"].value
-            self._rows[row["trading_day"]] = stored
+        for row in self._stored.rows(query):
+            self._rows[row["trading_day"]] = row | {"timestamp": row["timestamp"].value}
         self._loaded = True
 
     def note(self, time_ns: int, snapshot: Row) -> None:

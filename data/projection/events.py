@@ -1,23 +1,24 @@
-"""Events as the projector reads them: of a journal in use by a trader, parsed only where a fold looks."""
+"""Events as the projector reads them: of a journal in use by a trader, parsed when a fold looks."""
 
 from __future__ import annotations
 
-import json
-import queue
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, cast
 
 from execution.errors import JournalCorruptError
-from execution.journal.chain import canonical
+from execution.journal.chain import canonical, parsed
 from execution.journal.reader import open_read_only, rows
 from execution.journal.segments import segments_of
 
-_parse = json.JSONDecoder().raw_decode  # the journal's texts are canonical: no space around them
-_AHEAD = 2
+Entry: TypeAlias = tuple[int, int, str, str, str, str]
+"""Number, time, kind, text of the body, hash before and hash of an event.
+
+A plain tuple of plain values: the garbage collector looks at it once. At objects of a class it would look
+again and again, and there are ten thousand at a time: it took as long as all that is done with them.
+"""
 
 CHECKPOINT = "checkpoint"
 """Stands for events that were pruned; it is not an event of the chain."""
@@ -51,27 +52,23 @@ class Event(Protocol):
         """Its own hash."""
 
 
-class StoredEvent:
-    """An event as it is stored, with the exact text that its hash covers."""
-
-    __slots__ = ("body", "hash", "kind", "prev_hash", "seq", "text", "time_ns")
-
-    def __init__(
-        self, seq: int, time_ns: int, kind: bytes, text: bytes, prev_hash: bytes, digest: bytes
-    ) -> None:
-        self.seq = seq
-        self.time_ns = time_ns
-        self.kind = kind.decode()
-        self.text = text.decode()
-        self.prev_hash = prev_hash.decode()
-        self.hash = digest.decode()
-        try:
-            self.body: dict[str, Any] = _parse(self.text)[0]
-        except ValueError as error:
-            raise JournalCorruptError(f"event {seq} is not readable: {error}") from error
+def entry_of(event: Event | Entry) -> Entry:
+    """Return an event as an entry, with the text that its hash covers."""
+    if type(event) is tuple:
+        return event
+    told = cast("Event", event)
+    return told.seq, told.time_ns, told.kind, canonical(told.body), told.prev_hash, told.hash
 
 
-def read_events(path: Path, after_seq: int = 0) -> Generator[StoredEvent, None, None]:
+def body_of(entry: Entry) -> dict[str, Any]:
+    """Return the fields of an event; raise `JournalCorruptError` if its text is not JSON."""
+    try:
+        return parsed(entry[3])
+    except ValueError as error:
+        raise JournalCorruptError(f"event {entry[0]} is not readable: {error}") from error
+
+
+def read_events(path: Path, after_seq: int = 0) -> Generator[Entry, None, None]:
     """Yield a journal's events after a number; a trader that writes it is not disturbed.
 
     Raises
@@ -80,51 +77,15 @@ def read_events(path: Path, after_seq: int = 0) -> Generator[StoredEvent, None, 
         If the file is missing or is not a journal.
     """
     with closing(rows(path, after_seq)) as stored:
-        for row in stored:
-            yield StoredEvent(*row)
+        for seq, time_ns, kind, text, prev_hash, digest in stored:
+            yield seq, time_ns, kind.decode(), text.decode(), prev_hash.decode(), digest.decode()
 
 
-@contextmanager
-def batches_of(path: Path, after_seq: int, size: int) -> Iterator[Iterator[list[StoredEvent]]]:
-    """Read a journal's events after a number in batches, the next ones while the last are worked on.
-
-    The batches raise what `read_events` raises.
-    """
-    ready: queue.Queue[list[StoredEvent] | Exception] = queue.Queue(_AHEAD)
-    left = threading.Event()
-
-    def read() -> None:
-        try:
-            with closing(read_events(path, after_seq)) as events:
-                while not left.is_set() and (batch := list(islice(events, size))):
-                    ready.put(batch)
-            ready.put([])
-        except Exception as error:  # noqa: BLE001  # raised where the batches are used
-            ready.put(error)
-
-    def batches() -> Iterator[list[StoredEvent]]:
-        while batch := ready.get():
-            if isinstance(batch, Exception):
-                raise batch
+def batches_of(path: Path, after_seq: int, size: int) -> Generator[list[Entry], None, None]:
+    """Yield a journal's events after a number in batches; raise what `read_events` raises."""
+    with closing(read_events(path, after_seq)) as entries:
+        while batch := list(islice(entries, size)):
             yield batch
-
-    reader = threading.Thread(target=read, name="journal reader")
-    reader.start()
-    try:
-        yield batches()
-    finally:
-        left.set()
-        while reader.is_alive():  # it may wait for room
-            try:
-                ready.get(timeout=0.01)
-            except queue.Empty:
-                continue
-        reader.join()
-
-
-def text_of(event: Event) -> str:
-    """Return the text of an event's body that its hash covers."""
-    return event.text if isinstance(event, StoredEvent) else canonical(event.body)
 
 
 def head_of(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Events of a journal folded into rows; what a batch comes to is written at its end.
+"""Events of a journal folded into rows: what a batch of them comes to.
 
 Every event becomes an audit row. One that names an order becomes a row of the order's events, except for what
 the broker sent word for word, which the audit rows hold. The rest goes by kind to what it concerns: runs
@@ -12,20 +12,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.orm import Session
-
+from data.errors import ProjectionError
 from data.projection.accounts import Accounts
 from data.projection.book import Book
-from data.projection.bulk import Part, store
-from data.projection.events import CHECKPOINT, Event, text_of
+from data.projection.bulk import Part
+from data.projection.events import CHECKPOINT, Entry, body_of
 from data.projection.executions import Executions
 from data.projection.orders import Orders
 from data.projection.place import Place, Row
 from data.projection.runs import CUT_OFF, Runs
-from data.schema import AuditEventRow, OrderEventRow
+from data.projection.stored import Stored
+from data.projection.transactions import Change
+from data.schema import AuditEventRow, CursorRow, OrderEventRow
 
 _FILL_KINDS = frozenset({"fill", "commission", "fill_corrected", "external_fill", "external_commission"})
-_WORD_FOR_WORD = frozenset({"broker_message", "handler_failed"})
+_NO_ORDER_EVENT = frozenset({"broker_message", "handler_failed", "run_started"})
+_ORDER_EVENT = ("seq", "timestamp", "client_order_id", "kind", "old_status", "new_status", "body")
+_AT_A_TIME = 200
+"""Events that are parsed before they are applied: what they name is looked up together."""
 
 
 class Fold:
@@ -33,8 +37,8 @@ class Fold:
 
     Parameters
     ----------
-    session
-        Reads what is stored of the run.
+    stored
+        What the database holds of the run.
     journal_id
         Identity of the journal.
     run_id
@@ -46,15 +50,15 @@ class Fold:
 
     Attributes
     ----------
-    ended
-        Runs that another one followed, with the number of their last event.
+    last
+        Number of the last event folded in.
     """
 
-    def __init__(self, session: Session, journal_id: str, run_id: str, zone: ZoneInfo, last: int) -> None:
+    def __init__(self, stored: Stored, journal_id: str, run_id: str, zone: ZoneInfo, last: int) -> None:
         self.last = last
-        self.ended: dict[str, int] = {}
         self._zone = zone
-        self._place = Place(journal_id, Book(session, run_id, zone), written=last)
+        self._stored = stored
+        self._place = Place(journal_id, Book(stored, run_id, zone), written=last)
         self._runs = Runs(self._place)
         self._orders = Orders(self._place)
         self._executions = Executions(self._place, self._orders)
@@ -65,108 +69,141 @@ class Fold:
             **self._executions.kinds,
             **self._accounts.kinds,
         }
-        self._events: list[tuple[Event, str, str | None]] = []
-        self._order_events: list[Row] = []
+        self._names: list[str | None] = []
+        self._order_events: dict[str, list[Any]] = {name: [] for name in _ORDER_EVENT}
+        self._ended: dict[str, int] = {}
 
     @property
     def run_id(self) -> str:
         """The run that the next event belongs to."""
         return self._place.book.run_id
 
-    def apply(
-        self, session: Session, events: Sequence[Event], fault: Callable[[Event, Exception], Exception]
-    ) -> None:
-        """Fold events in; `fault` makes the error for one that cannot be."""
-        starts = [i for i, event in enumerate(events) if event.kind == "run_started"]
-        for low, high in zip([0, *starts], [*starts, len(events)], strict=True):
-            part = events[low:high]
-            if part and part[0].kind == "run_started":
-                self._switch(session, part[0], fault)
-            self._load(session, part)
-            for event in part:
-                try:
-                    self._apply(event)
-                except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-                    raise fault(event, error) from error
+    def change(self, entries: Sequence[Entry]) -> Change:
+        """Fold events in and return what they come to; those that were folded in before are passed over.
 
-    def write(self, session: Session) -> None:
-        """Write what changed since the last call."""
-        order_events, self._order_events = self._order_events, []
+        A run may start with the first of them only: what follows may need what was stored of it.
+
+        Raises
+        ------
+        ProjectionError
+            If an event lacks a field or goes back in number; the fold is of no use any more.
+        """
+        after = self.last
+        fresh = [entry for entry in entries if entry[0] > after]
+        if not fresh:
+            return Change(after)
+        self._begin(fresh[0])
+        for low in range(0, len(fresh), _AT_A_TIME):
+            self._apply_all(fresh[low : low + _AT_A_TIME])
+        removals = self._accounts.removals()
         parts = [
             *self._runs.take(),
             *self._orders.take(),
             *self._executions.take(),
-            *self._accounts.take(session),
-            Part.of(OrderEventRow, order_events),
-            self._take_events(),
+            *self._accounts.take(),
+            self._take_order_events(),
+            self._take_audit_events(fresh),
+            self._take_cursors(),
         ]
-        store(session, parts)
         self._place.written = self.last
         self._place.book.shrink()
+        return Change(after, len(fresh), removals, parts)
 
-    def _load(self, session: Session, events: Sequence[Event]) -> None:
-        orders = {e.body["client_order_id"] for e in events if e.body.get("client_order_id")}
-        fills = {e.body["fill_id"] for e in events if e.kind in _FILL_KINDS and e.body.get("fill_id")}
-        self._place.book.load(session, orders, fills)
-        self._place.book.days.load(session)
-        changed = {e.body.get("client_order_id") for e in events if e.kind == "order_modified"}
-        self._orders.load_terms(session, {name for name in changed if name})
-
-    def _switch(self, session: Session, event: Event, fault: Callable[[Event, Exception], Exception]) -> None:
-        try:
-            run_id = event.body["run_id"]
-        except KeyError as error:
-            raise fault(event, error) from error
-        before = self._place.book.run_id
-        if run_id != before:
-            self._runs.end_session(CUT_OFF, event.time_ns)
-            self.ended[before] = event.seq - 1
-            self.ended.pop(run_id, None)
-            self.write(session)  # what follows may read it
-            self._place.book = Book(session, run_id, self._zone)
-
-    def _apply(self, event: Event) -> None:
-        kind, body = event.kind, event.body
-        if kind == CHECKPOINT:
+    def _begin(self, entry: Entry) -> None:
+        """Go on with another run, if that is what the first event of a batch starts."""
+        seq, time_ns, kind = entry[:3]
+        if kind != "run_started":
             return
+        try:
+            run_id = body_of(entry)["run_id"]
+        except KeyError as error:
+            raise _fault(entry, error) from error
+        if run_id != self._place.book.run_id:
+            self._runs.end_session(CUT_OFF, time_ns)
+            self._ended[self.run_id] = seq - 1
+            self._place.book = Book(self._stored, run_id, self._zone)
+
+    def _apply_all(self, entries: Sequence[Entry]) -> None:
+        bodies = [body_of(entry) for entry in entries]
+        self._load([entry[2] for entry in entries], bodies)
+        for entry, body in zip(entries, bodies, strict=True):
+            if entry[0] <= self.last:
+                raise ProjectionError(f"event {entry[0]} follows {self.last}: it was read out of order")
+            self.last = entry[0]
+            if entry[2] == CHECKPOINT:
+                continue
+            try:
+                self._apply(entry, body)
+            except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+                raise _fault(entry, error) from error
+
+    def _load(self, kinds: Sequence[str], bodies: Sequence[Row]) -> None:
+        """Read what is stored of the orders and fills that events name, as far as it is not known."""
+        book = self._place.book
+        book.days.load()
+        if not book.is_whole:
+            told = zip(kinds, bodies, strict=True)
+            fills = {body["fill_id"] for kind, body in told if kind in _FILL_KINDS and body.get("fill_id")}
+            book.load({body["client_order_id"] for body in bodies if body.get("client_order_id")}, fills)
+        if "order_modified" in kinds:
+            told = zip(kinds, bodies, strict=True)
+            changed = {body.get("client_order_id") for kind, body in told if kind == "order_modified"}
+            self._orders.load_terms(self._stored, {name for name in changed if name})
+
+    def _apply(self, entry: Entry, body: Row) -> None:
+        seq, time_ns, kind, text = entry[:4]
         place = self._place
-        self.last, place.seq, place.time_ns = event.seq, event.seq, event.time_ns
-        text = text_of(event)
+        place.seq, place.time_ns = seq, time_ns
         name = body.get("client_order_id")
-        self._events.append((event, text, name))
+        self._names.append(name)
         if kind == "order_refused" and name is None:
-            name = f"refused-{event.seq}"  # refused before it got an id
+            name = f"refused-{seq}"  # refused before it got an id
             body = body | {"client_order_id": name}
-        if name and kind not in _WORD_FOR_WORD and kind != "run_started":
-            self._order_events.append(
-                {
-                    "run_id": place.book.run_id,
-                    "seq": event.seq,
-                    "timestamp": event.time_ns,
-                    "client_order_id": name,
-                    "kind": kind,
-                    "old_status": body.get("old") if kind == "order_status" else None,
-                    "new_status": body.get("new") if kind == "order_status" else None,
-                    "body": text,
-                }
-            )
+        if name and kind not in _NO_ORDER_EVENT:
+            told = self._order_events
+            told["seq"].append(seq)
+            told["timestamp"].append(time_ns)
+            told["client_order_id"].append(name)
+            told["kind"].append(kind)
+            told["old_status"].append(body.get("old") if kind == "order_status" else None)
+            told["new_status"].append(body.get("new") if kind == "order_status" else None)
+            told["body"].append(text)
         handler = self.kinds.get(kind)
         if handler is not None:
             handler(body)
 
-    def _take_events(self) -> Part:
-        told, self._events = self._events, []
-        events = [event for event, _, _ in told]
-        times = [event.time_ns for event in events]
-        columns: dict[str, list[Any]] = {
+    def _take_order_events(self) -> Part:
+        told, self._order_events = self._order_events, {name: [] for name in _ORDER_EVENT}
+        run = [self.run_id] * len(told["seq"])
+        return Part.of_columns(OrderEventRow, {"run_id": run, **told})
+
+    def _take_audit_events(self, entries: Sequence[Entry]) -> Part:
+        events = [entry for entry in entries if entry[2] != CHECKPOINT]
+        names, self._names = self._names, []
+        times = [entry[1] for entry in events]
+        columns: dict[str, Sequence[Any]] = {
             "journal_id": [self._place.journal_id] * len(events),
-            "seq": [event.seq for event in events],
+            "seq": [entry[0] for entry in events],
             "recorded_at": times,
             "time_ns": times,
-            "kind": [event.kind for event in events],
-            "client_order_id": [name for _, _, name in told],
-            "body": [text for _, text, _ in told],
-            "prev_hash": [event.prev_hash for event in events],
-            "hash": [event.hash for event in events],
+            "kind": [entry[2] for entry in events],
+            "client_order_id": names,
+            "body": [entry[3] for entry in events],
+            "prev_hash": [entry[4] for entry in events],
+            "hash": [entry[5] for entry in events],
         }
         return Part.of_columns(AuditEventRow, columns)
+
+    def _take_cursors(self) -> Part:
+        ended, self._ended = self._ended, {}
+        reached = [(run_id, seq, False) for run_id, seq in ended.items()] + [(self.run_id, self.last, True)]
+        rows = [
+            {"journal_id": self._place.journal_id, "run_id": run_id, "last_seq": seq, "active": active}
+            for run_id, seq, active in reached
+        ]
+        return Part.of(CursorRow, rows, replaces=True)
+
+
+def _fault(entry: Entry, error: Exception) -> ProjectionError:
+    what = f"{type(error).__name__} {error}".strip()
+    return ProjectionError(f"event {entry[0]} ({entry[2]}) cannot be projected: {what}")

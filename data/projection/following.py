@@ -118,9 +118,12 @@ class JournalFollower:
             if projector is None:
                 return 0
             taken = 0
-            with batches_of(self._path, projector.cursor(), BATCH) as batches:
-                for batch in batches:
-                    taken += projector.project_batch(batch)
+            with (
+                closing(batches_of(self._path, projector.cursor(), BATCH)) as batches,
+                closing(projector.project_batches(batches)) as written,
+            ):
+                for events in written:
+                    taken += events
                     if self._stopped.is_set():
                         break
             return taken
@@ -184,18 +187,19 @@ def identity(path: Path, database: Database) -> str | None:
     ProjectionError
         If the beginning was pruned and the database knows none of its events.
     """
-    with closing(read_events(path)) as events:
-        first = next(events, None)
-    if first is None or first.seq == 1:
-        return first.hash if first else None
+    with closing(read_events(path)) as entries:
+        first = next(entries, None)
+    if first is None:
+        return None
+    seq, *_, digest = first
+    if seq == 1:
+        return digest
     with database.session() as session:
-        query = select(AuditEventRow.journal_id).where(
-            AuditEventRow.seq == first.seq, AuditEventRow.hash == first.hash
-        )
+        query = select(AuditEventRow.journal_id).where(AuditEventRow.seq == seq, AuditEventRow.hash == digest)
         known = session.scalar(query.limit(1))
     if known is None:
         raise ProjectionError(
-            f"journal {path} begins with event {first.seq} and the database does not know it: restore the "
+            f"journal {path} begins with event {seq} and the database does not know it: restore the "
             "segments that were pruned, or a backup of the database"
         )
     return str(known)

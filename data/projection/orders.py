@@ -14,11 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from data.projection.book import chunks
 from data.projection.bulk import Part, money
 from data.projection.place import Place, Row, amount, text
+from data.projection.stored import Stored
 from data.schema import AuditEventRow, OrderRow
 from execution.models import OrderStatus, OrderType
 from execution.orders.evidence import OpenOrderSeen
@@ -43,11 +43,11 @@ class Orders:
             "broker_message": self._broker_message,
         }
         self._place = place
-        self._orders: dict[tuple[str, str], Row] = {}
+        self._orders: dict[str, Row] = {}
         self._asked: dict[str, Row] = {}
         self._shown: dict[str, Row] = {}
 
-    def load_terms(self, session: Session, names: set[str]) -> None:
+    def load_terms(self, stored: Stored, names: set[str]) -> None:
         """Read which terms batches before asked for, or were shown, of these orders."""
         before: dict[str, dict[str, Row]] = {_ASKED: {}, _SHOWN: {}}
         for keys in chunks(sorted(names)):
@@ -57,16 +57,16 @@ class Orders:
                 AuditEventRow.kind.in_(before),
                 AuditEventRow.seq <= self._place.written,
             )
-            for kind, name, stored in session.execute(query.order_by(AuditEventRow.seq)):
-                body = json.loads(stored)
-                if kind == _ASKED or _is_order(body):
-                    before[kind][str(name)] = body
+            for row in stored.rows(query.order_by(AuditEventRow.seq)):
+                body = json.loads(row["body"])
+                if row["kind"] == _ASKED or _is_order(body):
+                    before[row["kind"]][row["client_order_id"]] = body
         self._asked = before[_ASKED] | self._asked
         self._shown = before[_SHOWN] | self._shown
 
     def changed(self, row: Row) -> None:
         """Take note that an order's row is not as it was."""
-        self._orders[row["run_id"], row["client_order_id"]] = row
+        self._orders[row["client_order_id"]] = row
 
     def take(self) -> list[Part]:
         """Return what changed since the last call; an order that began since then is in no table yet."""

@@ -23,7 +23,7 @@ class Place:
     book
         What is known of the run under way.
     written
-        Number of the last event whose rows are in the database.
+        Number of the last event whose rows were handed over to be written.
     seq, time_ns
         Number and recording time of the event under way.
     """

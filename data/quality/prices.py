@@ -113,16 +113,18 @@ def splits(
     before, after = rows.close[first_of_day - 1], rows.open[first_of_day]
     positive = (before > 0) & (after > 0)
     first_of_day, jump = first_of_day[positive], before[positive] / after[positive]
-    known = {
-        int(np.searchsorted(rows.end_ns, clock.midnight_ns(action.ex_date), side="right")): action
-        for action in actions
-        if action.kind is ActionKind.SPLIT
-    }
+    known: dict[int, float] = {}
+    for action in actions:
+        if action.kind is ActionKind.SPLIT:
+            at = int(np.searchsorted(rows.end_ns, clock.midnight_ns(action.ex_date), side="right"))
+            known[at] = (
+                known.get(at, 1.0) * action.amount
+            )  # where bars are missing, several may have happened
     found = []
     for position, ratio in zip(first_of_day.tolist(), jump.tolist(), strict=True):
-        action = known.pop(position, None)
-        if action is not None:
-            found.append(_known_split(rows, position, ratio, action, tolerance))
+        expected = known.pop(position, None)
+        if expected is not None:
+            found.append(_known_split(rows, position, ratio, expected, tolerance))
             continue
         if abs(np.log(ratio)) < _LEAST_JUMP:
             continue
@@ -132,12 +134,10 @@ def splits(
     return found
 
 
-def _known_split(
-    rows: Rows, position: int, ratio: float, action: CorporateAction, tolerance: float
-) -> Finding:
+def _known_split(rows: Rows, position: int, ratio: float, expected: float, tolerance: float) -> Finding:
     moment = timestamp(int(rows.end_ns[position]))
-    name = _name(Fraction(action.amount).limit_denominator(1000))
-    if abs(np.log(ratio / action.amount)) <= max(tolerance, abs(np.log(action.amount)) / 2):
+    name = _name(Fraction(expected).limit_denominator(1000))
+    if abs(np.log(ratio / expected)) <= max(tolerance, abs(np.log(expected)) / 2):
         what = f"price jumps by {ratio:.3g} at the known split {name}"
         return Finding(Severity.NOTE, Kind.SPLIT, rows.symbol, moment, moment, 1, what, "")
     return Finding(

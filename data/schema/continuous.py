@@ -2,21 +2,31 @@
 
 Bars of the last moments, which no refresh has reached, are computed when asked for. A policy refreshes every
 few minutes; its window has no lower bound, so that it takes in whatever was changed, however old it is: with
-one, late data would stay out until somebody noticed. The daily bars join bars to `session_slots` by equality,
-the one join that an aggregate may have; a view puts the two parts of a session over midnight UTC together.
+one, late data would stay out until somebody noticed. It computes a month in one transaction: left to itself
+the server commits every ten bars, and years of minutes take it hours. The daily bars join bars to
+`session_slots` by equality, the one join that an aggregate may have; a view puts the two parts of a session
+over midnight UTC together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, bindparam, delete, select, text
+from sqlalchemy.exc import OperationalError
 
-from data.schema.aggregates import DAILY, DAILY_PARTS, DAY_NS, DERIVED, LEVELS, take_changes
+from data.schema.aggregates import DAILY, DAILY_PARTS, DAY_NS, DERIVED, LEVELS
 from data.schema.edition import ask
+from data.schema.market import BarChangeRow
 
 _DAY_SECONDS = 86_400
+_DAY_MINUTES = 1_440
+_BATCH_DAYS = 30
+"""Days of one transaction of a refresh."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_PATIENCE_S = 600
 _NOUNS = {"r": "TABLE", "p": "TABLE", "v": "VIEW", "c": "MATERIALIZED VIEW"}
 _FOLDED = """first(s.open, s.ts) AS open, max(s.high) AS high, min(s.low) AS low,
     last(s.close, s.ts) AS close, sum(s.volume) AS volume"""
@@ -51,29 +61,55 @@ def create_continuous(engine: Engine) -> None:
                     name=level.name, minutes=level.minutes, folded=_FOLDED, count=count, source=level.source
                 )
                 connection.execute(text(ddl))
-            _policy(connection, level.name, f"{level.minutes} minutes", f"{level.minutes} minutes")
+            _policy(connection, level.name, level.minutes, f"{level.minutes} minutes")
         if DAILY_PARTS not in kinds:
             connection.execute(text(_PARTS.format(name=DAILY_PARTS, folded=_FOLDED)))
-        _policy(connection, DAILY_PARTS, "1 day", "1 hour")
+        _policy(connection, DAILY_PARTS, _DAY_MINUTES, "1 hour")
         if DAILY not in kinds:
             connection.execute(text(_SESSIONS.format(name=DAILY, folded=_FOLDED, parts=DAILY_PARTS)))
 
 
-def _policy(connection: Connection, name: str, end: str, every: str) -> None:
+def _policy(connection: Connection, name: str, minutes: int, every: str) -> None:
     """Refresh everything that was changed, however old: a window with a lower bound would leave it stale."""
     connection.execute(
         text(
             f"SELECT add_continuous_aggregate_policy('{name}', start_offset => NULL, "
-            f"end_offset => INTERVAL '{end}', schedule_interval => INTERVAL '{every}', if_not_exists => true)"
+            f"end_offset => INTERVAL '{minutes} minutes', schedule_interval => INTERVAL '{every}', "
+            "if_not_exists => true)"
         )
     )
+    if _takes(connection, "add_continuous_aggregate_policy", "buckets_per_batch"):
+        connection.execute(
+            text(
+                "SELECT alter_job(j.job_id, config => j.config || CAST(:batches AS jsonb)) "
+                "FROM timescaledb_information.jobs j JOIN timescaledb_information.continuous_aggregates a "
+                "ON j.hypertable_name IN (a.view_name, a.materialization_hypertable_name) "
+                "WHERE a.view_name = :name AND a.view_schema = current_schema() "
+                "AND j.proc_name = 'policy_refresh_continuous_aggregate' "
+                "AND NOT j.config @> CAST(:batches AS jsonb)"
+            ),
+            {"name": name, "batches": _batches(minutes)},
+        )
+
+
+def _batches(minutes: int) -> str:
+    """Return how many buckets of so many minutes a refresh computes in one transaction, as it is told."""
+    return json.dumps({"buckets_per_batch": _BATCH_DAYS * _DAY_MINUTES // minutes})
+
+
+def _takes(connection: Connection, function: str, argument: str) -> bool:
+    """Return whether this version's function has an argument: earlier ones refresh all in one go."""
+    query = text("SELECT bool_or(:argument = ANY(proargnames)) FROM pg_proc WHERE proname = :function")
+    return bool(connection.scalar(query, {"function": function, "argument": argument}))
 
 
 def refresh_continuous(engine: Engine) -> int:
     """Refresh what was changed, if this user owns the aggregates; else leave the notes to the owner.
 
     The server does not follow changes of sessions: the days of the noted spans are computed anew by force.
+    A note is taken away when the aggregates hold its span: a refresh that fails leaves all of them.
     """
+    noted = select(BarChangeRow.change_id, BarChangeRow.first_ts, BarChangeRow.last_ts)
     with engine.begin() as connection:
         owned = connection.scalar(
             text(
@@ -81,21 +117,50 @@ def refresh_continuous(engine: Engine) -> int:
                 "WHERE oid = to_regclass('bars_5m')"
             )
         )
-        taken = take_changes(connection) if owned else []
-    if not taken:
+        notes = connection.execute(noted).all() if owned else []
+    if not notes:
         return 0
-    low = (min(span.first_ns for span in taken) // DAY_NS - 1) * _DAY_SECONDS
-    high = (max(span.last_ns for span in taken) // DAY_NS + 2) * _DAY_SECONDS
+    spans = [(first.value // DAY_NS, last.value // DAY_NS) for _, first, last in notes]
     with autocommit(engine) as connection:
-        for name in (*(level.name for level in LEVELS), DAILY_PARTS):
-            force = ", force => true" if name == DAILY_PARTS else ""
-            connection.execute(
-                text(
-                    f"CALL refresh_continuous_aggregate('{name}', to_timestamp({low}), "
-                    f"to_timestamp({high}){force})"
-                )
-            )
-    return len(taken)
+        for low, high in _windows(spans):
+            _refresh(connection, low * _DAY_SECONDS, high * _DAY_SECONDS)
+    with engine.begin() as connection:
+        done = delete(BarChangeRow).where(BarChangeRow.change_id == bindparam("done"))
+        connection.execute(done, [{"done": number} for number, _, _ in notes])
+    return len(notes)
+
+
+def _windows(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans of days within a batch of each other; each window is whole days, with one around it."""
+    windows: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if windows and first <= windows[-1][1] + _BATCH_DAYS:
+            windows[-1] = (windows[-1][0], max(windows[-1][1], last + 2))
+        else:
+            windows.append((first - 1, last + 2))
+    return windows
+
+
+def _refresh(connection: Connection, low: int, high: int) -> None:
+    in_batches = _takes(connection, "refresh_continuous_aggregate", "options")
+    for name, minutes in (*((level.name, level.minutes) for level in LEVELS), (DAILY_PARTS, _DAY_MINUTES)):
+        force = ", force => true" if name == DAILY_PARTS else ""
+        batches = f", options => '{_batches(minutes)}'" if in_batches else ""
+        window = f"to_timestamp({low}), to_timestamp({high})"
+        _patiently(connection, f"CALL refresh_continuous_aggregate('{name}', {window}{force}{batches})")
+
+
+def _patiently(connection: Connection, statement: str) -> None:
+    """Execute a refresh, waiting for one of a policy: where they meet, newer versions refuse the second."""
+    for turn in range(_PATIENCE_S):
+        try:
+            connection.exec_driver_sql(statement)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE or turn == _PATIENCE_S - 1:
+                raise
+            connection.exec_driver_sql("SELECT pg_sleep(1)")
+        else:
+            return
 
 
 def remove_derived(engine: Engine) -> None:

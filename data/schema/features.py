@@ -101,22 +101,25 @@ def _install_aggregates(engine: Engine, edition: Edition) -> None:
 
 
 def _install_compression(connection: Connection) -> None:
+    """Have old chunks compressed; since 2.18 this is called the columnstore, and the old names are to go."""
+    renamed = connection.scalar(text("SELECT count(*) FROM pg_proc WHERE proname = 'add_columnstore_policy'"))
+    on, prefix = ("enable_columnstore", "") if renamed else ("compress", "compress_")
+    policy = (
+        "CALL add_columnstore_policy('{}', after => INTERVAL '{}', if_not_exists => true)"
+        if renamed
+        else "SELECT add_compression_policy('{}', compress_after => INTERVAL '{}', if_not_exists => true)"
+    )
     compressed = _hypertables_made(connection, "compression_enabled")
     for name, series in all_series().items():
         if name not in compressed:
             connection.execute(
                 text(
-                    f"ALTER TABLE {name} SET (timescaledb.compress, "
-                    f"timescaledb.compress_segmentby = '{series.segment_by}', "
-                    f"timescaledb.compress_orderby = '{series.order_by}')"
+                    f"ALTER TABLE {name} SET (timescaledb.{on}, "
+                    f"timescaledb.{prefix}segmentby = '{series.segment_by}', "
+                    f"timescaledb.{prefix}orderby = '{series.order_by}')"
                 )
             )
-        connection.execute(
-            text(
-                f"SELECT add_compression_policy('{name}', compress_after => INTERVAL "
-                f"'{series.compress_after}', if_not_exists => true)"
-            )
-        )
+        connection.execute(text(policy.format(name, series.compress_after)))
 
 
 def _hypertables_made(connection: Connection, condition: str = "true") -> set[str]:

@@ -270,7 +270,9 @@ class RiskMetricRow(Base):
     """Risk of the book, or of one part of it, at one moment; `scope` is ``book`` or names the part.
 
     Value at risk and expected shortfall are losses over one day in account currency, at 95 and 99 per cent,
-    from `tail_returns` daily returns; where they are not known, `tail_unknown` says why.
+    from `tail_returns` daily returns; `volatility` is the standard deviation of the profit over one day, from
+    the same. Where they are not known, `tail_unknown` says why. Greeks are in account currency
+    (`risk.greeks`); where they are not known, ``greeks_unknown`` in `details` says why.
     """
 
     __tablename__ = "risk_metrics"

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from data.bars import BarSeries
 from execution.clocks import NANOS, timestamp
+from execution.ibkr.description import Description
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 
@@ -74,6 +75,17 @@ class HistorySource(ABC):
         """
         del instrument, window, asked_ns
         return ""
+
+    async def describe(self, instrument: Instrument) -> Description | None:
+        """Return what the source knows of a contract beside its bars; by default nothing.
+
+        Raises
+        ------
+        HistoryRefusedError, HistoryUnavailableError
+            As `bars` does.
+        """
+        del instrument
+        return None
 
     async def close(self) -> None:
         """Release connections; the next question makes new ones."""

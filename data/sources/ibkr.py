@@ -22,6 +22,7 @@ from data.sources.history import HistorySource, Window
 from data.sources.pacing import HistoryPace
 from execution.clocks import MonotonicClock
 from execution.errors import BrokerUnavailableError, NotConnectedError
+from execution.ibkr.description import Description
 from execution.ibkr.market_data import MarketDataSession
 from execution.ibkr.tick import DELAYED_KINDS, Entitlement
 from execution.models import Bar, Instrument
@@ -128,6 +129,12 @@ class IbkrHistory(HistorySource):
             return series if undo is None else undo.bars(series)
         except (CorporateActionDataError, SourceNotInstalledError) as error:
             raise HistoryRefusedError(f"{instrument.symbol}: splits are not known: {error}") from error
+
+    async def describe(self, instrument: Instrument) -> Description | None:
+        """Return id, name, increment, exchange and industry of a contract; see `HistorySource`."""
+        return await self._asked(
+            (instrument, "details"), instrument, lambda session: session.describe(instrument)
+        )
 
     def basis(self, instrument: Instrument, window: Window, asked_ns: int) -> str:
         """Return the splits that were undone in a window's bars, or which contract it is of, if no stock.

@@ -8,15 +8,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from data.errors import HistoryRefusedError
 from data.sources.history import HistorySource, Window, windows
 from data.sources.record import PullRecord
 from data.stores.base import BarStore
 from execution.clocks import TradingClock, timestamp
+from execution.ibkr.description import Description
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 
@@ -40,7 +43,8 @@ class Progress:
 class PullReport:
     """What a pull did: windows asked for and skipped, and rows as in `WriteReport`.
 
-    `refused` says, by symbol, why the source gave nothing; the other symbols are complete.
+    `refused` says, by symbol, why the source gave nothing; the other symbols are complete. `contracts` are
+    those that the source knows, with what it says of them where that was asked for.
     """
 
     asked: int = 0
@@ -49,6 +53,7 @@ class PullReport:
     revised: int = 0
     unchanged: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    contracts: list[Description] = field(default_factory=list)
 
 
 async def pull(
@@ -62,6 +67,7 @@ async def pull(
     start_ns: int,
     end_ns: int,
     options: OptionMinutes | None = None,
+    describe: Collection[str] = (),
     again: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> PullReport:
@@ -79,6 +85,8 @@ async def pull(
         The span, UTC nanoseconds; a start before the source's first bar is moved to it.
     options
         Where minutes of options go; None puts them into `store` with all others.
+    describe
+        Symbols of which the source is asked what it knows of their contracts.
     again
         Ask for windows that were answered before, too: what the source revised becomes a revision.
     progress
@@ -101,6 +109,7 @@ async def pull(
             except HistoryRefusedError as error:
                 report.refused[instrument.symbol] = str(error)
                 continue
+            report.contracts.append(await _described(source, instrument, describe))
             cut = windows(source.window_days(timeframe), max(start_ns, head_ns), min(end_ns, clock.now_ns()))
             target = _target(store, options, instrument, timeframe)
             try:
@@ -123,6 +132,19 @@ async def pull(
     finally:
         await source.close()
     return report
+
+
+async def _described(source: HistorySource, instrument: Instrument, describe: Collection[str]) -> Description:
+    """Return what the source says of a contract, or what the caller knows of it."""
+    told = None
+    if instrument.symbol in describe:
+        try:
+            told = await source.describe(instrument)
+        except HistoryRefusedError as error:  # its bars come all the same; the next pull asks again
+            structlog.get_logger("pull").warning(
+                "the source does not describe the contract", symbol=instrument.symbol, why=str(error)
+            )
+    return told or Description(instrument)
 
 
 def _target(

@@ -72,7 +72,9 @@ class DatabaseBarStore(BarStore):
         if not len(rows):
             return WriteReport(0, 0, 0)
         with self._bars.writing() as transaction:
-            names, span = list(rows.symbols), Span(int(rows.start.min()), int(rows.start.max()) + 1)
+            # From a bar's length before on: one that reaches into the first new one is seen, too.
+            first, last = int(rows.start.min()), int(rows.end.max())
+            names, span = list(rows.symbols), Span(first - size.seconds * 1_000_000, last)
             current = rows_of(self._now(names, size, span))
 
             def versions(_: Rows) -> Rows:

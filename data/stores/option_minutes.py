@@ -7,15 +7,17 @@ trades, which a vendor's history knows better than ticks, and leaves quotes and 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, func, select
 
 from data.database import Database
-from data.schema import OptionBarRow
+from data.schema import InstrumentRow, OptionBarRow
 from data.stores.base import WriteReport
 from data.stores.reader import Reader
 from data.stores.rows import PRICES, Bars, arrow_table, checked_rows
@@ -24,6 +26,7 @@ from execution.timeframes import Timeframe
 
 _TRADED = (*PRICES, "volume")
 _MINUTE_US = 60_000_000
+_MINUTE = pd.Timedelta(minutes=1)
 
 
 class OptionMinutes:
@@ -88,6 +91,45 @@ class OptionMinutes:
             return arrow_table([symbol], np.zeros(len(found), np.int32), arrays)
 
         return Reader(load, timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedGreeks:
+    """The newest Greeks on record of an option, for one unit of its underlying, at the end of a minute."""
+
+    symbol: str
+    end: pd.Timestamp
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+    underlying_price: float
+    multiplier: Decimal
+
+
+def newest_greeks(database: Database, since: pd.Timestamp) -> list[RecordedGreeks]:
+    """Return the newest whole set of Greeks of each option that was recorded since a moment, by symbol.
+
+    Options without an instrument are left out: nobody knows how many units one contract is of.
+
+    Raises
+    ------
+    DatabaseUnavailableError
+        If the database cannot be read.
+    """
+    row = OptionBarRow
+    figures = (row.delta, row.gamma, row.vega, row.theta, row.underlying_price)
+    whole = [row.ts >= since, *(figure.is_not(None) for figure in figures)]
+    newest = select(row.symbol, func.max(row.ts).label("ts")).where(*whole).group_by(row.symbol).subquery()
+    query = (
+        select(row.symbol, row.ts, *figures, InstrumentRow.multiplier)
+        .join(newest, and_(newest.c.symbol == row.symbol, newest.c.ts == row.ts))
+        .join(InstrumentRow, InstrumentRow.symbol == row.symbol)
+        .order_by(row.symbol)
+    )
+    with database.session() as session:
+        rows: list[Any] = list(session.execute(query))
+    return [RecordedGreeks(symbol, when + _MINUTE, *values) for symbol, when, *values in rows]
 
 
 def _query(symbol: str, start: pd.Timestamp, end: pd.Timestamp) -> Select[Any]:

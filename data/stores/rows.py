@@ -305,8 +305,10 @@ def _from_pandas(bars: pd.DataFrame) -> pa.Table:
                 )
     try:
         return pa.Table.from_pandas(bars, preserve_index=False)
-    except pa.ArrowException as error:
-        raise BarDataError(f"a column holds values of several types: {error}; store one type") from error
+    except (pa.ArrowException, ValueError) as error:
+        raise BarDataError(
+            f"a column appears twice or holds values of several types: {error}; store one type"
+        ) from error
 
 
 def _minute_starts(ends: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from data.bars import BoolArray, Int64Array
 from data.errors import BarConflictError
@@ -85,7 +86,8 @@ def compare(incoming: Rows, current: Rows, versions: Callable[[Rows], Rows]) -> 
     Raises
     ------
     BarConflictError
-        If a row learnt at the same moment as the stored one has other values.
+        If a row learnt at the same moment as the stored one has other values, or a new row lies over a stored
+        one of another start.
     """
     nothing = incoming.take(slice(0, 0))
     no_versions = nothing.with_superseded(nothing.known)
@@ -107,6 +109,7 @@ def compare(incoming: Rows, current: Rows, versions: Callable[[Rows], Rows]) -> 
     if revised.any():
         superseded = _renamed(current.take(at[revised]), replaced).with_superseded(replaced.known)
     fresh = incoming if new.all() else incoming.take(new)
+    _require_apart(fresh, current)
     if not late.any():
         return Change(fresh, replaced, superseded, nothing, len(incoming) - len(fresh) - len(replaced))
     behind = incoming.take(late)
@@ -133,6 +136,29 @@ def _refuse(rows: Rows, i: int) -> None:
         f"{rows.place(i)}: other values were already learnt at the same known_at; write a correction "
         "with the later moment at which it was learnt"
     )
+
+
+def _require_apart(fresh: Rows, current: Rows) -> None:
+    """Refuse a new bar over a stored one: a session cut by two calendars would count twice."""
+    held = {symbol: (first, last) for symbol, first, last in current.spans()}
+    for symbol, first, last in fresh.spans():
+        if symbol not in held:
+            continue
+        low, high = held[symbol]
+        starts, ends = current.start[low:high], current.end[low:high]
+        after = np.searchsorted(starts, fresh.start[first:last])
+        before = np.maximum(after - 1, 0)
+        over = (after > 0) & (ends[before] > fresh.start[first:last])
+        following = np.minimum(after, len(starts) - 1)
+        over |= (after < len(starts)) & (starts[following] < fresh.end[first:last])
+        if over.any():
+            i = int(np.argmax(over))
+            near = before[i] if after[i] and ends[before[i]] > fresh.start[first + i] else following[i]
+            raise BarConflictError(
+                f"{fresh.place(first + i)}: lies over the stored bar that starts at "
+                f"{pd.Timestamp(int(starts[near]), unit='us', tz='UTC')}; import both with the calendar of "
+                "their exchange, or into another store"
+            )
 
 
 def _chains(incoming: Rows, current: Rows, versions: Rows) -> tuple[Rows, Rows, BoolArray]:

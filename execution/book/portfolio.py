@@ -10,7 +10,7 @@ from execution.book.adjustments import Adjustment, AdjustmentKind
 from execution.book.ledger import Holding, Ledger
 from execution.clocks import timestamp
 from execution.models import ZERO, PortfolioSnapshot, Position
-from execution.numbers import round_money
+from execution.numbers import ARITHMETIC, reckoned, round_money
 
 
 class Portfolio(ABC):
@@ -39,7 +39,7 @@ class Portfolio(ABC):
 
     def market_values(self, now_ns: int) -> dict[str, Decimal]:
         """Return the value of each position that is not flat, as `snapshot` has it."""
-        return {position.symbol: position.market_value for position in self.snapshot(now_ns).positions}
+        return {position.symbol: position.value for position in self.snapshot(now_ns).positions}
 
     def market_value(self, symbol: str, now_ns: int) -> Decimal:
         """Return the value of one position, as `market_values` has it; zero if it is flat."""
@@ -82,6 +82,7 @@ class LedgerPortfolio(Portfolio):
         self.ledger.watch(heard)
         return True
 
+    @reckoned
     def adjust(self, adjustment: Adjustment) -> None:
         """Book an adjustment; marks follow a split or a new symbol until the next bar sets them."""
         symbol = adjustment.symbol
@@ -102,14 +103,13 @@ class LedgerPortfolio(Portfolio):
         for heard in self._watchers:
             heard(symbol)
 
+    @reckoned
     def equity(self) -> Decimal:
         """Return cash plus the value of all positions at their marks (at cost where there is no mark yet)."""
         total = self.ledger.cash
         for symbol, holding in self.ledger.holdings.items():
             if holding.quantity:
-                mark = self._marks.get(symbol)
-                value = holding.cost if mark is None else holding.quantity * mark * holding.multiplier
-                total += value
+                total += self._value(symbol, holding)
         return total
 
     def market_values(self, now_ns: int) -> dict[str, Decimal]:  # noqa: ARG002  marks are those of now
@@ -124,8 +124,11 @@ class LedgerPortfolio(Portfolio):
 
     def _value(self, symbol: str, holding: Holding) -> Decimal:
         mark = self._marks.get(symbol)
-        return holding.cost if mark is None else holding.quantity * mark * holding.multiplier
+        if mark is None:
+            return holding.cost
+        return ARITHMETIC.multiply(ARITHMETIC.multiply(holding.quantity, mark), holding.multiplier)
 
+    @reckoned
     def snapshot(self, now_ns: int) -> PortfolioSnapshot:
         """Value every position at its mark; positions are sorted by symbol, flat ones left out."""
         moment = timestamp(now_ns)
@@ -136,8 +139,7 @@ class LedgerPortfolio(Portfolio):
             holding = self.ledger.holdings[symbol]
             if not holding.quantity:
                 continue
-            mark = self._marks.get(symbol)
-            value = holding.cost if mark is None else holding.quantity * mark * holding.multiplier
+            value = self._value(symbol, holding)
             gain = value - holding.cost
             positions.append(Position(symbol, holding.quantity, holding.average_cost, value, gain, moment))
             equity += value

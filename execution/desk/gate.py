@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +54,13 @@ class Gate:
         The connection, and the orders.
     deadline
         Seconds after which an order or change without an answer closes the gate.
+
+    Attributes
+    ----------
+    interruptions
+        How often it was closed.
+    on_written
+        Called when something was written about an order.
     """
 
     def __init__(self, manager: IBKRConnectionManager, blotter: Blotter, deadline: float) -> None:
@@ -61,8 +68,10 @@ class Gate:
         self._blotter = blotter
         self._deadline = deadline
         self._ready_epoch = 0
+        self._opened_epoch = 0
         self._frozen_epoch = 0
         self.interruptions = 0
+        self.on_written: Callable[[], None] = lambda: None
         self._unanswered: dict[str, tuple[Entry, float]] = {}
         self._cancels: dict[str, _Cancelling] = {}
         self._sweep_at = _SWEEP_AT
@@ -92,6 +101,11 @@ class Gate:
         """Whether TWS said that it lost the broker; what it tells of orders may be out of date."""
         return self._frozen_epoch > 0 and self._frozen_epoch == self._manager.epoch
 
+    @property
+    def was_open(self) -> bool:
+        """Whether orders could be sent at some time in this session."""
+        return self._opened_epoch > 0 and self._opened_epoch == self._manager.epoch
+
     def require_open(self) -> None:
         """Raise unless orders may be sent.
 
@@ -109,7 +123,7 @@ class Gate:
 
     def open(self, epoch: int) -> None:
         """Let orders through on the session of this epoch."""
-        self._ready_epoch = epoch
+        self._ready_epoch = self._opened_epoch = epoch
         self._manager.reconciled()
 
     def close(self) -> None:
@@ -126,6 +140,7 @@ class Gate:
         """Start the deadline for the answer to what was just written about an order."""
         entry = self._blotter.entries[client_order_id]
         self._unanswered[client_order_id] = entry, asyncio.get_running_loop().time()
+        self.on_written()
 
     @property
     def unanswered(self) -> dict[str, tuple[Entry, float]]:

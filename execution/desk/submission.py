@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import localcontext
 
 from execution.clocks import utc_ns
 from execution.desk.desk import READ_ONLY, Desk
@@ -36,6 +37,7 @@ from execution.numbers import reckoned
 from execution.orders.blotter import Entry
 from execution.reconciliation.claims import EXTERNAL
 from execution.validators import judge_bracket
+from execution.vocabulary import require_reference
 
 _LAST_ORDER_ID = 2**31 - 1
 _DRY_RUN = "dry run: everything but the socket write was done"
@@ -57,6 +59,7 @@ class Submission:
         self._require_own(request)
         if known is not None and self._stands(known):
             return known.order()
+        require_reference(request.client_order_id)
         session = self._require_way(request)
         order_id = self._next_ids(session)
         wire = self._check(request, order_id)
@@ -83,6 +86,8 @@ class Submission:
                 f"client order id {standing[0].client_order_id} stands outside of this bracket; nothing was "
                 "sent. Use new ids for all three"
             )
+        for request in named:
+            require_reference(request.client_order_id)
         session, *_ = [self._require_way(request) for request in named]
         first = self._next_ids(session, len(named))
         entries, wires = [], []
@@ -202,7 +207,8 @@ class Submission:
             )
         self._judging = True
         try:
-            decision = judge_bracket(validator, request, exits) if exits else validator.evaluate(request)
+            with localcontext():  # what a validator sets for its own decimals ends with it
+                decision = judge_bracket(validator, request, exits) if exits else validator.evaluate(request)
         finally:
             self._judging = False
         if not decision.approved:

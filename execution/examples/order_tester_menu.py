@@ -263,6 +263,8 @@ class OrderTester:
             self._screen.good("said.flattened", cancelled=len(done.cancelled), closing=len(done.closing))
             if done.left:
                 self._screen.bad("said.left", what=_pairs(done.left))
+            if done.others:
+                self._screen.bad("said.others", what=_pairs(done.others))
 
     # -- the book ------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ _NAMES = {
 _LIVES = {TimeInForce.GTC: "GTC", TimeInForce.GTD: "GTD", TimeInForce.IOC: "IOC", TimeInForce.OPG: "OPG"}
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 _DATE_LENGTH = 8
+_HOURS_ON_RECORD = 8
+"""Stretches of trading: two days at the least, also where a day has three."""
 _SPAN = re.compile(r"(\d{8}):(\d{4})-(\d{8}):(\d{4})", re.ASCII)
 
 
@@ -157,7 +159,7 @@ class ContractTerms:
             "last_day": self.last_day,
             "multiplier": format_decimal(self.multiplier),
             "local_symbol": self.local_symbol,
-            "hours": [list(span) for span in self.hours[:2]],
+            "hours": [list(span) for span in self.hours[:_HOURS_ON_RECORD]],
         }
 
 

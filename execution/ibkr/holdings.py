@@ -12,6 +12,7 @@ from execution.models import ZERO
 from execution.numbers import parse_wire_decimal, round_money
 
 SUMMARY_TAGS = "NetLiquidation,TotalCashValue"
+_NO_ID = ("", "0")
 _CURRENCY = 6
 """Place of the currency in a row."""
 
@@ -38,8 +39,22 @@ class BrokerPosition:
         return round_money(self.average_cost / self.multiplier)
 
 
-def read_positions(rows: Sequence[list[str]], contracts: ContractBook) -> list[BrokerPosition]:
-    """Read the rows of a list of positions (message 61); rows of zero are left out.
+@dataclass(frozen=True, slots=True)
+class BrokerValue:
+    """What a position is worth to the broker, in the contract's currency; None where it has no price."""
+
+    account: str
+    symbol: str
+    security_type: str
+    quantity: Decimal
+    market_value: Decimal | None
+    unrealized_pnl: Decimal | None
+
+
+def read_values(rows: Sequence[list[str]], contracts: ContractBook) -> list[BrokerValue]:
+    """Read the rows of an account's portfolio (message 7).
+
+    Without market data TWS gives a share the price 0, and a gain as if it were lost: both are unknown then.
 
     Raises
     ------
@@ -48,6 +63,32 @@ def read_positions(rows: Sequence[list[str]], contracts: ContractBook) -> list[B
     """
     found = []
     for row in rows:
+        quantity = parse_wire_decimal(row[13], name="position") or ZERO
+        price = parse_wire_decimal(row[14], name="market price")
+        value = parse_wire_decimal(row[15], name="market value")
+        gain = parse_wire_decimal(row[17], name="unrealised profit")
+        if price is None or value is None or (quantity and not price and row[4] == "STK"):
+            value = gain = None
+        found.append(BrokerValue(row[19], contracts.symbol_in(row, 2), row[4], quantity, value, gain))
+    return found
+
+
+def read_positions(rows: Sequence[list[str]], contracts: ContractBook) -> list[BrokerPosition]:
+    """Read the rows of a list of positions (message 61); rows of zero are left out.
+
+    TWS goes on to tell what moves while it lists: the last row of a contract in an account counts.
+
+    Raises
+    ------
+    NumberFormatError
+        If a number in one cannot be read.
+    """
+    found = []
+    # By account and contract id; rows without an id are told apart by their places.
+    newest = {
+        (row[2], row[3] if row[3] not in _NO_ID else str(-place)): row for place, row in enumerate(rows)
+    }
+    for row in newest.values():
         quantity = parse_wire_decimal(row[14], name="position")
         if quantity:
             cost = parse_wire_decimal(row[15], name="average cost") or ZERO

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ib_insync
 import structlog
@@ -20,6 +20,7 @@ from execution.clocks import NANOS
 from execution.errors import BrokerUnavailableError, NotConnectedError, NumberFormatError
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar, read_history
+from execution.ibkr.description import Description, described
 from execution.ibkr.keepalive import watch_socket
 from execution.ibkr.tick import Entitlement, QuoteTick, read_tick
 from execution.models import Bar, Instrument
@@ -29,6 +30,7 @@ from execution.timeframes import Timeframe
 
 _T = TypeVar("_T")
 _HISTORY, _HEAD, _ERROR, _DATA_TYPE, _REAL_TIME = "17", "88", "4", "58", "50"
+_DETAILS, _DETAILS_END = "10", "52"
 _TICKS = frozenset(("1", "2", "21", "45"))
 _NO_DATA = "no data"
 _REAL_TIME_SECONDS = 5
@@ -48,13 +50,16 @@ class MarketDataSession:
     """
 
     def __init__(self, *, time_zone: str = "America/New_York", timeout: float = 60.0) -> None:
-        self._client = ib_insync.Client(ib_insync.Wrapper(ib_insync.IB()))
+        wrapper = ib_insync.Wrapper(ib_insync.IB())
+        wrapper.contractDetails = self._on_details  # type: ignore[method-assign,assignment]
+        self._client = ib_insync.Client(wrapper)
         self._client.decoder.interpret = self._take  # type: ignore[method-assign]
         self._gone = self._lost  # eventkit keeps handlers weakly
         self._client.conn.disconnected += self._gone
         self._time_zone = time_zone
         self._timeout = timeout
         self._answers: dict[int, asyncio.Future[list[str]]] = {}
+        self._details: dict[int, list[Any]] = {}
         self._listeners: dict[int, Callable[[list[str]], None]] = {}
         self._greeting: list[str] = []
         self._closed = asyncio.Event()
@@ -149,6 +154,24 @@ class MarketDataSession:
         return (
             parse_integer(text, name="head") * NANOS if text.isdigit() else translate.parse_time(text, "UTC")
         )
+
+    async def describe(self, instrument: Instrument) -> Description | None:
+        """Ask what TWS knows of a contract; None where several fit. Raises as `history` does."""
+        client, contract = self._client, _of_the_past(instrument)
+        found: list[Any] = []
+        asked: list[int] = []
+
+        def send(number: int) -> None:
+            asked.append(number)
+            self._details[number] = found
+            client.reqContractDetails(number, contract)
+
+        try:
+            await self._ask("contract details", instrument.symbol, send)
+        finally:
+            for number in asked:
+                del self._details[number]
+        return described(instrument, found[0]) if len(found) == 1 else None
 
     async def entitlement(self, instrument: Instrument, *, patience: float = 10.0) -> Entitlement:
         """Ask what this login gets of an instrument's quotes, for so many seconds, and TWS's words."""
@@ -259,12 +282,20 @@ class MarketDataSession:
         kind = fields[0]
         if kind in (_HISTORY, _HEAD):
             self._answer(int(fields[1]), fields)
+        elif kind == _DETAILS:
+            self._client.decoder.contractDetails(fields)
+        elif kind == _DETAILS_END:
+            self._answer(int(fields[2]), fields)
         elif kind == _ERROR:
             self._take_error(fields)
         elif kind in (_DATA_TYPE, _REAL_TIME):
             self._hear(int(fields[2]), fields)
         elif kind in _TICKS:
             self._hear(int(fields[1 if kind == "21" else 2]), fields)
+
+    def _on_details(self, number: int, details: Any) -> None:
+        if number in self._details:
+            self._details[number].append(details)
 
     def _answer(self, number: int, fields: list[str]) -> None:
         waiting = self._answers.get(number)

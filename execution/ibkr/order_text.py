@@ -47,6 +47,10 @@ _NOTHING_RARE = _rare_of(ib_insync.Order(transmit=True))
 _Cut = tuple[list[str], Callable[[object], tuple[Any, ...]]]
 """A message cut at its marks, their names between the pieces; and what goes there, taken from an order."""
 
+_MOST_CUT = 4096
+_cuts: dict[tuple[Any, ...], tuple[_Cut, _Cut]] = {}
+"""What was cut before, by version and contract: a new session orders the same contracts."""
+
 _key_of = attrgetter(
     "conId",
     "symbol",
@@ -74,14 +78,15 @@ class OrderTexts:
 
     def __init__(self, version: Callable[[], int]) -> None:
         self._version = version
-        self._cuts: dict[tuple[Any, ...], tuple[_Cut, _Cut]] = {}
 
     def text(self, order_id: int, contract: ib_insync.Contract, order: ib_insync.Order) -> str:
         """Return the message that places an order, or changes it."""
         key = (self._version(), *_key_of(contract))
-        cuts = self._cuts.get(key)
+        cuts = _cuts.get(key)
         if cuts is None:
-            cuts = self._cuts[key] = (self._cut(contract, PLAIN), self._cut(contract, VARYING))
+            if len(_cuts) >= _MOST_CUT:
+                _cuts.clear()
+            cuts = _cuts[key] = (self._cut(contract, PLAIN), self._cut(contract, VARYING))
         pieces, values = cuts[_rare_of(order) != _NOTHING_RARE]
         spelt = [value if value.__class__ is str else _spelt(value) for value in values(order)]
         parts = pieces.copy()

@@ -7,6 +7,7 @@ request raises `BrokerUnavailableError`: it can never read as "no orders" or "fl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -19,7 +20,14 @@ from execution.errors import BrokerUnavailableError, NotConnectedError, NumberFo
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
 from execution.ibkr.contract_terms import ContractTerms, read_rule, rule_of, to_terms
-from execution.ibkr.holdings import SUMMARY_TAGS, BrokerPosition, read_positions, read_summary
+from execution.ibkr.holdings import (
+    SUMMARY_TAGS,
+    BrokerPosition,
+    BrokerValue,
+    read_positions,
+    read_summary,
+    read_values,
+)
 from execution.ibkr.lane import KEPT_FOR_CANCELS, Lane
 from execution.ibkr.tap import Tap
 from execution.models import Bar, Instrument, OrderRequest
@@ -27,7 +35,9 @@ from execution.numbers import parse_integer
 from execution.orders.evidence import CompletedOrderSeen
 from execution.timeframes import Timeframe
 
-__all__ = ["BrokerPosition", "IBSession"]
+__all__ = ["BrokerPosition", "BrokerValue", "IBSession"]
+
+_PATIENCE_FOR_VALUES = 5.0
 
 
 class IBSession(Tap):
@@ -61,6 +71,7 @@ class IBSession(Tap):
         super().__init__(**callbacks)
         self._wire_contracts: dict[str, tuple[Instrument, int, ib_insync.Contract]] = {}
         self._lane = Lane(self._ib.client, lambda: self.is_open, self._note)
+        self._telling_values = asyncio.Lock()
         self.timeout = 30.0
         self.unknown_contracts: dict[str, str] = {}
         """Symbols whose contract the broker knows for certain not, or not which is meant, with its words."""
@@ -256,6 +267,26 @@ class IBSession(Tap):
             client.cancelAccountSummary(number)
         with _readable("account summary"):
             return read_summary(rows, account)
+
+    async def values(self, account: str) -> list[BrokerValue]:
+        """Ask what the positions of an account are worth to the broker, under our symbols.
+
+        TWS tells one account at a time; an answer that does not come within a few seconds is not waited for.
+        """
+        client, name = self._ib.client, f"portfolio {account}"
+        async with self._telling_values:
+            try:
+                rows = await self._requests.ask(
+                    name,
+                    lambda: client.reqAccountUpdates(True, account),
+                    patience=min(_PATIENCE_FOR_VALUES, self.patience),
+                    vital=False,
+                )
+            finally:
+                if self.is_open:
+                    client.reqAccountUpdates(False, account)
+        with _readable(name):
+            return read_values(rows, self._contracts)
 
     async def what_if(
         self, instrument: Instrument, request: OrderRequest, *, least_id: int = 0

@@ -7,6 +7,7 @@ what has too many layouts to read twice: answers to what-ifs, completed orders, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import fields as fields_of
 from typing import Any
@@ -33,8 +34,8 @@ _DEFINITIONS = {1100: True, 2110: True, 2157: True, 1101: False, 1102: False, 21
 _LONGEST_MESSAGE = 300
 _MOST_UNREADABLE_NOTED = 20
 _OTHERS_COUNT_BELOW = 2**30
-_PIECE = 8192
-"""Bytes of a packet that the library is given at once."""
+_PREFIX = 4
+"""Bytes before a message that say how long it is."""
 
 
 class Tap:
@@ -149,15 +150,42 @@ class Tap:
     # -- messages ---------------------------------------------------------------------------------------
 
     def _take_packet(self, data: bytes) -> None:
-        """Hand a packet on in pieces: the library copies all that is left of one for each message in it."""
+        """Take the messages of a packet; the library parts them while it logs in, and to log them."""
         client = self._ib.client
-        for start in range(0, len(data), _PIECE):
-            piece = data[start : start + _PIECE]
+        if client._apiReady and not client._logger.isEnabledFor(logging.DEBUG):
+            self._take_messages(data)
+        else:
+            piece = data
             while not self._handed_on(piece):
                 piece = b""  # the library has put that message behind it: go on with the next
-            if client.connState == client.DISCONNECTED:
-                break
         self._on_data()
+
+    def _take_messages(self, data: bytes) -> None:
+        """Part a packet into messages as the library does, which copies all that is left for each of them."""
+        client = self._ib.client
+        held, start = client._data + data, 0
+        client._numBytesRecv += len(data)
+        try:
+            while (first := start + _PREFIX) < len(held):
+                after = first + int.from_bytes(held[start:first], "big")
+                if after > len(held):
+                    break
+                start = after
+                client._numMsgRecv += 1
+                fields = held[first:after].decode(errors="backslashreplace").split("\0")
+                fields.pop()
+                self._take_message(fields)
+                if client.connState == client.DISCONNECTED:
+                    break
+        finally:  # a message that something stumbled over is behind it
+            if client.connState != client.DISCONNECTED:
+                client._data = held[start:]
+
+    def _take_message(self, fields: list[str]) -> None:
+        try:
+            self._on_message(fields)
+        except (IndexError, ValueError) as error:
+            self._take_unreadable(fields, str(error))
 
     def _handed_on(self, piece: bytes) -> bool:
         """Hand bytes to the library; return False if it stumbled over a message before it is logged in."""
@@ -220,7 +248,9 @@ class Tap:
         elif kind in _ROWS:
             self.answers += self._requests.row(_ROWS[kind].format(*fields), fields)
         elif kind in _COUNTED:
-            self.answers += self._requests.row(_COUNTED[kind].format(*fields))
+            self.answers += self._requests.row(_COUNTED[kind])
+        elif kind == _EXECUTION:
+            self.answers += self._requests.row(f"executions {fields[1]}")
         elif kind == _NEXT_ID:
             self.answers += 1
         if kind in _ENDS:
@@ -328,6 +358,7 @@ def parse_numbers(record: Any) -> None:
 
 _COMPLETED = "101"
 _NEXT_ID = "9"
+_EXECUTION = "11"
 _NUMBERED = ("executions", "account summary", "bars", "what if", "contract details")
 _ROWS = {
     "61": "positions",
@@ -335,9 +366,10 @@ _ROWS = {
     "63": "account summary {2}",
     "17": "bars {1}",
     "93": "market rule {1}",
+    "7": "portfolio {19}",
 }
 """Rows that are kept, by the request they answer."""
-_COUNTED = {"5": "open orders", "11": "executions {1}", "101": "completed orders"}
+_COUNTED = {"5": "open orders", "101": "completed orders"}
 """Rows that are read as they come."""
 _ENDS = {
     "53": "open orders",
@@ -349,6 +381,9 @@ _ENDS = {
     "52": "contract details {2}",
     "93": "market rule {1}",
     "102": "completed orders",
+    "54": "portfolio {2}",
 }
-_READ_HERE = frozenset(("3", "5", "11", "17", "49", "53", "55", "59", "61", "62", "63", "64", "90", "102"))
+_READ_HERE = frozenset(
+    ("3", "5", "6", "7", "8", "11", "17", "49", "53", "54", "55", "59", "61", "62", "63", "64", "90", "102")
+)
 """Messages that the client library is not given."""

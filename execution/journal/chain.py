@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from json import encoder as json_encoder
 from typing import Any, NoReturn
 
+import orjson
+
 from execution.journal.event import JournalEvent
 
 GENESIS = "0" * 64
@@ -35,9 +37,47 @@ _pieces = (
 """The encoder that `_plain` makes anew for each body."""
 
 
+_PLAIN = frozenset((str, int, bool, type(None)))
+"""Types that both encoders spell alike, but for text beyond printable ASCII and very large numbers."""
+
+
 def canonical(body: dict[str, Any]) -> str:
     """Return the one JSON spelling of a body: sorted keys, no spaces, ASCII."""
+    if _PLAIN.issuperset(map(type, body.values())):
+        try:
+            spelt = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:  # a number beyond 64 bits, half a character, a key that is no text
+            return _spelt_in_full(body)
+        if spelt.isascii() and b"\x7f" not in spelt:
+            return spelt.decode()
+    return _spelt_in_full(body)
+
+
+def _spelt_in_full(body: dict[str, Any]) -> str:
     return _plain(body) if _pieces is None else "".join(_pieces(body, 0))
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return the body of an event from its text.
+
+    Raises
+    ------
+    ValueError
+        If the text is not JSON.
+    """
+    if "[" not in text and text.find("{", 1) < 0:
+        try:
+            body = orjson.loads(text)
+        except orjson.JSONDecodeError:  # half a character can be spelt, and is read by the other one
+            return _parsed_in_full(text)
+        if type(body) is dict and float not in map(type, body.values()):  # it rounds numbers beyond 64 bits
+            return body
+    return _parsed_in_full(text)
+
+
+def _parsed_in_full(text: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(text)
+    return body
 
 
 def chain_hash(prev_hash: str, seq: int, time_ns: int, kind: str, text: str) -> str:

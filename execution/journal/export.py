@@ -18,8 +18,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
+from execution.clocks import timestamp
 from execution.errors import JournalError
 from execution.journal.anchor import AnchorFile
 from execution.journal.event import JournalEvent
@@ -115,7 +114,7 @@ def _lines(events: Iterator[JournalEvent], form: Format) -> Iterator[bytes]:
         body = event.body
         identities = ["" if body.get(name) is None else str(body[name]) for name in IDENTITIES]
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        moment = pd.Timestamp(event.time_ns, unit="ns", tz="UTC").isoformat()
+        moment = timestamp(event.time_ns).isoformat()
         first = (event.seq, event.time_ns, moment, event.kind)
         yield _csv_line((*first, *map(_harmless, identities), text, event.prev_hash, event.hash))
 

@@ -6,7 +6,6 @@ number and hash of the last event removed, whose body carries what recovery need
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from execution.errors import JournalCorruptError, JournalError
 from execution.journal.anchor import CHECKPOINT, last_checkpoint
+from execution.journal.chain import parsed
 from execution.journal.event import JournalEvent
 from execution.journal.segments import Segment, folder_of, segments_of
 
@@ -27,8 +27,8 @@ def events_of(db: sqlite3.Connection, after_seq: int) -> Iterator[JournalEvent]:
     """Yield the events of one open segment whose sequence number exceeds `after_seq`."""
     for seq, time_ns, kind, text, prev_hash, digest in db.execute(_COLUMNS, (after_seq,)):
         try:
-            body = json.loads(text)
-        except ValueError as error:
+            body = parsed(text)
+        except (ValueError, TypeError) as error:  # no JSON, or no text
             raise JournalCorruptError(f"event {seq} is not readable: {error}") from error
         yield JournalEvent(seq, time_ns, kind, body, prev_hash, digest)
 

@@ -27,6 +27,8 @@ from execution.journal.segments import Segment, create_segment, folder_of, path_
 
 __all__ = ["Journal", "JournalEvent", "MemoryJournal", "Rotation", "SqliteJournal"]
 
+_Written = tuple[int, int, str, str, str, str]
+"""Number, time, kind, text of the body, hash before and hash of an event."""
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _DAY_NS = 86_400_000_000_000
 _ROW_BYTES = 320
@@ -50,7 +52,7 @@ class Journal(Protocol):
     def last_seq(self) -> int:
         """Sequence number of the last event appended."""
 
-    def append(self, kind: str, body: dict[str, Any]) -> JournalEvent:
+    def append(self, kind: str, body: dict[str, Any]) -> None:
         """Chain an event; it is durable after the next `commit`."""
 
     def commit(self) -> None:
@@ -66,15 +68,13 @@ class Journal(Protocol):
         """Commit what is held and let go."""
 
 
-class MemoryJournal:
-    """A journal without a file: for tests, examples and dry runs. It does not survive the process."""
+class _Chain:
+    """Events so far: how many, and the hash of the last one."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self._head = GENESIS
         self._seq = 0
-        self._events: list[JournalEvent] = []
-        self._pending: list[tuple[JournalEvent, str]] = []
 
     @property
     def last_seq(self) -> int:
@@ -86,18 +86,31 @@ class MemoryJournal:
         """Hash of the last event appended."""
         return self._head
 
-    def append(self, kind: str, body: dict[str, Any]) -> JournalEvent:
-        """Chain an event; it is durable after the next `commit`."""
+    def _chained(self, kind: str, body: dict[str, Any]) -> _Written:
+        """Return an event as it is written, chained to the one before."""
         text = canonical(body)
-        seq, now = self._seq + 1, self._now_ns()
-        event = JournalEvent(seq, now, kind, body, self._head, chain_hash(self._head, seq, now, kind, text))
-        self._pending.append((event, text))
-        self._seq, self._head = seq, event.hash
-        return event
+        seq, now, before = self._seq + 1, self._now_ns(), self._head
+        digest = chain_hash(before, seq, now, kind, text)
+        self._seq, self._head = seq, digest
+        return seq, now, kind, text, before, digest
+
+
+class MemoryJournal(_Chain):
+    """A journal without a file: for tests, examples and dry runs. It does not survive the process."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        super().__init__(now_ns)
+        self._events: list[JournalEvent] = []
+        self._pending: list[tuple[JournalEvent, str]] = []
+
+    def append(self, kind: str, body: dict[str, Any]) -> None:
+        """Chain an event; it is durable after the next `commit`."""
+        seq, now, _, text, before, digest = self._chained(kind, body)
+        self._pending.append((JournalEvent(seq, now, kind, body, before, digest), text))
 
     def commit(self) -> None:
         """Move what is held to the record."""
-        self._store(self._pending)
+        self._events.extend(event for event, _ in self._pending)
         self._pending = []
 
     def maintain(self) -> None:
@@ -111,11 +124,8 @@ class MemoryJournal:
         """Commit what is held."""
         self.commit()
 
-    def _store(self, pending: list[tuple[JournalEvent, str]]) -> None:
-        self._events.extend(event for event, _ in pending)
 
-
-class SqliteJournal(MemoryJournal):
+class SqliteJournal(_Chain):
     """The journal on disk: SQLite in WAL mode with ``synchronous=FULL``, held by one process at a time.
 
     Parameters
@@ -151,6 +161,7 @@ class SqliteJournal(MemoryJournal):
         self.path = path
         self.rotation = rotation or Rotation()
         self.anchors = anchors
+        self._pending: list[_Written] = []
         self._durable = (0, GENESIS)
         self._day: int | None = None
         self._bytes = 0
@@ -176,6 +187,10 @@ class SqliteJournal(MemoryJournal):
                 raise
             raise JournalError(f"journal {path} cannot be opened: {error}") from error
 
+    def append(self, kind: str, body: dict[str, Any]) -> None:
+        """Chain an event; it is durable after the next `commit`."""
+        self._pending.append(self._chained(kind, body))
+
     def commit(self) -> None:
         """Write what is held in one durable transaction.
 
@@ -183,13 +198,12 @@ class SqliteJournal(MemoryJournal):
         """
         if not self._pending:
             return
-        rows = [(e.seq, e.time_ns, e.kind, text, e.prev_hash, e.hash) for e, text in self._pending]
         try:
-            if len(rows) == 1:  # an order's intent, most often: a statement alone is a transaction
-                self._db.execute(_INSERT, rows[0])
+            if len(self._pending) == 1:  # an order's intent, most often: a statement alone is a transaction
+                self._db.execute(_INSERT, self._pending[0])
             else:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(_INSERT, rows)
+                self._db.executemany(_INSERT, self._pending)
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(
@@ -199,12 +213,11 @@ class SqliteJournal(MemoryJournal):
             raise JournalError(
                 f"journal {self.path} cannot be written: {error}; no order is sent until it can"
             ) from error
-        self._pending = []
-        self._durable = (rows[-1][0], rows[-1][5])
-        for row in rows:
-            self._bytes += len(row[3]) + _ROW_BYTES
+        written, self._pending = self._pending, []
+        self._durable = (written[-1][0], written[-1][5])
+        self._bytes += len(written) * _ROW_BYTES + sum([len(row[3]) for row in written])
         if self._day is None:
-            self._day = rows[0][1] // _DAY_NS
+            self._day = written[0][1] // _DAY_NS
 
     def maintain(self) -> None:
         """Begin a new segment and anchor the head, each when it is due.

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import structlog
+
 from execution.errors import NotConnectedError
 
 
@@ -23,6 +25,7 @@ class Keeping:
     def __init__(self, connect: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         self._connect = connect
         self._pause = pause
+        self._log = structlog.get_logger("connection")
         self._down = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -61,4 +64,7 @@ class Keeping:
             try:
                 await self._connect()
             except NotConnectedError:
+                await self._pause()
+            except Exception:  # noqa: BLE001 - the end of this task: nobody else makes sessions
+                self._log.exception("a try for a session stumbled")
                 await self._pause()

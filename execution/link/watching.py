@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from execution.clocks import MonotonicClock
 from execution.ibkr.session import IBSession
 from execution.link.heartbeat import Heartbeat, HeartbeatTerms
@@ -36,6 +38,7 @@ class Watch:
         self._clock = clock
         self._look = look
         self._lost = lost
+        self._log = structlog.get_logger("connection")
         self._session: IBSession | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -55,13 +58,18 @@ class Watch:
             task.cancel()
 
     async def _listen(self, session: IBSession, heartbeat: Heartbeat) -> None:
-        while session is self._session:
+        why = None
+        while session is self._session and why is None:
             await asyncio.sleep(heartbeat.terms.look_seconds)
             if session is not self._session:
                 return
-            why = heartbeat.check()
-            if why is not None:
-                session.abort(why)
-                self._lost(session, why)
-                return
-            self._look()
+            try:
+                why = heartbeat.check()
+                if why is None:
+                    self._look()
+            except Exception as error:  # noqa: BLE001 - the end of this task: none unwatched is kept
+                self._log.exception("the heartbeat stumbled")
+                why = f"the heartbeat stumbled: {error!r}"
+        if why is not None:
+            session.abort(why)
+            self._lost(session, why)

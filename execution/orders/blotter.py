@@ -12,7 +12,8 @@ from the broker, so folding the journal rebuilds it exactly. The rules:
    show leaves the order open until they arrive. What a correction takes away does not put an order to work
    again of which the broker said that it ended; one that was filled by its executions alone is open again.
 3. An error code is evidence. It rejects an order only if its class says so and nobody acknowledged the order
-   before; a code of unknown meaning makes a working order UNKNOWN, to be asked about.
+   before, in the session that wrote it: later it answers the cancel by which the order was asked for. A code
+   of unknown meaning makes a working order UNKNOWN, to be asked about.
 4. A final state is left only by proof: a late execution still counts, a release needs reconciliation. An
    order that was taken as rejected or never sent, and is then seen working, is open again.
 5. A change that was sent is open until the broker shows the new terms, refuses it, or the order ends; while
@@ -29,6 +30,7 @@ order goes from one state to another; `entries` keeps the orders.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from execution.book.adjustments import Adjustment
 from execution.models import ZERO, OrderStatus
@@ -55,12 +57,13 @@ from execution.orders.evidence import (
     OpenOrderSeen,
     OrderStatusSeen,
 )
-from execution.orders.executions import Executions
+from execution.orders.executions import Executions, Found
+from execution.orders.externals import Externals
 from execution.orders.lookup import Lookup
 from execution.orders.moves import end_change, move
 from execution.orders.reports import says_nothing_new, take_error, take_open, take_status
 from execution.orders.terms import ChangeOutcome, Modification
-from execution.reconciliation.claims import Claim, ClaimPolicy, ExternalOrder, Externals
+from execution.reconciliation.claims import Claim, ClaimPolicy, ExternalOrder
 
 __all__ = [
     "Adjusted",
@@ -77,9 +80,24 @@ __all__ = [
     "merged",
 ]
 
+_EXECUTED = (ExecutionSeen, CommissionSeen)
+_REPORTS = (OpenOrderSeen, OrderStatusSeen, CompletedOrderSeen)
+
 KEEP_ENDED = 2_000
 """Orders that have ended and stay in memory; the others are brought back when somebody asks for them."""
 _CHANGE_CUT_OFF = "a change of it was under way when the session ended"
+
+
+class Subject(NamedTuple):
+    """What a fact is about: the order of ours, and of an execution or its commission what is on record."""
+
+    entry: Entry | None
+    found: Found | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """The client order id of the order of ours."""
+        return None if self.entry is None else self.entry.client_order_id
 
 
 class Blotter:
@@ -104,9 +122,12 @@ class Blotter:
     ) -> None:
         self.entries = Entries(keep_ended)
         self._lookup = Lookup(self.entries, client_id)
-        self._executions = Executions(self.entries)
+        self.externals = Externals(keep_ended)
+        self._executions = Executions(self.entries, self.externals)
         self.entries.is_addressable = self._lookup.is_addressable
         self.entries.dismissed, self.entries.recalled = self._dismissed, self._recalled
+        self.externals.dismissed = self._executions.forget
+        self.externals.recalled = self._executions.remember
         self.classify = classify_code
         self.last_order_id = 0
         self.ids_before_session = 0
@@ -115,7 +136,6 @@ class Blotter:
         """What of the account is ours; None, before it is said, takes only our own orders."""
         self.book_open = False
         """Whether the opening book is adopted: what was executed before is in it."""
-        self.externals = Externals()
         self.actions: set[str] = set()
         """Corporate actions that are booked."""
 
@@ -222,26 +242,33 @@ class Blotter:
         """
         return self._lookup.named(order_id)
 
+    def subject_of(self, evidence: Evidence) -> Subject:
+        """Return what a fact is about, looked up once for all that is asked and done about it."""
+        if isinstance(evidence, CommissionSeen):
+            found = self._executions.of(evidence.exec_id)
+            return Subject(found[0] if found and isinstance(found[0], Entry) else None, found)
+        if isinstance(evidence, ExecutionSeen):
+            found = self._executions.of(evidence.exec_id)
+            return Subject(self._lookup.of(evidence), found)
+        return Subject(self._lookup.of(evidence))
+
     def owner_of(self, evidence: Evidence) -> str | None:
         """Return the client order id of the order that a fact concerns, as far as it is known by now."""
-        if isinstance(evidence, CommissionSeen):
-            entry = self._executions.owner_of(evidence)
-        else:
-            entry = self._lookup.of(evidence)
-        return entry.client_order_id if entry else None
+        return self.subject_of(evidence).owner
 
-    def knows(self, evidence: Evidence) -> bool:
+    def knows(self, evidence: Evidence, about: Subject | None = None) -> bool:
         """Return whether a fact is an execution or commission on record already, with the same figures.
 
         Every reconciliation asks for all executions of the day; taking one of these again changes nothing.
         """
-        return isinstance(evidence, ExecutionSeen | CommissionSeen) and self._executions.knows(evidence)
+        found = (about or self.subject_of(evidence)).found
+        return isinstance(evidence, _EXECUTED) and self._executions.knows(evidence, found)
 
-    def repeats(self, evidence: Evidence) -> bool:
+    def repeats(self, evidence: Evidence, about: Subject | None = None) -> bool:
         """Return whether a report of an order says only what is known: taking it again changes nothing."""
-        if not isinstance(evidence, OpenOrderSeen | OrderStatusSeen | CompletedOrderSeen):
+        if not isinstance(evidence, _REPORTS):
             return False
-        entry = self._lookup.of(evidence)
+        entry = (about or self.subject_of(evidence)).entry
         return (
             entry is not None and self._lookup.is_bound(entry, evidence) and says_nothing_new(entry, evidence)
         )
@@ -253,13 +280,7 @@ class Blotter:
     def identities(self, client_order_id: str) -> dict[str, int | str | None]:
         """Return what else an order is known by: strategy, id within the session, permanent id."""
         entry = self.entries.get(client_order_id)
-        if entry is None:
-            return {}
-        return {
-            "strategy": entry.request.strategy,
-            "session_order_id": entry.order_id,
-            "perm_id": entry.perm_id or None,
-        }
+        return {} if entry is None else entry.identities()
 
     def open_entries(self) -> list[Entry]:
         """Return the orders that are not final, in order of submission."""
@@ -267,15 +288,15 @@ class Blotter:
 
     # -- what the broker said -----------------------------------------------------------------------------
 
-    def apply(self, evidence: Evidence) -> list[Change]:
+    def apply(self, evidence: Evidence, about: Subject | None = None) -> list[Change]:
         """Apply one fact; return what it changed, in order."""
+        entry, found = about or self.subject_of(evidence)
         if isinstance(evidence, CommissionSeen):
-            return self._executions.charge(evidence)
-        entry = self._lookup.of(evidence)
+            return self._executions.charge(evidence, found)
         if entry is None:
             return [] if isinstance(evidence, ErrorSeen) else self._external(evidence)
         if isinstance(evidence, ErrorSeen):
-            changes = take_error(entry, evidence, self.classify(evidence.code))
+            changes = take_error(entry, evidence, self._meaning_for(entry, evidence.code))
         else:
             self._lookup.bind(entry, evidence)
             if isinstance(evidence, ExecutionSeen):
@@ -286,6 +307,12 @@ class Blotter:
                 changes = take_status(entry, evidence)
         self.entries.note(entry)
         return changes
+
+    def _meaning_for(self, entry: Entry, code: int) -> CodeClass:
+        """Return what a code means for an order: of an earlier session, it answers a cancel and no order."""
+        meaning = self.classify(code)
+        asked_for = entry.order_id <= self.ids_before_session and not entry.acknowledged
+        return CodeClass.UNKNOWN if asked_for and meaning is CodeClass.REJECTS_NEW else meaning
 
     def _external(self, seen: Evidence) -> list[Change]:
         """Take a fact of somebody else's order, as far as the account is claimed."""
@@ -306,6 +333,7 @@ class Blotter:
             return changes
         order = self.externals.of(seen)
         executed = self._executions.take_external(order, seen, booked=self.book_open)
+        self.externals.note(order)
         changes += executed
         return [*changes, ExternalChanged(order)] if executed and order.is_open else changes
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from execution.book.adjustments import Adjustment
+from execution.frozen import frozen
 from execution.models import Fill, Order, OrderStatus
 from execution.orders.evidence import Evidence
 from execution.orders.terms import ChangeOutcome
 from execution.reconciliation.claims import ExternalOrder
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatusChanged:
     """An order went from `old` to its status now."""
 
@@ -19,7 +18,7 @@ class StatusChanged:
     old: OrderStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filled:
     """An execution of one of our orders; `late_commission` marks a commission that joined a told fill.
 
@@ -32,14 +31,14 @@ class Filled:
     external: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class External:
     """A fact that belongs to no order of ours."""
 
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExternalChanged:
     """An order of somebody else in the account appeared, changed or ended."""
 
@@ -47,7 +46,7 @@ class ExternalChanged:
     appeared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Corrected:
     """An execution that is already booked has other figures from now on; of a bust the new quantity is zero.
 
@@ -61,7 +60,7 @@ class Corrected:
     order: Order | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Modified:
     """A change of an order found its end; number 0 is one that was not asked for here."""
 
@@ -71,7 +70,7 @@ class Modified:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adjusted:
     """Book and positions were adjusted by something other than a trade."""
 
@@ -89,7 +88,7 @@ def merged(changes: list[Change]) -> list[Change]:
         if isinstance(change, Filled):
             if change.late_commission and change.fill.fill_id in told:
                 first = told[change.fill.fill_id]
-                result[first] = replace(change, late_commission=False)
+                result[first] = Filled(change.fill, change.exec_id, external=change.external)
                 continue
             told[change.fill.fill_id] = len(result)
         elif isinstance(change, Corrected):

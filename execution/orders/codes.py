@@ -23,6 +23,7 @@ class CodeClass(enum.StrEnum):
     INFORMATIONAL = "informational"
     CONNECTIVITY = "connectivity"
     PACING = "pacing"
+    MARKET_DATA = "market-data"
     UNKNOWN = "unknown"
 
 
@@ -33,6 +34,8 @@ LINK_RESTORED = {1101: "lost", 1102: "kept"}
 """TWS has the broker again, and what became of market data subscriptions meanwhile."""
 
 CLIENT_ID_IN_USE = 326
+PORT_RESET = 1300
+"""TWS drops this connection: there will be one on another port, or on this one again."""
 READ_ONLY = 321
 """With the words ``read-only`` in its text; 321 says other things too."""
 
@@ -49,8 +52,11 @@ _TABLE: Mapping[int, CodeClass] = MappingProxyType(
         **dict.fromkeys((135, 136, 161, 10147, 10148), CodeClass.CANCEL_REJECTED),
         202: CodeClass.CANCELLED,
         **dict.fromkeys((165, 399, 404, 434, 492, 10167, 10349), CodeClass.INFORMATIONAL),
-        **dict.fromkeys((326, 502, 503, 504, 507, 1100, 1101, 1102, 1300, 2110), CodeClass.CONNECTIVITY),
+        **dict.fromkeys(
+            (326, 502, 503, 504, 507, 509, 512, 1100, 1101, 1102, 1300, 2110), CodeClass.CONNECTIVITY
+        ),
         100: CodeClass.PACING,
+        **dict.fromkeys((162, 354, 366, 10197), CodeClass.MARKET_DATA),  # they end a request, and no order
     }
 )
 

@@ -58,7 +58,7 @@ class Execution:
         if not self.quantity and correction < self.correction:
             return False  # the bust gave it back
         self.commission, self.charged_by = commission, correction
-        return known != commission
+        return known is None or known != commission
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -152,6 +152,14 @@ class Entry:
     def awaits_executions(self) -> bool:
         """Whether the broker reported more filled than the executions show."""
         return self.reported_filled > self.filled + self.withdrawn
+
+    def identities(self) -> dict[str, int | str | None]:
+        """Return what else it is known by: strategy, id within the session, permanent id."""
+        return {
+            "strategy": self.request.strategy,
+            "session_order_id": self.order_id,
+            "perm_id": self.perm_id or None,
+        }
 
     def fills(self) -> list[Fill]:
         """Return the executions as domain objects, in order of arrival."""

@@ -6,13 +6,15 @@ the same facts again. Facts are parsed strictly: an unreadable number is an erro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, ClassVar
 
+from execution.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class OpenOrderSeen:
     """An order as the broker holds it (TWS message 5); terms that it does not tell are empty."""
 
@@ -31,7 +33,7 @@ class OpenOrderSeen:
     security_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderStatusSeen:
     """A status of an order (TWS message 3)."""
 
@@ -45,7 +47,7 @@ class OrderStatusSeen:
     why_held: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExecutionSeen:
     """An execution (TWS message 11). `time` is UTC nanoseconds."""
 
@@ -64,7 +66,7 @@ class ExecutionSeen:
     security_type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommissionSeen:
     """The commission of an execution (TWS message 59)."""
 
@@ -74,7 +76,7 @@ class CommissionSeen:
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompletedOrderSeen:
     """An order the broker no longer works (TWS message 101); it carries no order id."""
 
@@ -87,7 +89,7 @@ class CompletedOrderSeen:
     symbol: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorSeen:
     """A code and text (TWS message 4); `request_id` is an order id, a request id, or -1."""
 

@@ -13,6 +13,7 @@ from execution.orders.changes import Change, Corrected, Filled
 from execution.orders.entries import Entries
 from execution.orders.entry import Entry, Execution, parts_of
 from execution.orders.evidence import CommissionSeen, ExecutionSeen
+from execution.orders.externals import Externals
 from execution.orders.moves import at_work, counted, end_change
 from execution.orders.terms import ChangeOutcome
 from execution.reconciliation.claims import ExternalOrder
@@ -20,6 +21,8 @@ from execution.reconciliation.claims import ExternalOrder
 _MOST_EARLY: Final = 10_000
 Holder = Entry | ExternalOrder
 """Whose execution it is."""
+Found = tuple[Holder, Execution, int]
+"""Whose an execution is, the execution, and the number of the correction of the id it was asked for by."""
 
 
 class Executions:
@@ -27,37 +30,34 @@ class Executions:
 
     Parameters
     ----------
-    entries
-        The orders.
+    entries, externals
+        The orders, ours and those of others.
     """
 
-    def __init__(self, entries: Entries) -> None:
+    def __init__(self, entries: Entries, externals: Externals) -> None:
         self._entries = entries
-        self._known: dict[str, tuple[Holder, Execution, int]] = {}
+        self._externals = externals
+        self._known: dict[str, Found] = {}
         self._early: dict[str, CommissionSeen] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, exec_id: str) -> tuple[Holder, Execution, int] | None:
-        """Return whose an execution is, the execution, and the number of the correction of this id."""
-        if exec_id not in self._known:
-            self._entries.recall("exec_id", exec_id)
-        return self._known.get(exec_id)
+    def of(self, exec_id: str) -> Found | None:
+        """Return an execution with whose it is; None while it is not on record."""
+        found = self._known.get(exec_id)
+        if found is None and (self._entries.recall("exec_id", exec_id) or self._externals.recall(exec_id)):
+            found = self._known.get(exec_id)
+        return found
 
-    def owner_of(self, seen: CommissionSeen) -> Entry | None:
-        """Return the order of ours that a commission concerns, as far as its execution is known."""
-        found = self.of(seen.exec_id)
-        return found[0] if found and isinstance(found[0], Entry) else None
-
-    def knows(self, seen: ExecutionSeen | CommissionSeen) -> bool:
-        """Return whether an execution or commission is on record already, with the same figures."""
-        found = self.of(seen.exec_id)
+    def knows(self, seen: ExecutionSeen | CommissionSeen, found: Found | None) -> bool:
+        """Return whether what was `found` of an execution or commission has the same figures."""
         if found is None:
             return False
         holder, execution, correction = found
         if isinstance(seen, CommissionSeen):
-            return execution.commission == seen.commission and execution.charged_by >= correction
+            told = execution.commission  # a Decimal takes long to differ from None
+            return told is not None and told == seen.commission and execution.charged_by >= correction
         return (
             execution.exec_id == seen.exec_id
             and execution.quantity == seen.quantity
@@ -66,20 +66,20 @@ class Executions:
             and (not isinstance(holder, Entry) or (holder.acknowledged and holder.perm_id == seen.perm_id))
         )
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, holder: Holder) -> None:
         """Drop the executions of an order that leaves memory."""
-        for execution in entry.executions.values():
+        for execution in holder.executions.values():
             for exec_id in execution.ids:
                 found = self._known.get(exec_id)
-                if found is not None and found[0] is entry:
+                if found is not None and found[0] is holder:
                     del self._known[exec_id]
 
-    def remember(self, entry: Entry) -> None:
+    def remember(self, holder: Holder) -> None:
         """Find the executions of an order that comes back."""
-        for execution in entry.executions.values():
+        for execution in holder.executions.values():
             if not execution.entered:
                 for exec_id in execution.ids:
-                    self._known[exec_id] = (entry, execution, parts_of(exec_id)[1])
+                    self._known[exec_id] = (holder, execution, parts_of(exec_id)[1])
 
     # -- what the broker said -----------------------------------------------------------------------------
 
@@ -111,9 +111,8 @@ class Executions:
             return []
         return [Filled(order.fill(execution), seen.exec_id, external=True)]
 
-    def charge(self, seen: CommissionSeen) -> list[Change]:
-        """Take what an execution cost."""
-        found = self.of(seen.exec_id)
+    def charge(self, seen: CommissionSeen, found: Found | None) -> list[Change]:
+        """Take what an execution cost, as far as that one was found."""
         if found is None:
             self._early[seen.exec_id] = seen
             if len(self._early) > _MOST_EARLY:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from decimal import Decimal
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from execution.errors import InvalidOrderError
+from execution.frozen import frozen
 from execution.vocabulary import NAME, SYMBOL, WIRE_TEXT, OrderType, Side, TimeInForce
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    from execution.lazily import pd
 
 _PLAIN_LIVES = frozenset((TimeInForce.DAY, TimeInForce.GTC))
 _AT_ONCE = frozenset((TimeInForce.IOC, TimeInForce.FOK))
@@ -20,7 +25,7 @@ _WHOLE_PERCENT = Decimal(100)
 _TOO_LARGE = Decimal("1E+15")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderRequest:
     """A wish to trade, checked for form when it is built.
 

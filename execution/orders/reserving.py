@@ -97,7 +97,7 @@ class Reserving:
             decision = self._validator.evaluate(rest)
             self.reserve(entry)
             return decision
-        family = [one for one in (parent, *parent.exits) if _can_trade(one)]
+        family = [one for one in (parent, *parent.exits) if one.can_trade]
         for one in family:
             self.release(one.client_order_id)
         coming = parent.larger.quantity - parent.filled
@@ -112,15 +112,19 @@ class Reserving:
     def before_fill(self, fill: Fill) -> None:
         """Take an execution that the book is about to have."""
         self._coming.discard(fill.fill_id)
-        self._build(self._blotter.entries.get(fill.client_order_id or ""))
+        if self._brackets is not None:
+            self._build(self._blotter.entries.get(fill.client_order_id or ""))
 
     def after_fill(self, fill: Fill) -> None:
         """Take an execution that the book has."""
-        if self._validator is not None:
-            self._validator.on_fill(fill)
-        self._release_if_over(fill.client_order_id)
+        if self._validator is None:
+            return
+        self._validator.on_fill(fill)
         entry = self._blotter.entries.get(fill.client_order_id or "")
-        if entry is not None and entry.parent and not _can_trade(entry):
+        if entry is None or entry.can_trade:
+            return
+        self.release(entry.client_order_id)
+        if entry.parent:
             self._hold_exits(entry)  # an execution that came after the end undid something all the same
 
     def on_status(self, order: Order, old: OrderStatus) -> None:
@@ -133,7 +137,7 @@ class Reserving:
     def again(self, order: Order) -> None:
         """Hold an order and the exits of its bracket anew: its terms or its executions are others."""
         entry = self._blotter.entries[order.client_order_id or ""]
-        if _can_trade(entry):
+        if entry.can_trade:
             self.reserve(entry)
         self._hold_exits(entry)
         self._release_if_over(order.client_order_id)
@@ -142,7 +146,7 @@ class Reserving:
         """Hold anew the exits of the bracket that an order belongs to."""
         parent = self._blotter.entries.get(entry.parent, entry)
         for one in parent.exits:
-            if _can_trade(one):
+            if one.can_trade:
                 self.reserve(one)
 
     def _told(self, entry: Entry) -> list[Fill]:
@@ -154,9 +158,5 @@ class Reserving:
 
     def _release_if_over(self, client_order_id: str | None) -> None:
         entry = self._blotter.entries.get(client_order_id or "")
-        if entry is not None and not _can_trade(entry):
+        if entry is not None and not entry.can_trade:
             self.release(entry.client_order_id)
-
-
-def _can_trade(entry: Entry) -> bool:
-    return not entry.status.is_final or entry.awaits_executions

@@ -13,7 +13,7 @@ them; it is journalled, because the book that a journal amounts to depends on it
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,11 +23,12 @@ from execution.errors import InvalidOrderError
 from execution.models import ZERO, Fill, OrderRequest, OrderType, Side
 from execution.numbers import format_decimal
 from execution.orders.entry import Execution
-from execution.orders.evidence import Evidence, ExecutionSeen, OpenOrderSeen, OrderStatusSeen
+from execution.orders.evidence import Evidence
 
 EXTERNAL = "external-"
 """What the names of orders of somebody else begin with here, and no order of ours does."""
-_OVER = ("Filled", "Cancelled", "ApiCancelled", "Inactive")
+OVER = ("Filled", "Cancelled", "ApiCancelled", "Inactive")
+"""Statuses of an order that trades no more."""
 
 
 class ClaimPolicy(enum.StrEnum):
@@ -167,61 +168,6 @@ class ExternalOrder:
             commission=execution.commission,
             account=self.account,
         )
-
-
-class Externals:
-    """The orders of somebody else that are known, by key."""
-
-    def __init__(self) -> None:
-        self._orders: dict[str, ExternalOrder] = {}
-
-    def __iter__(self) -> Iterator[ExternalOrder]:
-        """Iterate over the orders, oldest first."""
-        return iter(self._orders.values())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._orders
-
-    def open(self) -> list[ExternalOrder]:
-        """Return those that can still trade."""
-        return [order for order in self._orders.values() if order.is_open]
-
-    def of(self, seen: OpenOrderSeen | ExecutionSeen) -> ExternalOrder:
-        """Return the order that a fact concerns, a new one if it is not known."""
-        key = key_of(seen)
-        order = self._orders.get(key)
-        if order is None:
-            side = Side.BUY if seen.side == Side.BUY else Side.SELL  # a short sale has words of its own
-            order = self._orders[key] = ExternalOrder(
-                key, seen.perm_id, seen.client_id, seen.order_ref, seen.account, seen.symbol, side
-            )
-        return order
-
-    def take_open(self, seen: OpenOrderSeen) -> tuple[ExternalOrder, bool]:
-        """Take an order that the broker shows as open; return it, and whether it was not open before."""
-        order = self.of(seen)
-        appeared = not order.is_open
-        order.quantity, order.limit_price, order.is_open = seen.quantity, seen.limit_price or None, True
-        order.ended_unseen = False
-        order.order_id = seen.order_id
-        return order, appeared
-
-    def take_status(self, seen: OrderStatusSeen) -> ExternalOrder | None:
-        """Take a status; None if it concerns no order that is known, or says nothing new."""
-        order = self._orders.get(key_of(seen))
-        if order is None or not order.is_open:
-            return None
-        before = (order.is_open, order.remaining)
-        order.reported_filled = max(order.reported_filled, seen.filled)
-        order.is_open = seen.status not in _OVER
-        return None if (order.is_open, order.remaining) == before else order
-
-    def listed(self, keys: set[str]) -> list[ExternalOrder]:
-        """Take a complete list of open orders; return those that ended unseen."""
-        ended = [order for order in self.open() if order.key not in keys]
-        for order in ended:
-            order.is_open, order.ended_unseen = False, True
-        return ended
 
 
 def key_of(seen: Evidence) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from execution.clocks import timestamp
@@ -15,6 +15,7 @@ from execution.numbers import format_decimal
 from execution.orders.blotter import Blotter
 from execution.orders.entry import Entry
 from execution.reconciliation.lapses import ASKED, Lapse
+from execution.reconciliation.positions import Pair
 from execution.reconciliation.reconcile import Reconciliation
 
 
@@ -156,7 +157,10 @@ def doubts_of(blotter: Blotter, outcome: Reconciliation | None, story: Story) ->
         )
         for name, why in doubtful.items()
     ]
-    doubts += [_break_doubt(symbol, pair, asked) for symbol, pair in found.breaks.items()]
+    doubts += [
+        _break_doubt(symbol, pair, asked, found.ended.get(symbol, ""))
+        for symbol, pair in found.breaks.items()
+    ]
     doubts += [
         Doubt(
             DoubtKind.EXTERNAL,
@@ -253,7 +257,7 @@ def _order_doubt(
         DoubtKind.ORDER,
         name,
         why,
-        _lapsed_step(entry, lapse) if asked and lapse is not None else _order_step(entry, bool(asked)),
+        _lapsed_step(entry, lapse) if asked and lapse and lapse.cause else _order_step(entry, bool(asked)),
         evidence,
         entry.order(),
         story.written_in.get(name),
@@ -305,14 +309,20 @@ def _lapsed_step(entry: Entry, lapse: Lapse) -> str:
     )
 
 
-def _break_doubt(symbol: str, pair: tuple[Decimal, Decimal], asked: Sequence[str]) -> Doubt:
+def _break_doubt(symbol: str, pair: Pair, asked: Sequence[str], ended: str) -> Doubt:
     ours, theirs = (format_decimal(figure) for figure in pair)
-    return Doubt(
-        DoubtKind.POSITION,
-        symbol,
-        f"the journal amounts to {ours}, the broker holds {theirs}",
+    name = shlex.quote(symbol)
+    step = (
         "compare the day's trades in TWS with `trade audit show --kind fill`. After a split: `trade orders "
-        f"adjust {symbol} --split RATIO`. If the broker is right for another reason: `trade orders "
-        f"accept-position {symbol} --by NAME --reason TEXT`",
-        asked=tuple(asked),
+        f"adjust {name} --split RATIO`. If the broker is right for another reason: `trade orders "
+        f"accept-position {name} --by NAME --reason TEXT`"
     )
+    if ended:
+        step = (
+            f"its contract was last traded on {ended}: look in the statement whether it expired, was "
+            f"exercised, assigned or settled. Then `trade orders accept-position {name} --cash AMOUNT --by "
+            "NAME --reason TEXT` with the cash that moved, 0 for what expired worthless; the same for shares "
+            "that came or went with it"
+        )
+    why = f"the journal amounts to {ours}, the broker holds {theirs}"
+    return Doubt(DoubtKind.POSITION, symbol, why, step, asked=tuple(asked))

@@ -2,7 +2,8 @@
 
 An order in doubt is dead, whatever became of it before, in two cases:
 
-* It was for the day, and its day is over: midnight has passed after the close of its session.
+* Its time is over: its day, the moment that it was good till, or the trading of its contract. See
+  `execution.reconciliation.lifetimes`.
 * It was written in an earlier session and acknowledged by nobody, and TWS answers a cancel of its number that
   it has no such order at work.
 
@@ -15,61 +16,39 @@ cent what is due by the record. Then the order ends as cancelled, on record with
 
 Everything else stays in doubt, with what was found. An equal position alone proves nothing: a fill may hide
 behind an opposite trade made by hand. A position that differs by what the order could have filled is no
-proof either.
+proof either; that of an option or of a contract past its last day may have been exercised, assigned or
+settled, which is no end of an order and no execution of it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 from execution.audit import AuditLogger
-from execution.clocks import NANOS, timestamp
 from execution.errors import BrokerUnavailableError
+from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.session import IBSession
-from execution.models import ZERO, OrderStatus, TimeInForce
+from execution.models import ZERO, OrderStatus
 from execution.numbers import format_decimal
 from execution.orders.entry import Entry
 from execution.orders.evidence import ErrorSeen
 from execution.orders.inbox import Inbox
 from execution.reconciliation.claims import Claim
+from execution.reconciliation.lifetimes import FOR_THE_DAY, Lifetimes, TradingDays, broker_day
 from execution.reconciliation.policies import ExpiredDay
 from execution.reconciliation.positions import Pair, Positions
 
 ASKED: Final = ("open orders", "completed orders", "executions since midnight", "positions")
 """The lists that a reconciliation asks the broker for."""
 
-_FOR_THE_DAY: Final = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.OPG)
-_BROKERS_DAY: Final = ZoneInfo("America/New_York")
 _NO_SUCH_ORDER: Final = (135, 161, 10147)
 _WRONG_STATE: Final = 10148
 _CENT: Final = Decimal("0.01")
-
-
-class SessionDay(Protocol):
-    """A trading session."""
-
-    @property
-    def date(self) -> dt.date:
-        """Its date at the exchange."""
-
-    @property
-    def close_ns(self) -> int:
-        """Close, UTC nanoseconds."""
-
-
-class TradingDays(Protocol):
-    """Knows the sessions of the exchange; an exchange's calendar is one."""
-
-    def session_closing_after(self, ns: int) -> SessionDay | None:
-        """Return the first session that closes after a moment; None where it is not known."""
-
-    def midnight_ns(self, date: dt.date) -> int:
-        """Return the moment at which a date begins at the exchange."""
+_EXERCISED: Final = ("OPT", "FOP", "WAR")
+"""Kinds of contract whose position an exercise or assignment may close on any day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +58,7 @@ class Lapse:
     Attributes
     ----------
     cause
-        Why it cannot live.
+        Why it cannot live; empty where that is not known.
     symbol
         What it trades.
     ours, theirs
@@ -87,7 +66,7 @@ class Lapse:
     proof
         Why nothing of it was executed; empty where that does not follow.
     obstacle
-        Why it does not follow.
+        Why it does not follow; without a cause, why it is not known whether the order can live.
     fits
         The size by which the positions differ, where the order could have filled just that.
     cash
@@ -106,6 +85,8 @@ class Lapse:
     def lines(self) -> tuple[str, ...]:
         """Say what was found, for a person."""
         ours, theirs = format_decimal(self.ours), format_decimal(self.theirs)
+        if not self.cause:
+            return (f"whether it can still live is not known: {self.obstacle}",)
         found = [
             f"it cannot live any more: {self.cause}",
             f"position {self.symbol}: journal {ours}, broker {theirs}",
@@ -140,6 +121,13 @@ class Lapses:
         Sessions of the exchange; None knows of no day that is over.
     policy
         Whether an order whose fill nothing could hide is settled.
+    contracts
+        Our instruments, and what the broker stated of their contracts; by default none but US stocks.
+
+    Attributes
+    ----------
+    lifetimes
+        Tells which orders cannot live any more by their terms and contracts.
     """
 
     def __init__(
@@ -150,14 +138,16 @@ class Lapses:
         claim: Claim,
         days: TradingDays | None,
         policy: ExpiredDay,
+        contracts: ContractBook | None = None,
     ) -> None:
+        self.lifetimes = Lifetimes(days, contracts or ContractBook(), audit.now_ns, audit.journal.events)
         self._inbox = inbox
         self._audit = audit
         self._positions = positions
         self._claim = claim
-        self._days = days
         self._policy = policy
-        self._absent: dict[str, str] = {}
+        self._absent: dict[tuple[str, int], str] = {}
+        """What TWS answered to the cancel of an attempt that nobody had acknowledged, by id and number."""
         self._one_account = False
 
     def hear(self, seen: ErrorSeen, entry: Entry) -> None:
@@ -165,12 +155,12 @@ class Lapses:
         gone = seen.code == _WRONG_STATE and "cancelled" in seen.text.lower().rpartition("state:")[2]
         earlier = entry.order_id <= self._inbox.blotter.ids_before_session
         if earlier and not entry.acknowledged and (gone or seen.code in _NO_SUCH_ORDER):
-            self._absent[entry.client_order_id] = f"{seen.code}: {seen.text}"
+            self._absent[entry.client_order_id, entry.attempt] = f"{seen.code}: {seen.text}"
 
     async def find(
         self, session: IBSession, missing: Sequence[Entry], breaks: Mapping[str, Pair]
     ) -> dict[str, Lapse]:
-        """Return the orders that cannot live any more, by client order id.
+        """Return the orders that cannot live any more, or of which that is not known, by client order id.
 
         Parameters
         ----------
@@ -183,10 +173,13 @@ class Lapses:
         """
         self._one_account = self._claim.account is not None or len(session.accounts) == 1
         found: dict[str, Lapse] = {}
+        await self.lifetimes.learn(missing, self._inbox.blotter.entries.session)
         for entry in missing:
-            cause = self._cause(entry)
+            cause, unknown = self._cause(entry)
             if cause:
                 found[entry.client_order_id] = self._weigh(entry, cause, missing, breaks)
+            elif unknown:
+                found[entry.client_order_id] = self._undecided(entry, unknown, breaks)
         undecided = [name for name, lapse in found.items() if not (lapse.proof or lapse.obstacle)]
         if undecided:
             cash, obstacle = await self._cash(session)
@@ -198,7 +191,7 @@ class Lapses:
     def holds(self, entry: Entry, lapse: Lapse) -> bool:
         """Return whether nothing was executed of an order, by what was found and has been told since."""
         ours = self._positions.ours().get(lapse.symbol, ZERO)
-        return bool(lapse.proof) and ours == lapse.ours and not entry.awaits_executions
+        return bool(lapse.proof) and ours == lapse.ours and self._cause(entry) == (lapse.cause, "")
 
     def end(self, entry: Entry, lapse: Lapse) -> None:
         """Record that an order ended without further executions, and apply it."""
@@ -209,47 +202,32 @@ class Lapses:
 
     # -- dead ------------------------------------------------------------------------------------------
 
-    def _cause(self, entry: Entry) -> str:
-        """Return why an order cannot live; empty if it may."""
+    def _cause(self, entry: Entry) -> tuple[str, str]:
+        """Return why an order cannot live, or why that is not known; both are empty if it may."""
         name, blotter = entry.client_order_id, self._inbox.blotter
         if entry.awaits_executions or entry.status.is_final or name in self._inbox.open_references:
-            return ""
-        if name in self._absent and not entry.acknowledged:
-            return f"TWS has no such order at work ({self._absent[name]})"
+            return "", ""
+        answer = self._absent.get((name, entry.attempt))
+        if answer is not None and not entry.acknowledged:
+            return f"TWS has no such order at work ({answer})", ""
         if entry.order_id > blotter.ids_before_session:  # what was written just now may be on its way
-            return ""
-        return self._day_over(entry)
-
-    def _day_over(self, entry: Entry) -> str:
-        request, now_ns = entry.request, self._audit.now_ns()
-        if request.time_in_force not in _FOR_THE_DAY or not self._is_stock(request.symbol):
-            return ""
-        session = None if self._days is None else self._days.session_closing_after(entry.submitted_ns)
-        if self._days is None or session is None or self._waits_for_another(entry):
-            return ""
-        over_ns = self._days.midnight_ns(session.date + dt.timedelta(days=1))
-        if now_ns < over_ns or _day_of(now_ns) <= session.date:
-            return ""
-        return (
-            f"a {request.time_in_force} order of {timestamp(entry.submitted_ns)}, whose session closed at "
-            f"{timestamp(session.close_ns)}"
-        )
+            return "", ""
+        if entry.request.time_in_force in FOR_THE_DAY and self._waits_for_another(entry):
+            return "", ""
+        life = self.lifetimes.of(entry)
+        return life.over, life.unknown
 
     def _waits_for_another(self, entry: Entry) -> bool:
         """Return whether it is the exit of an entry at work: its day may begin when that fills."""
         head = self._inbox.blotter.entries.get(entry.parent)
         return head is not None and head.client_order_id in self._inbox.open_references
 
-    def _is_stock(self, symbol: str) -> bool:
-        return symbol not in self._claim.security_types
-
     # -- filled before? --------------------------------------------------------------------------------
 
     def _weigh(self, entry: Entry, cause: str, missing: Iterable[Entry], breaks: Mapping[str, Pair]) -> Lapse:
         """Compare positions; neither proof nor obstacle leaves it to the cash."""
         symbol = entry.request.symbol
-        held = self._positions.ours().get(symbol, ZERO)
-        ours, theirs = breaks.get(symbol, (held, held))
+        ours, theirs = self._pair(symbol, breaks)
         lapse = Lapse(cause, symbol, ours, theirs)
         if not (self._claim.covers(symbol) and self._one_account):
             return replace(lapse, obstacle="positions of this symbol and account are not compared")
@@ -257,13 +235,31 @@ class Lapses:
         if moved:
             could = 0 < moved <= entry.larger.quantity - entry.filled
             what = "the positions differ" + (", by what it could have filled" if could else "")
-            return replace(lapse, obstacle=what, fits=moved if could else None)
-        if _day_of(entry.submitted_ns) == _day_of(self._audit.now_ns()):
+            closed = self._closed_otherwise(symbol, ours, theirs)
+            return replace(lapse, obstacle=what + closed, fits=moved if could and not closed else None)
+        if broker_day(entry.submitted_ns) == broker_day(self._audit.now_ns()):
             return replace(
                 lapse,
                 proof="the day's executions name none of it, and the broker's position is the journal's",
             )
         return replace(lapse, obstacle=self._hides(entry, missing))
+
+    def _undecided(self, entry: Entry, unknown: str, breaks: Mapping[str, Pair]) -> Lapse:
+        symbol = entry.request.symbol
+        return Lapse("", symbol, *self._pair(symbol, breaks), obstacle=unknown)
+
+    def _pair(self, symbol: str, breaks: Mapping[str, Pair]) -> Pair:
+        held = self._positions.ours().get(symbol, ZERO)
+        return breaks.get(symbol, (held, held))
+
+    def _closed_otherwise(self, symbol: str, ours: Decimal, theirs: Decimal) -> str:
+        """Say what may have closed a position that no order closed."""
+        if abs(theirs) >= abs(ours):
+            return ""
+        if self.lifetimes.last_traded(symbol):
+            return "; its contract has ended, so it may have expired, been exercised, assigned or settled"
+        exercised = self._claim.security_types.get(symbol) in _EXERCISED
+        return "; it may have been exercised or assigned" if exercised else ""
 
     def _hides(self, entry: Entry, missing: Iterable[Entry]) -> str:
         """Return what could hide a fill of an order behind an equal position; empty if only cash tells."""
@@ -283,8 +279,9 @@ class Lapses:
             return f"the positions are equal, but {unseen[0].key}, of somebody else, ended there unseen"
         if self._policy is ExpiredDay.DOUBT:
             return "the positions are equal, and execution.expired_day leaves it to a person"
-        if self._claim.security_types:
-            return "the positions are equal, but cash moves by futures or options too"
+        traded = sorted(set(self._positions.ours()) & set(self._claim.security_types))
+        if traded:
+            return f"the positions are equal, but cash moves by {', '.join(traded[:3])}, no stock, too"
         return ""
 
     async def _cash(self, session: IBSession) -> tuple[Pair | None, str]:
@@ -300,7 +297,3 @@ class Lapses:
         if abs(held - due) > _CENT:
             return (held, due), "the positions are equal, but the broker's cash is not what is due"
         return (held, due), ""
-
-
-def _day_of(ns: int) -> dt.date:
-    return dt.datetime.fromtimestamp(ns // NANOS, _BROKERS_DAY).date()

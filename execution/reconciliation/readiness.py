@@ -1,7 +1,8 @@
 """Whether orders may go out: takes what the broker says, and asks it where that leaves something open.
 
 What arrives goes to the inbox. A code that leaves open what stands at the broker, a corrected execution and a
-new session close the gate; a reconciliation that agrees opens it. One runs at a time.
+new session close the gate; a reconciliation that agrees opens it. One runs at a time. What closes it within a
+session is asked about without anybody's call (`execution.reconciliation.inquiry`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from execution.errors import BrokerUnavailableError, JournalError, NotReadyError
 from execution.numbers import own_arithmetic
 from execution.orders.codes import CodeClass
 from execution.orders.evidence import ErrorSeen, Evidence
+from execution.reconciliation.inquiry import Inquiry
 from execution.reconciliation.leftovers import Leftovers
 from execution.reconciliation.reconcile import Reconciler, Reconciliation
 
@@ -63,9 +65,14 @@ class Readiness:
         self._restore = restore
         self._asked = False
         """Whether the last reconciliation asked TWS for what may stand there: the next one has the answer."""
+        self._link_changes = 0
         self._reconciling = asyncio.Lock()
         self._log = structlog.get_logger("readiness")
-        desk.inbox.on_corrected = desk.gate.close
+        self._inquiry = Inquiry(desk, self.reconcile, self.check)
+        desk.inbox.add_handler(self._inquiry)
+        desk.gate.on_written = self._inquiry.watch
+        desk.manager.add_handler(self._inquiry)
+        desk.inbox.on_corrected = self._close_and_ask
         desk.manager.on_evidence = self._take
         desk.manager.on_data = self._on_data
         desk.manager.on_session = self._on_session
@@ -106,7 +113,8 @@ class Readiness:
             epoch, interruptions, session.undecodable = manager.epoch, gate.interruptions, 0
             unanswered = gate.unanswered
             await manager.learn_contracts()
-            result = await self._reconciler.run(session)
+            result = await self._reconciler.run(session, undisturbed=self._undisturbed())
+            self._inquiry.answered()
             gate.forget(unanswered)  # what became of these was asked
             self._settle()
             if session.is_open:
@@ -126,10 +134,11 @@ class Readiness:
     async def _checked(self) -> Reconciliation:
         epoch, session = self._desk.manager.epoch, self._desk.manager.session
         try:
-            result = await self._reconciler.run(session)
+            result = await self._reconciler.run(session, undisturbed=self._undisturbed())
         except JournalError:
             self._desk.gate.close()  # an order may be in doubt by now
             raise
+        self._inquiry.answered()
         if not result.agrees and epoch == self._desk.manager.epoch:
             self._close(result)
         return result
@@ -145,9 +154,9 @@ class Readiness:
 
     def _weigh(self, evidence: ErrorSeen) -> None:
         """Make a reconciliation due where an error leaves open what stands at the broker."""
-        if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
-            # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
-            self._desk.gate.interrupt(frozen=evidence.code in _FREEZING_CODES)
+        self._weigh_link(evidence)
+        if evidence.code in _THAWING_CODES:
+            self._inquiry.due()
         name = self._desk.blotter.owner_of(evidence)
         entry = self._desk.blotter.entries.get(name or "")
         if entry is None or entry.status.is_final:
@@ -157,9 +166,28 @@ class Readiness:
         if meaning in (CodeClass.UNKNOWN, CodeClass.CANCEL_REJECTED) or (
             meaning is CodeClass.REJECTS_NEW and entry.acknowledged and entry.modification is None
         ):
-            self._desk.gate.close()
+            self._close_and_ask()
+        elif meaning is CodeClass.CANCELLED:
+            self._inquiry.told_ended(entry)
+
+    def _weigh_link(self, evidence: ErrorSeen) -> None:
+        if evidence.code in (*_FREEZING_CODES, *_THAWING_CODES):
+            # After 1101 or 1102 the link stands again, but what happened meanwhile must be asked for first.
+            self._desk.gate.interrupt(frozen=evidence.code in _FREEZING_CODES)
+            self._link_changes += 1
+
+    def _undisturbed(self) -> Callable[[], bool]:
+        """Return what tells later whether TWS had the broker from now on until then."""
+        before, gate = self._link_changes, self._desk.gate
+        return lambda: before == self._link_changes and not gate.is_frozen
+
+    def _close_and_ask(self) -> None:
+        self._desk.gate.close()
+        self._inquiry.due()
 
     def _on_session(self) -> None:
+        for seen in self._desk.manager.said_at_login:  # it is about this session, not the one before
+            self._weigh_link(seen)
         with suppress(JournalError):  # said when the session is to be used
             self._restore()
         self._leftovers.new_session()

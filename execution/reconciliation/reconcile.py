@@ -27,13 +27,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from execution.audit import AuditLogger
+from execution.ibkr.contract_book import ContractBook
 from execution.ibkr.session import IBSession
 from execution.models import OrderStatus
 from execution.numbers import format_decimal
 from execution.orders.entry import Entry
 from execution.orders.inbox import Inbox
 from execution.reconciliation.claims import Claim, ClaimPolicy
-from execution.reconciliation.lapses import Lapse, Lapses, TradingDays
+from execution.reconciliation.lapses import Lapse, Lapses
+from execution.reconciliation.lifetimes import TradingDays
 from execution.reconciliation.policies import ExpiredDay
 from execution.reconciliation.positions import Pair, Positions
 
@@ -45,13 +47,15 @@ class Reconciliation:
     """Outcome: client order ids in doubt with the reason, and positions that differ (ours, broker's).
 
     `lapsed` are the orders that ended unseen, by evidence; `lapses` what was found of those that cannot live
-    any more. `refused` are the open orders of somebody else, with what they are, where none may trade here;
+    any more. `ended` are the symbols among `breaks` whose contract is not traded any more, with its last day.
+    `refused` are the open orders of somebody else, with what they are, where none may trade here;
     `twins` those that the broker holds beside an order of ours, under the same reference.
     """
 
     in_doubt: dict[str, str] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
     breaks: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     twins: dict[str, str] = field(default_factory=dict)
     lapsed: list[str] = field(default_factory=list)
@@ -95,6 +99,8 @@ class Reconciler:
     days, expired_day
         Sessions of the exchange, and what becomes of orders for a day that is over; see
         `execution.reconciliation.lapses`.
+    contracts
+        Our instruments, and what the broker stated of their contracts.
 
     Attributes
     ----------
@@ -114,8 +120,9 @@ class Reconciler:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         days: TradingDays | None = None,
         expired_day: ExpiredDay = ExpiredDay.SETTLE,
+        contracts: ContractBook | None = None,
     ) -> None:
-        self.lapses = Lapses(inbox, audit, positions, claim, days, expired_day)
+        self.lapses = Lapses(inbox, audit, positions, claim, days, expired_day, contracts)
         self._inbox = inbox
         self._audit = audit
         self._release_absent = release_absent
@@ -126,8 +133,18 @@ class Reconciler:
         self.outcome: Reconciliation | None = None
         """The last outcome; None while there is none."""
 
-    async def run(self, session: IBSession) -> Reconciliation:
+    async def run(
+        self, session: IBSession, *, undisturbed: Callable[[], bool] = lambda: True
+    ) -> Reconciliation:
         """Reconcile over a session.
+
+        Parameters
+        ----------
+        session
+            Asked for what stands at the broker.
+        undisturbed
+            Says in the end whether TWS had the broker all the time. Else nothing is concluded from what its
+            lists do not name: they may be out of date.
 
         Raises
         ------
@@ -143,8 +160,10 @@ class Reconciler:
                 break
             await self._sleep(pauses.pop())  # what was on its way may be there by then
         result = Reconciliation(breaks=breaks)
+        last_days = {symbol: self.lapses.lifetimes.last_traded(symbol) for symbol in breaks}
+        result.ended = {symbol: day for symbol, day in last_days.items() if day}
         result.lapses = await self.lapses.find(session, self._missing(stood, seen), breaks)
-        self._judge_orders(stood, seen, result)
+        self._judge_orders(stood, seen, result, undisturbed=undisturbed())
         externals = self._inbox.blotter.externals.open()
         for order in externals:
             entry = self._inbox.blotter.twinned(order)
@@ -215,15 +234,17 @@ class Reconciler:
             and (entry.client_order_id not in seen or entry.status is OrderStatus.UNKNOWN)
         ]
 
-    def _judge_orders(self, stood: set[str], seen: set[str], result: Reconciliation) -> None:
+    def _judge_orders(
+        self, stood: set[str], seen: set[str], result: Reconciliation, *, undisturbed: bool
+    ) -> None:
         for entry in self._missing(stood, seen):
             name = entry.client_order_id
-            if not entry.acknowledged and self._release_absent:
+            if not entry.acknowledged and self._release_absent and undisturbed:
                 self._release(entry, "in no list of the broker, and the broker has nothing in flight")
                 result.released.append(name)
                 continue
             lapse = result.lapses.get(name)
-            if lapse is not None and self.lapses.holds(entry, lapse):
+            if lapse is not None and undisturbed and self.lapses.holds(entry, lapse):
                 self.lapses.end(entry, lapse)
                 result.lapsed.append(name)
                 continue

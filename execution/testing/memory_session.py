@@ -13,7 +13,7 @@ from execution.errors import NotConnectedError
 from execution.ibkr import translate
 from execution.ibkr.bars import SessionCalendar
 from execution.ibkr.contract_terms import ContractTerms
-from execution.ibkr.session import BrokerPosition, IBSession
+from execution.ibkr.session import BrokerPosition, BrokerValue, IBSession
 from execution.models import ZERO, Bar, Instrument, OrderRequest
 from execution.orders.evidence import CompletedOrderSeen, Evidence
 from execution.testing.memory_broker import MemoryBroker
@@ -194,6 +194,18 @@ class MemorySession(IBSession):
             price = self._broker.prices.get(symbol)
             value += holding.cost if price is None else holding.quantity * price * holding.multiplier
         return {"NetLiquidation": value, "TotalCashValue": ledger.cash}
+
+    async def values(self, account: str) -> list[BrokerValue]:
+        """Return what positions are worth at the last prices; None where there was none."""
+        self.require_open_lane()
+        told = []
+        for symbol, holding in sorted(self._broker.ledgers[account].holdings.items()):
+            price, listed = self._broker.prices.get(symbol), self._broker.instruments.get(symbol)
+            value = None if price is None else holding.quantity * price * holding.multiplier
+            gain = None if value is None else value - holding.cost
+            kind = "STK" if listed is None else listed.security_type
+            told.append(BrokerValue(account, symbol, kind, holding.quantity, value, gain))
+        return told
 
     async def what_if(
         self, instrument: Instrument, request: OrderRequest, *, least_id: int = 0

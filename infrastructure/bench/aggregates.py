@@ -2,7 +2,9 @@
 
 Minutes of every session of 2023 (half days included) are made from a seed, loaded through the store, brought
 into the aggregates as `trade db refresh` does it, and read back; every value must be equal to the last bit.
-Then the daily bars are asked for from their table and, the same rows, from the raw minutes.
+Then the daily bars are asked for from what holds them (a table or, in the community edition, an aggregate)
+and, the same rows, from the raw minutes. Where the server can, every chunk is then compressed, and both are
+asked for again and compared again.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import datetime as dt
 import statistics
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, LiteralString
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,7 @@ from data.stores import DatabaseBarStore
 from data.testing import local_server
 from execution.models import Instrument
 from execution.timeframes import Timeframe
+from infrastructure.bench import compression
 from infrastructure.bench.bars import timed
 
 _YEAR = (dt.date(2023, 1, 1), dt.date(2023, 12, 31))
@@ -47,8 +51,21 @@ _RAW = """
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def measure(symbols: int, turns: int, tell: Callable[[str], None]) -> dict[str, float]:
+def measure(
+    symbols: int, turns: int, tell: Callable[[str], None], programs: Path | None = None
+) -> dict[str, float]:
     """Return seconds and ratios of a year of minutes of so many symbols.
+
+    Parameters
+    ----------
+    symbols
+        Symbols with a year of minutes each.
+    turns
+        Queries of which the median is taken.
+    tell
+        Told what is being done.
+    programs
+        Folder of ``initdb`` and ``postgres`` of the server to measure; None takes the Apache edition.
 
     Raises
     ------
@@ -59,7 +76,7 @@ def measure(symbols: int, turns: int, tell: Callable[[str], None]) -> dict[str, 
     """
     clock = ExchangeClock("XNYS", *_YEAR)
     names = [f"S{number:03d}" for number in range(symbols)]
-    with local_server(timescale=True, settings={"work_mem": "128MB"}) as server:
+    with local_server(timescale=True, programs=programs, settings={"work_mem": "128MB"}) as server:
         database = Database(server.create_database("bench"))
         with closing(database):
             database.upgrade()
@@ -68,12 +85,12 @@ def measure(symbols: int, turns: int, tell: Callable[[str], None]) -> dict[str, 
             tell("refresh")
             refresh_s = timed(lambda: refresh(database))
             with psycopg.connect(server.conninfo("bench"), autocommit=True) as connection:
-                connection.execute("VACUUM ANALYZE")
-                tell("queries")
-                kept = [timed(lambda: connection.execute(_KEPT).fetchall()) for _ in range(turns)]
-                raw = [timed(lambda: connection.execute(_RAW).fetchall()) for _ in range(turns)]
-                _compare(connection.execute(_KEPT).fetchall(), days, names)
-                _compare(connection.execute(_RAW).fetchall(), days, names)
+                figures = _ask(connection, turns, days, names, tell)
+                if compression.possible(connection):
+                    tell("compress")
+                    figures |= compression.compress(connection, "bars_1m")
+                    again = _ask(connection, turns, days, names, tell)
+                    figures |= {f"compressed_{name}": value for name, value in again.items()}
     rows = float(len(names) * int(((clock.closes_ns - clock.opens_ns) // MINUTE_NS).sum()))
     return {
         "minutes": rows,
@@ -81,10 +98,46 @@ def measure(symbols: int, turns: int, tell: Callable[[str], None]) -> dict[str, 
         "load_rows_s": rows / load_s,
         "refresh_s": refresh_s,
         "refresh_minutes_s": rows / refresh_s,
-        "daily_from_aggregate_ms": statistics.median(kept) * 1_000,
-        "daily_from_minutes_ms": statistics.median(raw) * 1_000,
-        "aggregate_times_faster": statistics.median(raw) / statistics.median(kept),
+        **figures,
     }
+
+
+def _ask(
+    connection: psycopg.Connection[Any],
+    turns: int,
+    days: dict[str, list[Floats]],
+    names: list[str],
+    tell: Callable[[str], None],
+) -> dict[str, float]:
+    """Ask for the daily bars both ways, in turn; both must be numpy's.
+
+    The times are the server's own, of planning and execution; the last figure has the rows fetched as well,
+    which takes this program as long for the one as for the other.
+    """
+    connection.execute("VACUUM ANALYZE")
+    kept, raw, kept_fetched, raw_fetched = [], [], [], []
+    for turn in range(turns):
+        tell(f"queries {turn} of {turns}")
+        kept.append(_server_ms(connection, _KEPT))
+        raw.append(_server_ms(connection, _RAW))
+        kept_fetched.append(timed(lambda: connection.execute(_KEPT).fetchall()))
+        raw_fetched.append(timed(lambda: connection.execute(_RAW).fetchall()))
+    for query in (_KEPT, _RAW):
+        _compare(connection.execute(query).fetchall(), days, names)
+    return {
+        "daily_from_aggregate_ms": statistics.median(kept),
+        "daily_from_minutes_ms": statistics.median(raw),
+        "aggregate_times_faster": statistics.median(raw) / statistics.median(kept),
+        "aggregate_times_faster_fetched": statistics.median(raw_fetched) / statistics.median(kept_fetched),
+    }
+
+
+def _server_ms(connection: psycopg.Connection[Any], query: LiteralString) -> float:
+    """Return what the server took to plan and execute a query."""
+    found = connection.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + query).fetchone()
+    assert found is not None  # noqa: S101  # a plan is one row
+    (plan,) = found[0]
+    return float(plan["Planning Time"]) + float(plan["Execution Time"])
 
 
 def _load(

@@ -217,8 +217,9 @@ def _projected(server: LocalServer, database: Database, path: Path, events: int,
     tell("projecting in uneven batches")
     chance, uneven = random.Random(3), Laps(events, server.postmaster)  # noqa: S311  # data for a measurement
     with closing(read_events(path)) as stream:
-        while batch := list(islice(stream, chance.randrange(1, 10_000))):
-            uneven.note(projector.project_batch(batch))
+        cut = iter(lambda: list(islice(stream, chance.randrange(1, 10_000))), [])
+        for events_written in projector.project_batches(cut):
+            uneven.note(events_written)
     figures = uneven.figures("uneven batches")
     tell("hashing the tables")
     before = digests(database)
@@ -227,9 +228,9 @@ def _projected(server: LocalServer, database: Database, path: Path, events: int,
     projector.rebuild(())
     removed = time.perf_counter() - cleared
     rebuilt = Laps(events, server.postmaster)
-    with batches_of(path, 0, BATCH) as batches:
-        for stored in batches:
-            rebuilt.note(projector.project_batch(stored))
+    with closing(batches_of(path, 0, BATCH)) as batches:
+        for events_written in projector.project_batches(batches):
+            rebuilt.note(events_written)
     figures |= rebuilt.figures("rebuild")
     tell("comparing with a plain fold")
     return {
@@ -277,11 +278,15 @@ def crash(folder: Path, events: int, stops: int, tell: Tell, *, timescale: bool 
             # Small batches: there is a transaction under way at almost any moment. Once through, again.
             with closing(Database(url)) as database:
                 while not done.is_set():
-                    projector = Projector(database, "journal", RUN, batch=50)
+                    projector = Projector(database, "journal", RUN)
                     try:
-                        with closing(read_events(path, projector.cursor())) as stream:
-                            while not done.is_set() and (batch := list(islice(stream, 50))):
-                                projector.project_batch(batch)
+                        with (
+                            closing(batches_of(path, projector.cursor(), 50)) as batches,
+                            closing(projector.project_batches(batches)) as written,
+                        ):
+                            for _ in written:
+                                if done.is_set():
+                                    break
                         if not done.is_set():
                             projector.rebuild(())
                             rounds += 1

@@ -93,7 +93,7 @@ class Seat:
         ledger = Ledger(cash=Decimal(1_000_000))
         ledger.holdings[SYMBOL] = Holding(_HELD, _HELD * PRICE)
         self.book = Book(LedgerPortfolio(ledger))
-        limits = RiskLimits(**dict(load_settings("demo").risk))
+        limits = RiskLimits(**load_settings("demo").risk.limits())
         switch = KillSwitch(
             limits.max_daily_loss, session_day_of(sessions), initial_equity=Decimal(1_000_000)
         )

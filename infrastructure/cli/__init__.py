@@ -1,55 +1,35 @@
-"""The command line ``trade``.
+"""The command line ``trade``: its commands are in `infrastructure.cli.commands`.
 
-One module a group of commands. Only typer is imported here: everything heavy is imported inside bodies,
-so that ``trade --help`` is quick. `main` is the one boundary that turns errors into one line and a status.
+`main` is the one boundary that turns errors into one line and a status.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from infrastructure.cli import audit, data, db, gateway, machine, orders, runs, settling, simulate, trading
-from infrastructure.cli.boundary import guard
-from infrastructure.cli.options import with_examples
-from infrastructure.cli.streams import open_missing, settle
-
-HELP = """Research, backtest, trade and watch systematic strategies on Interactive Brokers.
-
-Begin with:
-  trade live --profile demo      a whole trading day against a simulated gateway
-  trade plan                     what would run, with the source of each setting
-  trade doctor                   is this machine fit to trade
-
-Exit status:
-  0 done, 1 a verdict failed, 2 wrong input or configuration,
-  3 no connection, 4 refused by risk or a halt, 70 an internal error
-"""
-
-app = typer.Typer(
-    name="trade",
-    help=with_examples(HELP),
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+if TYPE_CHECKING:
+    from infrastructure.cli.commands import app as app
 
 
-@app.callback()
-def common(
-    debug: Annotated[bool, typer.Option("--debug", help="Show stack traces of errors.")] = False,
-) -> None:
-    """Take options that stand before the command; `main` reads ``--debug`` itself."""
+def __getattr__(name: str) -> Any:
+    """Return the application, `app`; it is built when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from infrastructure.cli.commands import app
 
-
-for group in (trading, gateway, simulate, machine, orders, audit, runs, data, db, settling):
-    group.register(app)
+    return app
 
 
 def main() -> None:
     """Run the command line and leave the process with its exit status."""
+    # Until the boundary stands, an interruption ends the process without a word: half an import has no story.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from infrastructure.cli.boundary import guard
+    from infrastructure.cli.commands import app
+    from infrastructure.cli.streams import open_missing, settle
+
+    signal.signal(signal.SIGINT, handler)
     open_missing()
     sys.exit(settle(guard(app, sys.argv[1:])))

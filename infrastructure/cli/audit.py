@@ -264,6 +264,10 @@ def find_journal(where: str | None, config: str | None, runs_dir: str | None) ->
 
     if where and Path(where).is_file():
         return Path(where)
+    if where and (Path(where).name != where or Path(where).suffix):
+        raise RunNotFoundError(
+            f"{where}: no such file; name a journal, or a run as `trade run list` shows it"
+        )
     root = o.load(config, runs_dir=runs_dir).runs_dir
     records = [runs.find(root, where)] if where else list(reversed(runs.list_runs(root)))
     for record in records:

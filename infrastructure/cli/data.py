@@ -15,6 +15,8 @@ from infrastructure.cli import options as o
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    import pandas as pd
+
     from data.bars import BarSeries
     from infrastructure.settings import Settings
 
@@ -102,8 +104,9 @@ def export_bars(
         str | None,
         typer.Option(
             "--actions",
-            metavar="FILE|DIR|yahoo",
-            help="Adjust prices and volumes for the splits known here, to the last bar [as traded].",
+            metavar="FILE|DIR|yahoo|stored",
+            help="Adjust prices and volumes for the splits known here, to the last bar; stored: those of "
+            "trade db import-actions [as traded].",
         ),
     ] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet instead of gzip CSV.")] = False,
@@ -117,6 +120,7 @@ def export_bars(
     The folder is complete or not there. A backtest over a split needs adjusted prices: give --actions.
       trade data export prices --timeframe 1D
       trade data export adjusted --symbols AAPL --actions actions.csv
+      trade data export adjusted --actions stored
       trade data export then --timeframe 1m --symbols SPY --as-of 2024-06-01T12:00Z
     """
     from pathlib import Path
@@ -131,7 +135,7 @@ def export_bars(
         if not series:
             raise typer.BadParameter(f"{bars} holds no such bars of {size.value}; see trade data list")
         if actions is not None:
-            series = _adjusted(settings, series, actions, calendar)
+            series = _adjusted(settings, series, actions, calendar, when)
         write_bars(Path(folder), series, calendar=calendar, parquet=parquet)
     answer: dict[str, Any] = {
         "folder": folder,
@@ -146,7 +150,11 @@ def export_bars(
 
 
 def _adjusted(
-    settings: Settings, series: dict[str, BarSeries], actions: str, calendar: str
+    settings: Settings,
+    series: dict[str, BarSeries],
+    actions: str,
+    calendar: str,
+    as_of: pd.Timestamp | None,
 ) -> dict[str, BarSeries]:
     """Return bars in the shares of the day of the last bar of all, to a millionth."""
     import datetime as dt
@@ -157,7 +165,7 @@ def _adjusted(
     from execution.clocks import timestamp
     from infrastructure.data_sources import action_source
 
-    source = action_source(settings, actions, calendar)
+    source = action_source(settings, actions, calendar, as_of=as_of)
     if source is None:
         raise typer.BadParameter("--actions names nobody who knows the splits")
     first = timestamp(min(int(bars.start_ns[0]) for bars in series.values())).date()

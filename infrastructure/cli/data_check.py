@@ -32,9 +32,9 @@ def check_bars(
         str | None,
         typer.Option(
             "--actions",
-            metavar="FILE|DIR|yahoo|none",
+            metavar="FILE|DIR|yahoo|stored|none",
             help="Who knows splits, dividends, changes of ticker; none: there were none "
-            "[data.corporate_actions].",
+            "[data.corporate_actions, else what the database holds].",
         ),
     ] = None,
     calendar: d.Calendar = "XNYS",
@@ -72,7 +72,7 @@ def check_bars(
         settings, folder, store, symbols, timeframe, actions, calendar, as_of, futures, as_json=as_json
     )
     if report.proposals.pulls:
-        known = actions or settings.data.corporate_actions or propose
+        known = actions or settings.data.corporate_actions or _stored(settings) or propose
         flags = _pull_flags(known, calendar, store, config, sets)
         report = replace(report, proposals=report.proposals.pulled_with(flags))
     if html is not None:
@@ -107,7 +107,7 @@ def _checked(
 
     size = None if timeframe is None else d.timeframe(timeframe)
     when = None if as_of is None else d.moment("--as-of", as_of)
-    known = action_source(settings, actions, calendar)
+    known = action_source(settings, actions, calendar, as_of=when)
     against = Against(calendar, known, signed=d.names(futures) or ())
     with ExitStack() as stack:
         if folder is not None:
@@ -118,6 +118,13 @@ def _checked(
         builder = ReportBuilder(plan.source, calendar)
         _run(plan, builder, shown=not as_json)
     return builder.build()
+
+
+def _stored(settings: Settings) -> str | None:
+    """Return what names the actions of the database, if that is who was asked for want of another."""
+    from infrastructure.data_sources import STORED, action_source
+
+    return None if action_source(settings) is None else STORED
 
 
 def _pull_flags(

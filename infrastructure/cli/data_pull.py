@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,13 +11,18 @@ from infrastructure.cli import data_options as d
 from infrastructure.cli import options as o
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pandas as pd
 
     from data.calendars import ExchangeClock
+    from data.database import Database
     from data.sources.history import HistorySource
     from data.sources.pull import Progress
     from data.stores import BarStore
     from data.stores.option_minutes import OptionMinutes
+    from execution.ibkr.description import Description
+    from execution.models import Instrument
     from infrastructure.settings import Settings
 
 _RECORD = "pulls.jsonl"
@@ -38,8 +44,9 @@ def pull_bars(
         str | None,
         typer.Option(
             "--actions",
-            metavar="FILE|yahoo|none",
-            help="Who knows the splits of the stocks; none: there were none [data.corporate_actions].",
+            metavar="FILE|yahoo|stored|none",
+            help="Who knows the splits of the stocks; none: there were none "
+            "[data.corporate_actions, else what the database holds].",
         ),
     ] = None,
     all_hours: Annotated[
@@ -64,6 +71,9 @@ def pull_bars(
     A contract is a stock's symbol, FUT:ES:20261218:CME:50, OPT:SPY:20261218:600:C or IND:SPX:CBOE; NAME=
     before it chooses under which name it is stored. --calendar names its exchange, such as CMES.
     Yahoo needs the extra: pip install 'alphec-street[yahoo]'.
+
+    With a database, contracts that `instruments` lacks are written there, with what the source says of them
+    and --calendar: their bars of a session follow it.
 
     What is stored are the prices that were traded. Interactive Brokers adjusts a stock's for its splits, so
     the splits have to be known: by --actions, or data.corporate_actions.
@@ -91,7 +101,11 @@ def pull_bars(
     start_ns = 0 if first is None else exchange.midnight_ns(first.date())
     end_ns = clock.now_ns() if last is None else exchange.midnight_ns((last + _one_day()).date())
     asked = _source(source, settings, exchange, client_id, actions, regular_hours=not all_hours)
-    with store_of(settings, store) as bars, _Bar(shown=not as_json) as bar:
+    with (
+        store_of(settings, store) as bars,
+        _register(settings, bars) as register,
+        _Bar(shown=not as_json) as bar,
+    ):
         report = asyncio.run(
             pull(
                 asked,
@@ -103,11 +117,13 @@ def pull_bars(
                 start_ns=start_ns,
                 end_ns=end_ns,
                 options=option_minutes(bars),
+                describe=_undescribed(register, contracts),
                 again=again,
                 progress=bar.tell,
             )
         )
         where = str(bars)
+        registered = _learn(register, report.contracts, calendar)
     answer: dict[str, Any] = {
         "store": where,
         "source": asked.name,
@@ -118,6 +134,7 @@ def pull_bars(
         "inserted": report.inserted,
         "revised": report.revised,
         "unchanged": report.unchanged,
+        "contracts_registered": registered,
         "refused": report.refused,
     }
     if as_json:
@@ -126,6 +143,38 @@ def pull_bars(
         o.print_pairs("pulled", answer)
     if report.refused:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _register(settings: Settings, store: BarStore) -> Iterator[Database | None]:
+    """Open the database that keeps contracts: the store's own, else that of the settings, if any."""
+    from data.stores import DatabaseBarStore, ParquetBarStore
+
+    if not isinstance(store, ParquetBarStore) and isinstance(store, DatabaseBarStore):
+        yield store.database
+    elif settings.database.url is None:
+        yield None
+    else:
+        from infrastructure.databases import known_database
+
+        with known_database(settings) as database:
+            yield database
+
+
+def _undescribed(register: Database | None, contracts: Sequence[Instrument]) -> list[str]:
+    if register is None:
+        return []
+    from data.instruments import undescribed
+
+    return undescribed(register, [one.symbol for one in contracts])
+
+
+def _learn(register: Database | None, contracts: Sequence[Description], calendar: str) -> int | None:
+    if register is None:
+        return None
+    from data.instruments import learn
+
+    return learn(register, contracts, calendar)
 
 
 def option_minutes(store: BarStore) -> OptionMinutes | None:

@@ -53,6 +53,7 @@ def record_bars(
     with store_of(settings, store) as bars:
         recording = Recording(settings, contracts, bars, SystemClock())
         last = _newest(bars, contracts)
+        _register_options(bars, contracts)
         report = asyncio.run(_run(recording, contracts, client_id, every, shown=not as_json))
         where = str(bars)
     answer: dict[str, Any] = {
@@ -72,6 +73,19 @@ def record_bars(
         o.print_pairs("recorded", answer)
     if report.refused or report.lost:
         raise typer.Exit(1)
+
+
+def _register_options(store: BarStore, contracts: Sequence[Instrument]) -> None:
+    """Write options that the store's database lacks: their Greeks say nothing without the contract's size."""
+    from data.sources.pull import OPTIONS
+    from data.stores import DatabaseBarStore, ParquetBarStore
+
+    options = [one for one in contracts if one.security_type in OPTIONS]
+    if options and not isinstance(store, ParquetBarStore) and isinstance(store, DatabaseBarStore):
+        from data.instruments import learn
+        from execution.ibkr.description import Description
+
+        learn(store.database, [Description(one) for one in options])
 
 
 def _newest(store: BarStore, contracts: Sequence[Instrument]) -> dict[str, str | None]:

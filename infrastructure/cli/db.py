@@ -122,8 +122,9 @@ def refresh(
     from data.aggregation import mark_everything
     from data.aggregation import refresh as bring_up
     from execution.clocks import SystemClock, timestamp
+    from infrastructure.databases import known_database
 
-    with _opened(file, config, sets) as database:
+    with known_database(o.load(config, sets=sets), file) as database:
         if everything:
             mark_everything(database)
         done = bring_up(database, timestamp(SystemClock().now_ns()))
@@ -158,8 +159,9 @@ def import_fundamentals(
     from pathlib import Path
 
     from data.fundamentals import import_csv
+    from infrastructure.databases import known_database
 
-    with _opened(file, config, sets) as database:
+    with known_database(o.load(config, sets=sets), file) as database:
         answer = {"database": str(database), "file": csv, "rows": import_csv(database, Path(csv), source)}
     if as_json:
         o.print_json(answer)

@@ -79,19 +79,24 @@ def import_actions(
     sets: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
-    """Add splits, dividends and changes of name; those that are there stay.
+    """Take in splits, dividends and changes of name: all of the file or nothing; again, it changes nothing.
 
-    trade db import-actions actions.csv
+    Pulls, checks and traders use them where nobody else is named (--actions, data.corporate_actions).
+    An action with another value than before is a correction: known from now on, the old value for the past.
+      trade db import-actions actions.csv
+      trade db import-actions vendor/2024 --source vendor
     """
-    from data import reference_files
+    from data.corporate_actions.stored_source import import_actions as take_in
+    from execution.clocks import SystemClock, timestamp
 
+    now = timestamp(SystemClock().now_ns())
     _take(
         "corporate actions",
         path,
         file,
         config,
         sets,
-        lambda database, named: reference_files.import_actions(database, named, calendar, source),
+        lambda database, named: take_in(database, named, now, calendar, source),
         as_json=as_json,
     )
 
@@ -106,13 +111,10 @@ def _take(
     *,
     as_json: bool,
 ) -> None:
-    from infrastructure.databases import database_of
+    from infrastructure.databases import known_database
 
-    database = database_of(o.load(config, sets=sets), file)
-    try:
+    with known_database(o.load(config, sets=sets), file) as database:
         answer = {"database": str(database), "file": named, "rows": load(database, Path(named))}
-    finally:
-        database.close()
     if as_json:
         o.print_json(answer)
     else:

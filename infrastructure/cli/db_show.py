@@ -43,7 +43,7 @@ def show(
       trade db show daily_pnl runs/3f2a/trading.db --newest 250
     """
     from data.records import TABLES, records
-    from infrastructure.databases import database_of
+    from infrastructure.databases import known_database
 
     if table is None:
         rows = [{"table": name, "what": what} for name, what in TABLES.items()]
@@ -52,8 +52,7 @@ def show(
         else:
             o.print_table("tables that can be shown", rows)
         return
-    database = database_of(o.load(config, sets=sets), file)
-    try:
+    with known_database(o.load(config, sets=sets), file) as database:
         frame = records(
             database,
             table,
@@ -63,8 +62,6 @@ def show(
             newest=newest,
         )
         name = str(database)
-    finally:
-        database.close()
     if as_json:
         o.print_json(_plain(frame))
     else:

@@ -82,6 +82,10 @@ def _what_would_run(settings: Settings) -> dict[str, Any]:
     from infrastructure.interlock import agreements
 
     _check_strategy(settings)
+    if settings.database.url is not None:
+        from infrastructure.run_database import check_url
+
+        check_url(settings)
     values, ib = settings.flat(), settings.data.ib
     money = agreements(
         profile=settings.profile,

@@ -123,17 +123,14 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, rows: list[dict[str, Any]], *, columns: tuple[str, ...] | None = None) -> None:
-    """Print rows as a table; `columns` fixes which and in which order."""
-    from rich.table import Table
-    from rich.text import Text
+    """Print rows as a table that fits the terminal; `columns` fixes which and in which order."""
+    from infrastructure.cli.tables import print_rows
 
+    if not rows:
+        console().print(f"{title}: none")
+        return
     names = columns or tuple(dict.fromkeys(name for row in rows for name in row))
-    table = Table(title=title, title_justify="left")
-    for name in names:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if row.get(name) is None else str(row.get(name))) for name in names))
-    console().print(table if rows else f"{title}: none")
+    print_rows(console(), title, names, rows)
 
 
 def print_pairs(title: str, pairs: dict[str, Any]) -> None:
@@ -161,7 +158,7 @@ def _pairs(value: Any, indent: str) -> None:
 
 def ask(settings: Settings, command: str, **arguments: Any) -> dict[str, Any]:
     """Send a command to the running trader of these settings and return its answer."""
-    from infrastructure.control import ControlClient
+    from infrastructure.control_client import ControlClient
 
     answer: dict[str, Any] = ControlClient.for_settings(settings).request(command, **arguments)
     return answer

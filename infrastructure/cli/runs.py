@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infrastructure.cli import options as o
+
+if TYPE_CHECKING:
+    from backtesting.run_records import RunRecord
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +27,7 @@ def report(
     runs_dir: o.RunsDir = None,
     as_json: o.Json = False,
 ) -> None:
-    """Show a run's figures and where its HTML report lies.
+    """Show a run's figures and where its HTML report lies; with --json all that is on record.
 
     trade report
     trade report 3f2a --json
@@ -45,7 +48,35 @@ def report(
     if as_json:
         o.print_json(figures)
     else:
-        o.print_pairs(f"run {record.run_id}", figures)
+        o.print_pairs(f"run {record.run_id}", _readable(figures))
+
+
+def _readable(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what a person asks of a finished run, in the words of its HTML report."""
+    from backtesting.report_figures import FIGURES, figure_text
+
+    known = {**summary.get("metrics", {}), "orders": summary.get("orders")}
+    shown: dict[str, Any] = {"report": summary["report"]}
+    for name in ("strategy", "profile", "symbols", "timeframe", "data_source", "end"):
+        value = summary.get(name)
+        if value:
+            shown[name.replace("_", " ")] = ", ".join(value) if isinstance(value, list) else value
+    shown |= {
+        label: figure_text(known[name], kind) for name, (label, kind) in FIGURES.items() if name in known
+    }
+    if refusals := summary.get("refusals"):
+        shown["refused"] = refusals
+    if parity := summary.get("parity"):
+        agreed = "identical" if parity["identical"] else f"{parity['differences_total']} differences"
+        shown["parity"] = f"{parity['left']} | {parity['right']}: {agreed}"
+    if isinstance(verdict := summary.get("verdict"), dict):
+        differ = [
+            f"{line['name']} ({line['ours']} | {line['theirs']})"
+            for line in verdict["lines"]
+            if not line["ok"]
+        ]
+        shown["verdict"] = "everything agrees" if verdict["ok"] else f"NOT EQUAL: {', '.join(differ)}"
+    return shown
 
 
 def list_runs(config: o.Config = None, runs_dir: o.RunsDir = None, as_json: o.Json = False) -> None:
@@ -55,20 +86,31 @@ def list_runs(config: o.Config = None, runs_dir: o.RunsDir = None, as_json: o.Js
     """
     from backtesting import runs
 
-    rows = [
-        {
-            "run_id": record.run_id,
-            "profile": record.profile,
-            "state": record.state,
-            "created": None if record.created is None else record.created.isoformat(timespec="seconds"),
-            "in_use": "yes" if record.locked else "",
-        }
-        for record in runs.list_runs(o.load(config, runs_dir=runs_dir).runs_dir)
-    ]
+    records = runs.list_runs(o.load(config, runs_dir=runs_dir).runs_dir)
     if as_json:
-        o.print_json(rows)
-    else:
-        o.print_table("runs", rows)
+        o.print_json(
+            [
+                {
+                    "run_id": record.run_id,
+                    "profile": record.profile,
+                    "state": record.state,
+                    "created": _to_the_second(record.created_text),
+                    "in_use": "yes" if record.locked else "",
+                }
+                for record in records
+            ]
+        )
+        return
+    o.print_table("runs, created in UTC", [_row(record) for record in records])
+
+
+def _row(record: RunRecord) -> dict[str, str | None]:
+    import datetime as dt
+
+    born = record.created_text
+    created = born and f"{dt.datetime.fromisoformat(born).astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
+    state = {"running": "at work" if record.locked else "interrupted"}.get(record.state, record.state)
+    return {"run_id": record.run_id, "profile": record.profile, "state": state, "created": created}
 
 
 def prune(
@@ -111,3 +153,9 @@ def prune(
         o.print_json(rows)
     else:
         o.print_table("runs", rows)
+
+
+def _to_the_second(moment: str | None) -> str | None:
+    import datetime as dt
+
+    return None if moment is None else dt.datetime.fromisoformat(moment).isoformat(timespec="seconds")

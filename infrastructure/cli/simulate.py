@@ -98,8 +98,8 @@ def _many(start: int, seeds: int, *, twice: bool, canary: bool, workers: int) ->
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from backtesting.simulation.outcome import Outcome
     from backtesting.simulation.runner import run_many
-    from backtesting.simulation.view import Outcome
 
     console = Console(stderr=True)
     with Progress(

@@ -41,7 +41,7 @@ def backtest(
         config, profile, sets, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
     )
     o.set_up_logging(settings)
-    from infrastructure.compose import run_backtest
+    from infrastructure.backtests import run_backtest
 
     raise typer.Exit(run_backtest(settings, o.console(), keep_bars=keep_bars))
 
@@ -117,8 +117,9 @@ def flatten(
 ) -> None:
     """Cancel every open order, wait for the ends, and close every position by market orders.
 
-    The answer says what could not be flattened, and why; run it again once that is settled. The strategy
-    goes on: stop the trader too if it must not enter again.
+    The answer says what could not be flattened, and why; run it again once that is settled. It also names the
+    open orders that others have in the account: they stay, and may trade against it. The strategy goes on:
+    stop the trader too if it must not enter again.
       trade flatten --profile paper
       trade flatten --json
     """

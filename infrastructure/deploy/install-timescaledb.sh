@@ -13,10 +13,16 @@ target=${1:-/opt/alphec-street/timescaledb}
 programs=$target/usr/lib/postgresql/17/bin
 
 [ -x "$programs/postgres" ] && [ -f "$target/.complete" ] && exit 0
-fail() { printf 'timescaledb: %s\n' "$1" >&2; exit 1; }
-[ "$(id -u)" = 0 ] || fail "needs root for apt's folders"
-command -v apt-get >/dev/null || fail "needs apt-get; install PostgreSQL with TimescaleDB by other means"
-[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || fail "needs the package debian-archive-keyring"
+fail() {
+    printf 'timescaledb: %s\n  %s\n  %s\n' "$1" \
+        "Other ways: PostgreSQL with TimescaleDB from your package manager, its initdb on the PATH or (Debian," \
+        "Ubuntu) in /usr/lib/postgresql, or a container (docs/database.md)." >&2
+    exit 1
+}
+command -v apt-get >/dev/null || fail "this way needs Debian's apt-get, which this system does not have"
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] \
+    || fail "needs Debian's keys (/usr/share/keyrings/debian-archive-keyring.gpg): install debian-archive-keyring"
+[ "$(id -u)" = 0 ] || fail "needs root: sudo $0"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,7 +39,7 @@ if [ "${#host_packages[@]}" -gt 0 ] || [ -z "$(archive)" ]; then
     [ "${#host_packages[@]}" = 0 ] || apt-get install -y -qq --no-install-recommends "${host_packages[@]}" >/dev/null
 fi
 uri=$(archive)
-[ -n "$uri" ] || fail "this host's sources name no Debian archive"
+[ -n "$uri" ] || fail "this system's package sources name no Debian archive"
 
 # apt with lists, status and cache of its own: the host's state is neither read nor changed.
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/packages"

@@ -36,9 +36,22 @@
       colorscale: [[0, color("--gap-cell")], [0.999, color("--warn")], [1, color("--ok-cell")]],
       hovertemplate: "%{y}, %{x|%B %Y}: %{z:.1%} of the sessions<extra></extra>",
     }], layout({
-      xaxis: axis({ type: "date", showgrid: false, fixedrange: narrow.matches }),
+      xaxis: axis({
+        type: "date", showgrid: false, fixedrange: narrow.matches, ...(months.length <= 6 ? { dtick: "M1", tickformat: "%b %Y" } : {}),
+      }),
       yaxis: axis({ autorange: "reversed", type: "category", showgrid: false, fixedrange: true, ticksuffix: "  " }),
     }), options);
+  }
+
+  // A logarithmic axis has ticks at 1, 2 and 5 times a power of ten; prices that stay near each other may meet none.
+  function levels(prices) {
+    const known = prices.filter((price) => price > 0);
+    const low = Math.min(...known), high = Math.max(...known);
+    if (!known.length || high >= 5 * low) return { nticks: 5, dtick: "D2" };
+    const rough = (high - low) / 4 || low, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].find((times) => times * power >= rough) * power;
+    const first = Math.ceil(low / step), last = Math.floor(high / step);
+    return { tickmode: "array", tickvals: Array.from({ length: last - first + 1 }, (_, n) => (first + n) * step) };
   }
 
   function drawChart(chart, number) {
@@ -66,7 +79,7 @@
     return Plotly.react(`chart-${number}`, traces, layout({
       shapes, annotations: notes, hovermode: "closest",
       xaxis: axis({ type: "date", showgrid: false, fixedrange: narrow.matches }),
-      yaxis: axis({ type: "log", nticks: 5, dtick: "D2", tickformat: "~r", fixedrange: true }),
+      yaxis: axis({ type: "log", tickformat: "~r", fixedrange: true, ...levels(chart.y) }),
     }), options);
   }
 

@@ -2,7 +2,8 @@
 
 Reference price of an order, the figure its notional is taken at:
 
-* a buy is valued at the highest of the mark and its own limit and stop prices: what it may pay at worst;
+* a buy is valued at the highest of the mark and its own limit and stop prices, a stop that trails the market
+  at its distance from it: what it may pay at worst;
 * a sell is valued at the mark: what the exposure it opens is worth; its limit, else its stop price, stands in
   while there is no mark.
 
@@ -27,9 +28,11 @@ from execution.numbers import format_decimal
 from risk.exposure import Exposures, usable
 from risk.kill_switch import KillSwitch
 from risk.protocols import SessionSource, TradingSession
+from risk.rate import OrderRate
 from risk.reservations import Reservations
 
 ONE = Decimal(1)
+_WHOLE = Decimal(100)
 
 
 Figures = tuple[str, str, str]
@@ -81,6 +84,8 @@ class RiskView:
         The daily-loss limit, or None.
     multipliers
         Contract multipliers by symbol; a symbol left out has 1.
+    rate
+        How many orders were approved lately.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class RiskView:
         clock: TradingClock,
         kill_switch: KillSwitch | None,
         multipliers: Mapping[str, Decimal],
+        rate: OrderRate,
     ) -> None:
         self.portfolio = portfolio
         self.reservations = reservations
@@ -98,6 +104,7 @@ class RiskView:
         self.multipliers = multipliers
         self.exposures = Exposures(portfolio, reservations, multipliers)
         self.clock = clock
+        self.rate = rate
         self._sessions = sessions
         self._session: TradingSession | None = None
         self._asked_ns = 0
@@ -161,6 +168,11 @@ class OrderView:
         self.after = self._held + moved if self._is_buy else self._held - moved
         self.reduces = self.after <= 0 if self._is_buy else self.after >= 0
 
+    @property
+    def equity(self) -> Decimal:
+        """What the book is worth, at its marks."""
+        return self.book.portfolio.equity()
+
     def exposure_after(self) -> Decimal:
         """Return the worst-case absolute value of the symbol on the side that the order extends."""
         now, _ = self.book.exposures.of(self._symbol, self.book.clock.now_ns())
@@ -185,7 +197,21 @@ def _reference_price(order: OrderRequest, mark: Decimal | None) -> Decimal | Non
     if order.side is Side.SELL:
         return mark or order.limit_price or order.stop_price
     highest = mark
-    for price in (order.limit_price, order.stop_price):
+    prices: tuple[Decimal | None, ...] = (order.limit_price, order.stop_price)
+    if order.order_type.trails:
+        prices = (*prices, *_trailing(order, mark))
+    for price in prices:
         if price is not None and (highest is None or price > highest):
             highest = price
     return highest
+
+
+def _trailing(order: OrderRequest, mark: Decimal | None) -> tuple[Decimal | None, ...]:
+    """Return where the stop of a trailing buy is, and where it would be set now; its limit lies beyond it."""
+    beyond = order.limit_offset or ZERO
+    stops = [order.trail_stop]
+    if mark is not None and order.trail_amount is not None:
+        stops.append(mark + order.trail_amount)
+    if mark is not None and order.trail_percent is not None:
+        stops.append(mark * (1 + order.trail_percent / _WHOLE))
+    return tuple(None if stop is None else stop + beyond for stop in stops)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtesting import runs
+from backtesting import run_records, runs
 from backtesting.run_errors import (
     RunExistsError,
     RunImmutableError,
@@ -286,7 +286,7 @@ def test_a_run_in_which_a_process_works_is_never_deleted(tmp_path: Path) -> None
 def test_a_run_that_is_taken_up_while_pruning_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_is_locked", lambda path: False)  # it looked free a moment ago
+    monkeypatch.setattr(run_records, "is_locked", lambda path: False)  # it looked free a moment ago
     with RunFolder.create(tmp_path, "r1", {"profile": "demo"}, now=NOW):
         assert [d.delete for d in runs.prune(tmp_path, now=NOW, keep_last=0)] == [False]
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from data.database import Database
-from data.testing import LocalServer
+from data.testing import DatabaseServer, LocalServer
 
 DAILY = "date,open,high,low,close,volume\n"
 INTRADAY = "end,open,high,low,close,volume\n"
@@ -69,7 +69,13 @@ def migrated(
     templates: dict[str, str] = {}
 
     def make(kind: str) -> tuple[str, Callable[[], None]]:
-        server: LocalServer = request.getfixturevalue(f"{kind}_server")
+        server: DatabaseServer = request.getfixturevalue(f"{kind}_server")
+        if not server.whole:
+            name = database_names()
+            database = Database(server.create_database(name))
+            database.upgrade()
+            database.close()
+            return str(database.url.render_as_string(hide_password=False)), lambda: server.drop_database(name)
         if kind not in templates:
             name = database_names()
             database = Database(server.create_database(name))
@@ -86,8 +92,9 @@ def migrated(
 class Reused:
     """A migrated database, emptied after each test, and made anew after one that changed more than rows."""
 
-    def __init__(self, make: Callable[[], tuple[str, Callable[[], None]]]) -> None:
+    def __init__(self, make: Callable[[], tuple[str, Callable[[], None]]], *, whole: bool) -> None:
         self._make = make
+        self._whole = whole
         self.url, self._remove = make()
         with self._connected() as connection:
             self._tables = [row[0] for row in connection.execute(TABLES)]
@@ -99,14 +106,22 @@ class Reused:
             for name in self._tables
         )
         with self._connected() as connection:
-            if connection.execute(SHAPE).fetchall() == self._shape:
+            # Where all connections are one session, those of the next test would find this one's statements.
+            if self._whole and connection.execute(SHAPE).fetchall() == self._shape:
                 filled = [sql.Identifier(row[0]) for row in connection.execute(some)]
                 if filled:
                     names = sql.SQL(", ").join(filled)
                     connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+                self._empty_aggregates(connection)
                 return
         self._remove()
         self.url, self._remove = self._make()
+
+    def _empty_aggregates(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Empty those that the community edition keeps: their rows are not in tables of ours."""
+        if connection.execute("SELECT to_regclass('bars_1d_parts')").fetchone() != (None,):
+            for name in ("bars_1d_parts", "bars_1h", "bars_15m", "bars_5m"):
+                connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(name)))
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
@@ -126,13 +141,16 @@ SHAPE = """SELECT n.nspname, c.relname, c.relkind::text, a.attname, a.atttypid::
 
 
 @pytest.fixture(scope="session")
-def reused(migrated: Callable[[str], tuple[str, Callable[[], None]]]) -> Callable[[str], Reused]:
+def reused(
+    request: pytest.FixtureRequest, migrated: Callable[[str], tuple[str, Callable[[], None]]]
+) -> Callable[[str], Reused]:
     """The one migrated database of ``postgres`` or ``timescale`` that tests take turns with."""
     made: dict[str, Reused] = {}
 
     def of(kind: str) -> Reused:
         if kind not in made:
-            made[kind] = Reused(lambda: migrated(kind))
+            server: DatabaseServer = request.getfixturevalue(f"{kind}_server")
+            made[kind] = Reused(lambda: migrated(kind), whole=server.whole)
         return made[kind]
 
     return of
@@ -206,7 +224,8 @@ def small_disk() -> SmallDisk:
 def cramped(request: pytest.FixtureRequest, tmp_path: Path, small_disk: SmallDisk) -> Iterator[Cramped]:
     """URL of an empty database whose files lie on a small disk of their own, and that disk."""
     kind = str(request.param)
-    server: LocalServer | None = None if kind == "sqlite" else request.getfixturevalue(f"{kind}_server")
+    fixture = {"postgres": "postgres_server", "timescale": "local_timescale_server"}
+    server: LocalServer | None = None if kind == "sqlite" else request.getfixturevalue(fixture[kind])
     folder = tmp_path / "disk" if server is None else server.folder / "disk"
     folder.mkdir()
     with small_disk(folder, "64m") as disk:

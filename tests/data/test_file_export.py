@@ -63,3 +63,15 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BarFileError, match=r"cannot be written: .*; nothing is left"):
         write_bars(tmp_path / "file" / "out", {"AAA": minutes("AAA", 3)})
+
+
+@pytest.mark.parametrize("symbol", ["a/../../b", "BRK/B", "^GSPC", "ES=F", "aapl"])
+def test_a_symbol_that_no_file_can_be_named_after_is_refused_and_writes_nowhere(
+    tmp_path: Path, symbol: str
+) -> None:
+    """Its file would lie elsewhere, or be ignored by the next import without a word."""
+    with pytest.raises(BarFileError, match="a file of this name would not be read again"):
+        write_bars(tmp_path / "deep" / "out", {"AAA": minutes("AAA", 3), symbol: minutes(symbol, 3)})
+    assert list(tmp_path.iterdir()) == []
+    write_bars(tmp_path / "out", {"BRK B": minutes("BRK B", 3), "CL 20200519": minutes("CL 20200519", 3)})
+    assert sorted(load_bars(tmp_path / "out")) == ["BRK B", "CL 20200519"]

@@ -40,6 +40,7 @@ def test_a_restatement_is_known_from_its_day_on_and_never_before(database: Datab
         (HEADER + "AAPL,eps,2024-03-31,NaT,1,\n", "line 2"),
         (HEADER + "AAPL,eps,2024-03-31,2024-03-30T00:00Z,1,\n", "before the quarter's end"),
         (HEADER + "AAPL,,2024-03-31,2024-05-02T00:00Z,1,\n", "item is missing"),
+        (HEADER + FIRST.replace("AAPL", "A" * 33), "line 2: symbol 'A*'... has 33 letters, 32 at most"),
         (HEADER + FIRST + FIRST, "line 3: the same figure as line 2"),
         ("", "line 1: columns none"),
     ],
@@ -57,3 +58,19 @@ def test_an_unsound_file_is_named_with_its_line_and_nothing_is_written(
 def test_a_file_that_is_not_there_is_named(file_database: Database, tmp_path: Path) -> None:
     with pytest.raises(FundamentalsFileError, match=r"gone\.csv: cannot be read"):
         import_csv(file_database, tmp_path / "gone.csv")
+
+
+def test_another_value_for_what_was_known_at_one_moment_is_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "figures.csv"
+    path.write_text(HEADER + FIRST)
+    import_csv(database, path)
+    path.write_text(
+        HEADER + "MSFT,eps,2024-03-31,2024-04-25T20:00:00Z,2.94,\n" + FIRST.replace("1.53", "1.54")
+    )
+    with pytest.raises(
+        FundamentalsFileError, match=r"AAPL eps 2024-03-31 .*stored as 1.53, not 1.54; write a restatement"
+    ):
+        import_csv(database, path)
+    assert as_of(database, "MSFT", pd.Timestamp("2030-01-01", tz="UTC")).empty

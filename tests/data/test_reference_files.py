@@ -1,31 +1,25 @@
-"""Contracts, universes and corporate actions come from files, whole or not at all."""
+"""Contracts and universes come from files, whole or not at all."""
 
 from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from data.corporate_actions import ActionKind
 from data.database import Database
 from data.errors import ReferenceFileError
 from data.instruments import members
 from data.records import records
-from data.reference_files import actions_as_of, import_actions, import_instruments, import_universe
+from data.reference_files import import_instruments, import_universe
 
 NOW = pd.Timestamp("2024-06-01T12:00Z").as_unit("ns")
 CONTRACTS = """symbol,calendar,security_type,expiry,multiplier,tick,name,sector,listed_on
 SPY,,,,,,"SPDR S&P 500",ETF,1993-01-29
 ESZ6,CMES,FUT,2026-12-18,50,0.25,,,
 """
-
-
-def day(text: str) -> pd.Timestamp:
-    return pd.Timestamp(text, tz="UTC")
 
 
 def test_contracts_are_written_once_and_replaced_where_they_change(
@@ -44,6 +38,11 @@ def test_contracts_are_written_once_and_replaced_where_they_change(
     path.write_text("symbol,name\nSPY,another\n")  # what a file does not speak of stays
     assert import_instruments(database, path) == 1
     assert records(database, "instruments", where={"symbol": "SPY"})["sector"].tolist() == ["ETF"]
+    path.write_text("symbol,name\nESZ6,mini\n")
+    assert import_instruments(database, path) == 1
+    (es,) = records(database, "instruments", where={"symbol": "ESZ6"}).to_dict("records")
+    assert (es["calendar"], es["tick"], es["multiplier"]) == ("CMES", Decimal("0.5"), Decimal(50))
+    assert (es["security_type"], es["expiry"], es["name"]) == ("FUT", dt.date(2026, 12, 18), "mini")
 
 
 def test_a_universe_is_read_as_of_a_day(database: Database, tmp_path: Path) -> None:
@@ -58,20 +57,6 @@ def test_a_universe_is_read_as_of_a_day(database: Database, tmp_path: Path) -> N
     assert records(database, "universe_members", where={"symbol": "SPY"})["known_at"].tolist() == [NOW]
 
 
-def test_corporate_actions_are_stored_and_read_as_they_were_known(database: Database, tmp_path: Path) -> None:
-    path = tmp_path / "actions.csv"
-    path.write_text(
-        "date,symbol,kind,value\n2020-08-31,AAPL,split,4\n2020-08-07,AAPL,dividend,0.82\n"
-        "2012-01-03,ODD,split,1/3\n"
-    )
-    assert [import_actions(database, path) for _ in range(2)] == [3, 3]
-    assert len(records(database, "corporate_actions")) == 3
-    assert [a.kind for a in actions_as_of(database, "AAPL", day("2020-08-10"))] == [ActionKind.DIVIDEND]
-    paid, split = actions_as_of(database, "AAPL", day("2021-01-01"))
-    assert (paid.value, split.value, split.where) == (Decimal("0.82"), Fraction(4), "actions.csv")
-    assert actions_as_of(database, "ODD", NOW)[0].value == Fraction(1, 3)
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -84,6 +69,7 @@ def test_corporate_actions_are_stored_and_read_as_they_were_known(database: Data
         ("symbol,tick\n,0.01\n", "line 2: symbol is missing"),
         ("symbol,tick\nSPY\n", "line 2: has another number of columns"),
         ("symbol\nSPY\nSPY\n", "SPY stands twice"),
+        (f"symbol,sector\nSPY,{'x' * 65}\n", "line 2: sector 'x*'... has 65 letters, 64 at most"),
     ],
 )
 def test_an_unsound_contract_is_named_and_nothing_is_written(

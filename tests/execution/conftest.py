@@ -56,6 +56,7 @@ class ScriptedBroker:
         self.executions: list[bytes] = []
         self.positions: list[tuple[str, str, str]] = []
         self.cash: str | None = "1000000.00"
+        self.values: list[bytes] = []
         self.on_place: Callable[[int, str], list[bytes]] = lambda order_id, ref: [
             self.open_order(order_id, ref),
             self.status(order_id, "Submitted"),
@@ -165,6 +166,8 @@ class ScriptedBroker:
                     else [message(63, 1, fields[2], ACCOUNT, "TotalCashValue", self.cash, "USD")]
                 )
                 return [*rows, message(64, 1, fields[2])]
+            case "6" if fields[2] == "1":
+                return [*self.values, message(54, 1, fields[3])]
             case "49":
                 return [message(49, 1, 1514903400)]
             case "3":

@@ -123,6 +123,7 @@ async def test_a_market_order_fills_and_is_told_once(venue: Venue) -> None:
     assert await venue.client.get_open_orders() == []
     (position,) = await venue.client.get_positions()
     assert (position.symbol, position.quantity) == ("AAA", D(10))
+    assert position.gain == position.value - 10 * position.average_cost
     fills = [subject for name, subject in venue.handler.events if name == "fill"]
     assert len(fills) == 1
     statuses = [s.status for n, s in venue.handler.events if n == "status" and isinstance(s, Order)]

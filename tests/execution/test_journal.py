@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from execution.errors import JournalCorruptError, JournalError, JournalLockedError
 from execution.journal import GENESIS, MemoryJournal, SqliteJournal, read, verify, verify_events
-from execution.journal.chain import canonical
+from execution.journal.chain import canonical, parsed
+from execution.models import Side
 
 
 @pytest.fixture
@@ -211,12 +212,38 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+FLAT = st.none() | st.booleans() | st.integers() | st.text() | st.text('\x00\x1f\x7f"\\/ \ud800aé')
 
 
-@given(st.dictionaries(st.text(), PLAIN))
-def test_a_body_is_spelt_as_the_standard_encoder_spells_it(body: dict[str, object]) -> None:
+@given(st.dictionaries(st.text(), PLAIN) | st.dictionaries(st.text("aB\x7f\x00é\udfff"), FLAT))
+@example({"n": 2**63, "m": -(2**63), "o": 2**64 - 1, "p": 2**64, "q": -(2**63) - 1})
+@example({"text": "".join(map(chr, range(0x250)))})
+@example({"side": Side.BUY, "half": "\ud83d", "float": 1e16, "deleted": "\x7f"})
+@example({1: "a number as a key"})
+def test_a_body_is_spelt_as_the_standard_encoder_spells_it_and_read_as_it_reads(
+    body: dict[str, object],
+) -> None:
     expected = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     assert canonical(body) == expected
+    assert repr(parsed(expected)) == repr(json.loads(expected))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"n":18446744073709551616}', '{"n":-0}', '{"n":1E2}', '{"n":NaN}', ' {"n":1, "n":2}', "[1]", "7"],
+)
+def test_a_text_that_nothing_here_wrote_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    assert repr(parsed(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("stored", ["'{'", "'no json'", "x'FF00'", "NULL", "7"])
+def test_a_body_that_is_no_json_text_is_told_as_corrupt(path: Path, stored: str) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE events (seq, time_ns, kind, body, prev_hash, hash)")
+        db.execute(f"INSERT INTO events VALUES (1, 1, 'fill', {stored}, '', '')")  # noqa: S608 - literals above
+    with pytest.raises(JournalCorruptError, match="event 1 is not readable"):
+        list(read(path))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1}])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution.ibkr import translate
+from execution.ibkr import order_text, translate
 from execution.ibkr.order_text import OrderTexts
 from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInForce
 
@@ -123,6 +123,7 @@ def test_orders_do_not_share_what_they_say() -> None:
 
 def test_a_library_that_writes_orders_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ib_insync.Client, "placeOrder", lambda self, number, *_: self.send(3, number))
+    monkeypatch.setattr(order_text, "_cuts", {})  # nothing was cut before
     texts = OrderTexts(lambda: 176)
     with pytest.raises(AssertionError, match="unlike those known"):
         texts.text(7, translate.to_contract(STOCK), ib_insync.Order())

@@ -173,7 +173,7 @@ async def test_an_order_on_each_kind_of_contract_is_filled_and_agrees(
         [held] = await f.executor.get_positions()
         assert (held.symbol, held.quantity) == (one.symbol, Decimal(2 * side.sign))
         assert held.average_cost == done.average_fill_price
-        assert held.market_value == held.quantity * held.average_cost * one.multiplier
+        assert held.gain == held.value - held.quantity * held.average_cost * one.multiplier
         assert (await f.executor.reconcile()).agrees
 
 

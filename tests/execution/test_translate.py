@@ -138,7 +138,9 @@ def test_times_are_read_with_and_without_their_zone() -> None:
         assert parse_time(text, ZONE) == expected
 
 
-@pytest.mark.parametrize("text", ["", "20180102", "20181302 09:30:00", "20180102 09:30:00 Mars/Base", "x-y"])
+@pytest.mark.parametrize(
+    "text", ["", "20180102", "20181302 09:30:00", "20180102 9:30:00", "20180102 09:30:00 Mars/Base", "x-y"]
+)
 def test_a_time_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(NumberFormatError):
         parse_time(text, ZONE)

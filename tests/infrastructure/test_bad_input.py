@@ -143,21 +143,28 @@ def test_paper_trading_without_symbols(quickly: Any) -> None:
     assert "--symbols" in refused(quickly, "live", "--profile", "paper")
 
 
+@pytest.mark.parametrize("url", ["sqlite:////proc/none/x.db", "postgresql+psycopg://u@127.0.0.1:1/x"])
+def test_a_database_that_cannot_be_opened_is_found_before_the_run_begins(quickly: Any, url: str) -> None:
+    line = refused(quickly, "live", "--profile", "demo", "--set", f"database.url={url}", status=3)
+    assert "database.url" in line
+    assert quickly.run_folders() == []
+
+
 @pytest.mark.parametrize(
     "url",
     [
-        "sqlite:////proc/none/x.db",
-        "mysql://h/x",
+        "mysql://u:pw@h/x",  # pragma: allowlist secret
         "no url",
-        "postgresql+psycopg://u@127.0.0.1:1/x",
         "postgresql+psycopg://u@127.0.0.1:port/x",
         "postgresql+psycopg://u@[::1/x",
     ],
 )
-def test_a_database_that_cannot_be_opened_is_found_before_the_run_begins(quickly: Any, url: str) -> None:
-    line = refused(quickly, "live", "--profile", "demo", "--set", f"database.url={url}", status=3)
+def test_what_is_no_database_is_refused_by_plan_and_run_alike(quickly: Any, url: str) -> None:
+    setting = ("--set", f"database.url={url}")
+    line = refused(quickly, "live", "--profile", "demo", *setting)
     assert "database.url" in line
     assert "pw@" not in line
+    assert refused(quickly, "plan", *setting) == line
     assert quickly.run_folders() == []
 
 

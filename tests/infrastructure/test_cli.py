@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +63,7 @@ def test_help_lists_every_command(trade: Any) -> None:
 
 def test_the_command_line_runs_as_a_module_without_heavy_imports(root: Path) -> None:
     code = (
-        "import sys, infrastructure.cli\n"
+        "import sys, infrastructure.cli.commands\n"
         "heavy = {'pandas', 'pydantic', 'structlog', 'ib_insync', 'rich', 'numpy'} & set(sys.modules)\n"
         "print(sorted(heavy))"
     )
@@ -76,6 +78,47 @@ def test_the_command_line_runs_as_a_module_without_heavy_imports(root: Path) -> 
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["error: command line: unknown key 'nope'"]
+
+
+@pytest.mark.parametrize(
+    ("program", "during"), [("infrastructure.cli", "typer"), ("backtesting.simulation.worker", "pandas")]
+)
+def test_an_interruption_while_it_starts_ends_it_without_a_trace(
+    root: Path, program: str, during: str
+) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {during!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        f"from {program} import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="[1]\n", capture_output=True, text=True, cwd=root, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("command", ["audit verify", "audit show", "run list", "report", "orders list"])
+@pytest.mark.usefixtures("run_with_journal")
+def test_what_reads_or_asks_starts_without_the_libraries_of_numbers(
+    root: Path, tmp_path: Path, command: str
+) -> None:
+    heavy = "{'pandas', 'numpy', 'pyarrow', 'polars', 'sqlalchemy', 'ib_insync', 'exchange_calendars'}"
+    code = (
+        "import sys\n"
+        "from infrastructure.cli import app\n"
+        "from infrastructure.cli.boundary import guard\n"
+        f"guard(app, {[*command.split(), '--json']!r})\n"
+        f"print(sorted({heavy} & sys.modules.keys()))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(root), "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_strategies_are_listed_with_their_parameters(trade: Any) -> None:
@@ -252,3 +295,17 @@ def test_wrong_usage_leaves_with_2(trade: Any) -> None:
 
 def test_examples_in_help_keep_their_lines() -> None:
     assert with_examples("A.\n\nSay:\n  trade x") == "A.\n\n\b\nSay:\n  trade x"
+
+
+def test_a_journal_that_is_not_there_is_a_file_and_not_a_run(trade: Any) -> None:
+    status, _, err = trade("audit", "verify", "var/paper/DU1/journal.db")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "no such file" in err
+
+
+@pytest.mark.usefixtures("run_with_journal")
+def test_a_run_at_rest_is_listed_as_it_ended(trade: Any) -> None:
+    listed = trade("run", "list")[1]
+    assert "finished" in listed
+    assert "2020-01-01 00:00:00" in listed
+    assert json.loads(trade("run", "list", "--json")[1])[0]["created"] == "2020-01-01T00:00:00+00:00"

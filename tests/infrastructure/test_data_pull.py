@@ -15,6 +15,7 @@ from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import GatewayThread
 from data.bars import BarSeries
 from data.database import Database
+from data.records import records
 from data.samples import sample_bars
 from data.schema import OptionBarRow
 from execution.clocks import NANOS, timestamp
@@ -138,3 +139,58 @@ def test_yahoo_without_its_package_names_the_extra(
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (125, "2 min"), (9000, "2.5 h")])
 def test_a_wait_is_told_in_its_unit(seconds: float, text: str) -> None:
     assert time_text(seconds) == text
+
+
+def test_contracts_that_are_pulled_are_registered_with_what_tws_says_of_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bars = sample_bars(["SPXSIM"])
+    url = f"sqlite:///{tmp_path}/market.db"
+    told = ["--set", f"database.url={url}"]
+    assert guard(app, ["db", "upgrade", *told]) == 0
+    (tmp_path / "known.csv").write_text("symbol,sector,calendar\nSPXSIM,Index,XLON\n")
+    capsys.readouterr()
+    config = GatewayConfig(speed="1", paused=True, start=bars["SPXSIM"].bar(-2).end)
+    with GatewayThread(bars, config=config) as gateway:
+        at = ["SPXSIM", "--set", f"data.ib.port={gateway.port}", "--actions", "none", "--start", "2018-06-01"]
+        first = trade(capsys, "pull", *at, *told, "--json")
+        again = trade(capsys, "pull", *at, *told, "--store", "folder", "--json")
+        assert guard(app, ["db", "import-instruments", "known.csv", *told]) == 0
+        capsys.readouterr()
+        third = trade(capsys, "pull", *at, *told, "--json")
+        without = trade(capsys, "pull", *at, "--store", "folder", "--json")
+    registered = [one["contracts_registered"] for one in (first, again, third, without)]
+    assert registered == [1, 0, 0, None]
+    (row,) = _instruments(url)
+    assert row["con_id"] > 0
+    assert row["tick"] == Decimal("0.01")
+    assert row["name"]
+    assert (row["sector"], row["calendar"]) == ("Index", "XLON")  # what a person stated stays
+
+
+def test_a_contract_that_was_registered_by_hand_is_completed_and_not_overwritten(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bars = sample_bars(["SPXSIM"])
+    url = f"sqlite:///{tmp_path}/market.db"
+    told = ["--set", f"database.url={url}"]
+    assert guard(app, ["db", "upgrade", *told]) == 0
+    (tmp_path / "known.csv").write_text("symbol,name,tick,calendar\nSPXSIM,my index,0.25,XLON\n")
+    assert guard(app, ["db", "import-instruments", "known.csv", *told]) == 0
+    capsys.readouterr()
+    config = GatewayConfig(speed="1", paused=True, start=bars["SPXSIM"].bar(-2).end)
+    with GatewayThread(bars, config=config) as gateway:
+        at = ["SPXSIM", "--set", f"data.ib.port={gateway.port}", "--actions", "none", "--start", "2018-06-01"]
+        counts = [trade(capsys, "pull", *at, *told, "--json")["contracts_registered"] for _ in range(2)]
+    assert counts == [1, 0]
+    (row,) = _instruments(url)
+    assert row["con_id"] > 0
+    assert (row["name"], row["tick"], row["calendar"]) == ("my index", Decimal("0.25"), "XLON")
+
+
+def _instruments(url: str) -> list[dict[str, Any]]:
+    database = Database(url)
+    rows = [{str(name): value for name, value in row.items()} for row in
+            records(database, "instruments").to_dict("records")]  # fmt: skip
+    database.close()
+    return rows

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import DatabaseUnavailableError
 from execution.journal import SqliteJournal
 from infrastructure import finish
 from infrastructure.market import load_market, run_spec
@@ -62,23 +61,6 @@ def test_the_backtest_tells_whether_it_was_halted() -> None:
     last = tables.equity["equity"].to_pylist()[-1]
     metrics = finish.metrics_of(tables, run_spec(chosen, market))
     assert Decimal(str(metrics["final_equity"])) == last.quantize(Decimal("0.01"))
-
-
-def test_a_database_is_opened_and_migrated_before_a_run(tmp_path: Path) -> None:
-    finish.require_database(settings())
-    finish.require_database(settings(**{"database.url": f"sqlite:///{tmp_path}/new/x.db"}))
-    assert (tmp_path / "new" / "x.db").is_file()
-
-
-def test_a_database_that_cannot_be_opened_names_its_setting() -> None:
-    with pytest.raises(DatabaseUnavailableError, match=r"^database.url: "):
-        finish.require_database(settings(**{"database.url": "sqlite:////proc/none/x.db"}))
-
-
-def test_projecting_twice_changes_nothing(path: Path, tmp_path: Path) -> None:
-    for _ in range(2):
-        finish.project(path, "r-1", settings(), tmp_path / "trading.db")
-    assert (tmp_path / "trading.db").is_file()
 
 
 def test_the_statement_is_read(tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def write_bars(folder: Path) -> None:
     (folder / "SPY.csv").write_text("\n".join(rows) + "\n")
 
 
+def port_of(gateway: Any) -> str:
+    """Return the port that a gateway says it listens on."""
+    ready, _, _ = select.select([gateway.stdout], [], [], 60)
+    assert ready, "the gateway did not come up"
+    line = str(gateway.stdout.readline())
+    assert line.startswith("listening on 127.0.0.1:"), gateway.communicate()
+    return line.rsplit(":", 1)[1].strip()
+
+
 class Desk:
     """A gateway, and the commands of a trader on it."""
 
@@ -45,12 +54,7 @@ class Desk:
             # A session lasts over two minutes of wall time, enough for a busy machine; a night seven.
             *("gateway", "--bars", "bars", "--timeframe", "1m", "--speed", "150"),
         )
-        assert self.gateway.stdout is not None
-        ready, _, _ = select.select([self.gateway.stdout], [], [], 60)
-        assert ready, "the gateway did not come up"
-        line = self.gateway.stdout.readline()
-        assert line.startswith("listening on 127.0.0.1:"), self.gateway.communicate()
-        self.port = line.rsplit(":", 1)[1].strip()
+        self.port = port_of(self.gateway)
         self.arguments = (
             *("--profile", "paper", "--set", f"data.ib.port={self.port}", "--set", "symbols=SPY"),
             *("--set", "timeframe=1m", "--set", "strategy.params.fast=2", "--set", "strategy.params.slow=4"),
@@ -190,3 +194,18 @@ def test_the_account_that_the_broker_reports_counts(program: Any) -> None:
     assert "account is U7654321" in done.stderr
     assert program.run_folders() == []
     assert not (program.folder / "var").exists()
+
+
+@pytest.mark.slow
+def test_a_rehearsal_in_another_year_than_this_one_takes_orders(program: Any) -> None:
+    port = port_of(program.start("gateway", "--start", "2018-06-04", "--speed", "10"))
+    options = ("--profile", "paper", "--set", f"data.ib.port={port}")
+    trader = program.start("live", *options, "--symbols", "SPXSIM")
+    deadline = time.monotonic() + 240
+    while '"ready": true' not in program("status", *options, "--json").stdout:
+        assert trader.poll() is None, trader.communicate()
+        assert time.monotonic() < deadline, "the trader did not come up"
+    placed = program("orders", "place", "SPXSIM", "BUY", "3", "--limit", "1.5", "--id", "x", *options)
+    assert placed.returncode == 0, placed.stderr
+    assert program.json("stop", *options)["stopping"] is True
+    trader.communicate(timeout=60)

@@ -268,6 +268,31 @@ def test_the_run_specification_carries_limits_costs_and_sizing() -> None:
     assert spec.sizing.position_notional == Decimal(100_000)
 
 
+def test_limits_of_single_symbols_are_read_from_text() -> None:
+    plain = load_settings()
+    settings = load_settings(
+        environ={
+            "ALPHEC_RISK__MAX_ORDER_QUANTITY_BY_SYMBOL": "SPY=500, BRK B=7.50",
+            "ALPHEC_RISK__RESTRICTED_SYMBOLS": "GME,AMC",
+            "ALPHEC_RISK__MAX_LEVERAGE": "1.5",
+            "ALPHEC_RISK__MAX_ORDERS_PER_MINUTE": "30",
+        }
+    )
+    limits = settings.to_run_spec([Instrument("SPXSIM")]).limits
+    assert limits.max_order_quantity_by_symbol == {"SPY": Decimal(500), "BRK B": Decimal("7.5")}
+    assert settings.flat()["risk.max_order_quantity_by_symbol"] == ["SPY=500", "BRK B=7.5"]
+    assert (limits.max_leverage, limits.max_orders_per_minute) == (Decimal("1.5"), 30)
+    assert limits.restricted_symbols == ("GME", "AMC")
+    assert settings.config_for_hash() != plain.config_for_hash()
+    assert "risk.max_leverage" not in plain.config_for_hash()  # runs of before it was there keep their hash
+
+
+@pytest.mark.parametrize("text", ["SPY", "SPY=", "=5", "SPY=-1", "SPY=0", "SPY=1e3", "SPY=1,SPY=2", "spy=1"])
+def test_a_figure_of_a_symbol_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="max_position_quantity_by_symbol"):
+        load_settings(overrides={"risk.max_position_quantity_by_symbol": text})
+
+
 @given(st.decimals(min_value="0.01", max_value=10**12, places=2))
 def test_amounts_survive_the_way_through_text_exactly(amount: Any) -> None:
     settings = load_settings(environ={"ALPHEC_BROKER__INITIAL_CASH": format(amount, "f")}, new_id=lambda: "a")

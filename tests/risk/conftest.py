@@ -17,6 +17,17 @@ from risk.kill_switch import KillSwitch, session_day_of
 from risk.limits import RiskLimits
 
 DAY = 86_400 * NANOS
+_PLAIN = frozenset(
+    (
+        "long_only",
+        "max_orders_per_minute",
+        "max_order_quantity_by_symbol",
+        "max_position_quantity_by_symbol",
+        "allowed_symbols",
+        "restricted_symbols",
+    )
+)
+"""Limits that are no single amount."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ MakeDesk = Callable[..., Desk]
 def desk() -> MakeDesk:
     def make(days: int = 10, multiplier: str = "1", **limits: Any) -> Desk:
         figures: dict[str, Any] = {
-            name: value if isinstance(value, bool) or value is None else Decimal(value)
+            name: Decimal(value) if name not in _PLAIN and value is not None else value
             for name, value in limits.items()
         }
         made = Desk(RiskLimits(**figures), days, Decimal(multiplier))

@@ -120,7 +120,7 @@ def test_the_book_after_an_entry_is_the_book_that_trading_it_leaves(
     assert seen.mark("AAA") == after.mark("AAA")
     for symbol in ("AAA", "BBB"):
         assert seen.position(symbol) == after.position(symbol)
-    values = {p.symbol: p.market_value for p in seen.snapshot(0).positions if p.quantity}
+    values = {p.symbol: p.value for p in seen.snapshot(0).positions if p.quantity}
     assert {symbol: round(value, 9) for symbol, value in values.items()} == {
         p.symbol: p.market_value for p in after.snapshot(0).positions
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,12 @@ def test_an_approved_order_records_every_rule_with_its_limit_and_actual_figure(d
 
 
 def test_the_stated_order_of_rules_is_the_one_evaluated(desk: MakeDesk) -> None:
-    d = desk(per_symbol_notional_cap=1, max_gross_exposure=1, max_order_quantity=1, max_order_notional=200)
-    codes = [code for code, _, _ in d.engine.evaluate(d.order("0.001")).checks]
+    one = Decimal(1)
+    limits = RiskLimits(one, one, one, one, max_leverage=one, max_position_quantity=one)
+    limits = replace(limits, max_orders_per_minute=1, allowed_symbols=("AAA",), restricted_symbols=("BBB",))
+    d = desk()
+    engine = RiskEngine(limits, d.portfolio, d.sessions, d.clock)
+    codes = [code for code, _, _ in engine.evaluate(d.order("0.001")).checks]
     assert codes == [control.code for control in CONTROLS]
 
 
@@ -163,6 +168,21 @@ def test_a_limit_that_is_no_sound_number_is_refused(desk: MakeDesk, figure: Deci
     d = desk()
     with pytest.raises(LimitsError, match=r"risk\.max_gross_exposure"):
         RiskEngine(RiskLimits(max_gross_exposure=figure), d.portfolio, d.sessions, d.clock)
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        (RiskLimits(max_order_quantity_by_symbol={"AAA": Decimal(-1)}), r"max_order_quantity_by_symbol\.AAA"),
+        (RiskLimits(max_orders_per_minute=-1), "max_orders_per_minute"),
+        (RiskLimits(max_leverage=Decimal("NaN")), "max_leverage"),
+        (RiskLimits(allowed_symbols=("AAA",), restricted_symbols=("AAA",)), "AAA is allowed too"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(desk: MakeDesk, limits: RiskLimits, named: str) -> None:
+    d = desk()
+    with pytest.raises(LimitsError, match=named):
+        RiskEngine(limits, d.portfolio, d.sessions, d.clock)
 
 
 def test_without_a_kill_switch_and_multipliers_the_engine_still_judges(desk: MakeDesk) -> None:

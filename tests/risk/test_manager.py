@@ -85,3 +85,13 @@ def test_an_order_that_is_reserved_already_reaches_the_executor_again(desk: Make
     d.engine.reserve(order)
     assert manager.validate(order) == order
     assert manager.validate(d.order(100)) is None
+
+
+def test_with_shrink_an_order_is_cut_to_what_its_own_instrument_takes(desk: MakeDesk) -> None:
+    d = desk(max_order_quantity=100, max_order_quantity_by_symbol={"AAA": Decimal(7)})
+    manager = ShapingRiskManager(d.engine, d.instruments, shrink=True)
+    for symbol, most in (("AAA", 7), ("BBB", 100)):
+        d.mark(1.0, symbol)
+        shaped = manager.validate(d.order(1_000, symbol))
+        assert shaped is not None
+        assert shaped.quantity == most

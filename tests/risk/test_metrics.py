@@ -72,6 +72,7 @@ def test_the_tail_of_a_hundred_days_is_the_one_that_was_worked_out_by_hand() -> 
     assert told.expected_shortfall_95 == pytest.approx((95 + 96 + 97 + 98 + 99) / 5)
     assert told.value_at_risk_99 == pytest.approx(98)
     assert told.expected_shortfall_99 == pytest.approx(99)
+    assert told.volatility == pytest.approx(np.std([*range(1, 100), 50], ddof=1))
 
 
 def test_a_tail_of_a_broken_number_of_days_takes_the_last_one_in_part() -> None:
@@ -117,13 +118,15 @@ def test_only_days_that_were_over_count_and_of_them_the_newest() -> None:
 def test_what_cannot_be_known_is_unknown_with_the_reason(known: dict[str, DailyReturns], why: str) -> None:
     body = RiskMeter(known).measure(snapshot(1_000, ns=200 * DAY, AAA=300, BBB=-500)).to_body()
     assert why in body["tail_unknown"]
-    assert {body[name] for name in body if "value_at" in name or "shortfall" in name} == {None}
+    figures = ("value_at", "shortfall", "volatility")
+    assert {body[name] for name in body if any(word in name for word in figures)} == {None}
     assert body["tail_returns"] == 0
 
 
 def test_a_book_that_holds_nothing_risks_nothing_and_a_smaller_minimum_is_enough() -> None:
     body = RiskMeter().measure(snapshot(1_000)).to_body()
     assert (body["value_at_risk_95"], body["expected_shortfall_99"], body["tail_unknown"]) == (0.0, 0.0, None)
+    assert (body["volatility"], body["delta"], body["details"]["greeks_unknown"]) == (0.0, 0.0, None)
     meter = RiskMeter({"AAA": returns(*[-0.01] * 30)}, minimum=30)
     body = meter.measure(snapshot(1_000, ns=200 * DAY, AAA=300)).to_body()
     assert body["value_at_risk_99"] == pytest.approx(3)

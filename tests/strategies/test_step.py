@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +21,9 @@ from execution.events import KillSwitchEvent, StepProgress
 from execution.models import Bar, Fill, OrderRequest, OrderType, Side
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
 from strategies.base import Gap, StrategyParams
+from strategies.identities import order_identity
 from strategies.signals import Direction, Signal, StatedSignal
-from strategies.step import TradingStep, missing_sessions, order_identity
+from strategies.step import TradingStep, missing_sessions
 
 
 def buy(symbol: str = "AAA", quantity: int = 1, **more: Any) -> OrderRequest:
@@ -425,3 +426,92 @@ def test_a_strategy_that_states_a_malformed_signal_loses_its_bar() -> None:
     desk = Desk(lambda bar: Signal(bar.symbol, Direction.LONG, strength=float("nan")), on_signal=told.append)
     assert desk.run(*pair()).progress.failed == 2
     assert told == []
+
+
+def test_ids_fit_the_reference_that_tws_keeps_and_stay_apart() -> None:
+    end = 1_514_903_400_000_000_000
+    assert order_identity("ma-crossover", "SPY", end, 1) == "ma-crossover-SPY-20180102T143000Z-1"
+    names = ("mean-reversion-of-pairs-a", "mean-reversion-of-pairs-b")
+    made = {
+        order_identity(name, "ESH8 C 02800 WEEK", end, count) for name in names for count in (1, 99, 1000)
+    }
+    assert len(made) == 6
+    assert max(map(len, made)) <= 40
+    assert all(one.split("-ESH8-C-")[1].startswith("02800-20180102T143000Z-") for one in made)
+
+
+def test_an_order_that_a_version_before_sent_under_a_longer_id_is_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "mean-reversion-of-pairs"
+    desk = Desk(strategy_name=name)
+    old = f"{name[:20]}-AAA-20180102T143100Z-1"
+    assert len(old) > 40
+    bar = bars_from_closes([100.0], "AAA")[0]
+    desk.engine.submit(buy(client_order_id=old, strategy=name))
+    monkeypatch.setattr(desk.engine, "known", desk.engine.orders.get)
+    desk.run(bar)
+    assert list(desk.engine.orders) == [old]
+    desk.run(*bars_from_closes([100.0, 101.0], "AAA")[1:])
+    new = list(desk.engine.orders)[1]
+    assert new == order_identity(name, "AAA", 1_514_903_520_000_000_000, 1)
+    assert len(new) <= 40
+
+
+def test_an_id_that_tws_may_not_keep_whole_fails_its_order_and_no_other() -> None:
+    desk = Desk(lambda bar: [buy(client_order_id="x" * 41), buy(client_order_id="x" * 40)])
+    result = desk.run(*bars_from_closes([100.0], "AAA"))
+    assert (result.done, result.progress.failed, result.progress.submitted) == (True, 1, 1)
+    assert list(desk.engine.orders) == ["x" * 40]
+
+
+def test_what_a_strategy_sets_for_its_decimals_stays_its_own() -> None:
+    """Book, kill switch and whatever else runs in its thread reckon as they did."""
+    seen: list[int] = []
+
+    def careless(bar: Bar) -> OrderRequest:
+        seen.append(getcontext().prec)
+        getcontext().prec = 3
+        return buy(bar.symbol, 12_345)
+
+    def outcome(answer: Callable[[Bar], Any]) -> Any:
+        losses = SimpleNamespace(tripped=False, on_snapshot=lambda snapshot: equities.append(snapshot.equity))
+        equities: list[Decimal] = []
+        desk = Desk(answer, kill_switch=losses)
+        first, second, third = bars_from_closes([100.01, 101.37, 98.76], "AAA")
+        for number, bar in enumerate((first, second, third)):
+            desk.run(bar)
+            if not number:
+                fill = Fill(
+                    "f",
+                    "1",
+                    "AAA",
+                    Decimal(12_345),
+                    Decimal("100.013"),
+                    Side.BUY,
+                    timestamp(0),
+                    Decimal("61.7"),
+                )
+                desk.step.on_fill(fill)
+                desk.step.on_commission(fill)
+        assert desk.progress[-1].failed == 0
+        return [one.snapshot for one in desk.progress], equities, desk.portfolio.ledger.cash
+
+    before = getcontext().prec
+    assert outcome(careless) == outcome(lambda bar: buy(bar.symbol, 12_345))
+    assert seen == [before, 3, 3]
+    assert getcontext().prec == before
+
+
+def test_what_a_strategy_sets_while_it_is_told_of_a_fill_stays_its_own() -> None:
+    desk = Desk()
+
+    def told(fill: Fill) -> None:
+        getcontext().prec = 2
+
+    desk.strategy.on_fill = told  # type: ignore[method-assign]
+    for number in (1, 2):
+        desk.step.on_fill(
+            Fill(f"f{number}", "1", "AAA", Decimal(12_345), Decimal("100.013"), Side.BUY, timestamp(0))
+        )
+    assert desk.portfolio.ledger.holdings["AAA"].cost == 2 * 12_345 * Decimal("100.013")

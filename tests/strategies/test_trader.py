@@ -265,7 +265,7 @@ def test_what_is_settled_by_evidence_is_a_traders_choice_and_its_calendar_says_w
     readiness = Trader(spec(), manager, journal, FOLDER.clock, options).executor._rooms.readiness
     journal.close()
     lapses = readiness._reconciler.lapses
-    assert (lapses._days, lapses._policy) == (FOLDER.clock, ExpiredDay.DOUBT)
+    assert (lapses.lifetimes.days, lapses._policy) == (FOLDER.clock, ExpiredDay.DOUBT)
     assert readiness._leftovers._unanswered is Unanswered.CANCEL
 
 

@@ -20,6 +20,8 @@ class ExecutionLog:
 
     def __init__(self) -> None:
         self._kept: list[Execution] = []
+        self.changes = 0
+        """How often it has changed; who follows it need look only then."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -32,6 +34,7 @@ class ExecutionLog:
 
     def append(self, execution: Execution) -> None:
         """Take the newest."""
+        self.changes += 1
         self._kept.append(execution)
 
     def find(self, exec_id: str) -> Execution:
@@ -49,6 +52,7 @@ class ExecutionLog:
 
     def replace(self, old: Execution, new: Execution) -> None:
         """Put a correction in the place of what it corrects."""
+        self.changes += 1
         self._kept[self._kept.index(old)] = new
 
     def since(self, midnight_ns: int) -> list[Execution]:
@@ -79,6 +83,7 @@ class ExecutionLog:
         """Let go of the executions that became known before a moment, or of all, and return them."""
         kept = [] if before_ns is None else [each for each in self._kept if each.booked_ns >= before_ns]
         gone = self._kept[: len(self._kept) - len(kept)]
+        self.changes += 1
         self._kept = kept
         return gone
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _TRACE: Final = 10_000
 _EXECUTION: Final = b"11\0"
+_ORDER_QUERIES: Final = frozenset(str(number).encode() for number in ORDER_QUERIES)
 
 
 class FaultEngine:
@@ -195,6 +196,9 @@ class FaultEngine:
 
     def _inwards(self, session: ClientSession, payload: bytes) -> list[bytes]:
         peer = self.peer(session)
+        if peer.heard and not (self.rules or peer.holds or self.standing.hears):
+            peer.asked = peer.asked or payload.partition(b"\0")[0] in _ORDER_QUERIES
+            return [payload]
         first, peer.heard = not peer.heard, True
         number, fields = (HANDSHAKE, []) if first else read(payload)
         if not self.standing.lets_in(session, number, fields):

@@ -115,6 +115,18 @@ class Standing:
 
     # inwards
 
+    @property
+    def hears(self) -> bool:
+        """Whether there are messages of clients that do not just pass."""
+        return bool(
+            self.pacing is not None
+            or self.ids_taken
+            or self.login_message is not None
+            or self.read_only
+            or self.history_down
+            or self.outage is not None
+        )
+
     def lets_in(self, session: ClientSession, number: int, fields: list[str]) -> bool:
         """Return whether a message reaches the rules; answer it if not."""
         if number == START_API and not self._lets_join(session, fields):

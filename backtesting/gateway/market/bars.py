@@ -27,6 +27,9 @@ BarSource = Mapping[str, BarSeries | Sequence[BarSeries]]
 
 _CENT: Final = Decimal("0.01")
 _NONE: Final[tuple[Bar, ...]] = ()
+_FIRST_PIECE: Final = 64
+_LARGEST_PIECE: Final = 8192
+"""Bars of a symbol that are made ready at once: few at first, as some play half an hour only."""
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class Tape:
         self.now_ns = self.first_start_ns
         """Time up to which the market has been played."""
         self._completed = dict.fromkeys(self.series, 0)
-        self._steps: Iterator[tuple[int, list[Bar]]] = iter(steps(self.series))
+        self._steps = self._steps_from(dict(self._completed))
         self._upcoming: tuple[int, list[Bar]] | None = next(self._steps, None)
         self._paths: dict[str, Path | None] = {}
         self._played: dict[str, int] = {}
@@ -92,12 +95,26 @@ class Tape:
         self.now_ns = ns
         if self._upcoming is None or ns < self._upcoming[0]:
             return
-        rest = {}
         for symbol, series in self.series.items():
-            first = self._completed[symbol] = series.completed(ns)
-            rest[symbol] = series.slice(first, len(series))
-        self._steps = iter(steps(rest))
+            self._completed[symbol] = series.completed(ns)
+        self._steps = self._steps_from(dict(self._completed))
         self._upcoming = next(self._steps, None)
+
+    def _steps_from(self, first: dict[str, int]) -> Iterator[tuple[int, list[Bar]]]:
+        """Yield the ends of bars from these places on, piece by piece."""
+        size = _FIRST_PIECE
+        while True:
+            left = {symbol: series for symbol, series in self.series.items() if first[symbol] < len(series)}
+            if not left:
+                return
+            until = min(int(s.end_ns[min(first[name] + size, len(s)) - 1]) for name, s in left.items())
+            piece = {}
+            for symbol, series in left.items():
+                last = series.completed(until)
+                piece[symbol] = series.slice(first[symbol], last)
+                first[symbol] = last
+            yield from steps(piece)
+            size = min(2 * size, _LARGEST_PIECE)
 
     def next_step(self) -> Step | None:
         """Play up to the next end of bars; None at the end of the data."""

@@ -16,8 +16,8 @@ import pytest
 from backtesting.gateway.faults.gateway_actions import ConnectivityLost, ConnectivityRestored, SendError
 from backtesting.simulation.market import CLIENT_ID, SYMBOLS
 from backtesting.simulation.options import Options
+from backtesting.simulation.outcome import Outcome
 from backtesting.simulation.traffic import Deed
-from backtesting.simulation.view import Outcome
 from backtesting.simulation.world import World
 from execution.models import OrderStatus, OrderType, Side, TimeInForce
 

@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 
 from backtesting.simulation import runner, worker, world
+from backtesting.simulation.outcome import Outcome, Violation
 from backtesting.simulation.runner import CRASH, NOT_REPRODUCED, Summary, run_many, run_seed
-from backtesting.simulation.view import Outcome, Violation
 
 
 def outcome(seed: int, trace: str = "t", **more: object) -> Outcome:

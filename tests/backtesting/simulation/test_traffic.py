@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from backtesting.simulation.market import SYMBOLS
+from backtesting.simulation.options import Options
 from backtesting.simulation.traffic import Deed, plan, requests_of
+from backtesting.simulation.world import World
+from execution.errors import OrderInDoubtError
+from execution.executor import IBKROrderExecutor
 from execution.models import OrderRequest, OrderType, Side
 
 SECONDS = 1800.0
@@ -15,9 +21,9 @@ MARK = Decimal("100.00")
 def test_every_seed_has_eight_orders_in_two_symbols_within_its_time() -> None:
     for seed in range(200):
         deeds = plan(seed, SECONDS)
-        orders = [deed for deed in deeds if deed.kind in ("order", "bracket", "oca")]
-        assert len(orders) >= 8
-        assert {deed.symbol for deed in orders} == set(SYMBOLS)
+        requests = [request for deed in deeds for request in orders_of(deed)]
+        assert len(requests) >= 8
+        assert {request.symbol for request in requests} == set(SYMBOLS)
         assert all(0 < deed.at < SECONDS for deed in deeds)
         assert [deed.at for deed in deeds] == sorted(deed.at for deed in deeds)
 
@@ -56,3 +62,33 @@ def test_orders_of_a_group_share_it() -> None:
     first, second = requests_of(Deed(1.0, "oca", "o"), MARK)
     assert first.oca_group == second.oca_group == "go"
     assert first.client_order_id != second.client_order_id
+
+
+def test_orders_that_are_missing_in_the_end_are_made_up_in_both_symbols() -> None:
+    world = World(3, Options.calm())
+    for deed in world.deeds:
+        deed.done = True  # as where the way was closed until the end
+    outcome = world.run()
+    assert outcome.violations == []
+    assert outcome.orders == 8
+    assert outcome.symbols == 2
+
+
+def test_an_order_that_was_not_asked_for_yet_is_tried_again_after_a_doubt() -> None:
+    world = World(3, Options.calm())
+    deed = next(deed for deed in world.deeds if orders_of(deed))
+    deed.patient = False
+    refused: list[int] = []
+    original = IBKROrderExecutor.ensure_ready
+
+    async def in_doubt_once(executor: IBKROrderExecutor) -> None:
+        if world.loop.time() > deed.at and not refused:
+            refused.append(1)
+            raise OrderInDoubtError("in doubt, for this once")
+        await original(executor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IBKROrderExecutor, "ensure_ready", in_doubt_once)
+        assert world.run().violations == []
+    assert refused
+    assert deed.requests

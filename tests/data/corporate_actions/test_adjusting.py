@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
 
@@ -76,6 +77,28 @@ def test_total_returns_reinvest_dividends_and_see_through_splits() -> None:
         total_return(bars, actions, CLOCK), [1, 1.1, 1.1 * 108 / 110, 1.1 * 108 / 110 * 55.5 / 54]
     )
     assert total_return(bars.slice(0, 0), actions, CLOCK).shape == (0,)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_dividend_after_a_split_where_bars_are_missing_is_paid_on_the_new_shares(order: int) -> None:
+    """Four shares of a quarter each: the bars between split and dividend are not there."""
+    whole = daily([100, 25, 25, 24, 24])
+    bars = BarSeries(
+        "AAA", whole.timeframe, *(np.delete(getattr(whole, f.name), [1, 2]) for f in fields(whole)[2:])
+    )
+    actions = [action(DAYS[1], ActionKind.SPLIT, "4"), action(DAYS[2], ActionKind.DIVIDEND, "1")][::order]
+    np.testing.assert_allclose(total_return(bars, actions, CLOCK), [1, 1, 1])
+    seen = adjusted(bars, actions, CLOCK, as_of=DAYS[4], dividends=True)
+    np.testing.assert_allclose(seen.close, [24, 24, 24])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_dividend_of_the_day_of_a_split_is_paid_on_the_old_share(order: int) -> None:
+    bars = daily([100, 24])
+    actions = [action(DAYS[1], ActionKind.SPLIT, "4"), action(DAYS[1], ActionKind.DIVIDEND, "4")][::order]
+    np.testing.assert_allclose(total_return(bars, actions, CLOCK), [1, 1])
+    seen = adjusted(bars, actions, CLOCK, as_of=DAYS[1], dividends=True)
+    np.testing.assert_allclose(seen.close, [24, 24])
 
 
 @given(

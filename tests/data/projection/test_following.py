@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from data.database import Database
 from data.errors import ProjectionError
 from data.projection.events import batches_of, head_of, read_events
 from data.projection.following import JournalFollower, ProjectionState, identity
-from data.projector import Lag
+from data.projector import Lag, Projector
 from data.repositories import Repository
 from data.testing import LocalServer
 from execution.errors import JournalCorruptError, JournalError
@@ -137,27 +138,28 @@ def test_a_pruned_journal_is_known_by_what_was_projected(
     follower.close()
 
 
-def test_events_are_read_ahead_in_order_and_a_reader_that_leaves_early_leaves_nothing_open(
+def test_events_are_read_in_batches_in_order_and_a_reader_may_leave_early(
     journal: SqliteJournal, path: Path
 ) -> None:
     for _ in range(50):
         begin(journal)
-    with batches_of(path, 3, 7) as batches:
-        found = [event.seq for batch in batches for event in batch]
-    assert found == list(range(4, 51))
-    with batches_of(path, 0, 1) as batches:
-        assert next(batches)[0].seq == 1
+    batches = list(batches_of(path, 3, 7))
+    assert [len(batch) for batch in batches] == [7] * 6 + [5]
+    assert [entry[0] for batch in batches for entry in batch] == list(range(4, 51))
+    with closing(batches_of(path, 0, 1)) as few:
+        assert next(few)[0][0] == 1
 
 
 def test_what_cannot_be_read_is_told_to_the_reader(
-    tmp_path: Path, path: Path, journal: SqliteJournal
+    tmp_path: Path, path: Path, journal: SqliteJournal, file_database: Database
 ) -> None:
-    with pytest.raises(JournalError, match="does not exist"), batches_of(tmp_path / "no.db", 0, 5) as batches:
-        next(batches)
+    with pytest.raises(JournalError, match="does not exist"):
+        next(batches_of(tmp_path / "no.db", 0, 5))
     begin(journal)
     journal._db.execute("DROP TRIGGER IF EXISTS events_are_final")
     journal.append("barrier", {})
-    journal._pending = [(event, "not json") for event, _ in journal._pending]
+    journal._pending = [(*row[:3], "not json", *row[4:]) for row in journal._pending]
     journal.commit()
     with pytest.raises(JournalCorruptError, match="event 2 is not readable"):
-        list(read_events(path))
+        Projector(file_database, "j", "r").project(read_events(path))
+    assert Projector(file_database, "j", "r").cursor() == 0

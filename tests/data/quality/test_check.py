@@ -201,3 +201,14 @@ def test_rows_of_a_file_are_taken_as_they_are(daily_rows: bool) -> None:
     found = check(Rows.of_raw("AAA", raw, Timeframe.DAY, CLOCK), CLOCK)
     kinds = {one.kind for one in found}
     assert kinds == ({Kind.OUTSIDE, Kind.GAP} if daily_rows else set())
+
+
+def test_two_splits_between_two_bars_explain_one_jump() -> None:
+    rows = without(scaled(daily(), 1 / 6, 50), *range(45, 55))
+    actions = [
+        CorporateAction("AAA", CLOCK.dates[day], ActionKind.SPLIT, Decimal(ratio))
+        for day, ratio in ((47, 2), (50, 3))
+    ]
+    kinds = [one.kind for one in check(rows, CLOCK, actions)]
+    assert Kind.SPLIT in kinds
+    assert Kind.SPLIT_WITHOUT_JUMP not in kinds

@@ -21,9 +21,9 @@ FILL = "INSERT INTO fills VALUES ('r', 1, '2024-01-02 14:30Z', 'f', 'c', NULL, '
 
 
 @pytest.fixture(scope="module")
-def deployed(timescale_server: LocalServer, root: Path) -> Iterator[LocalServer]:
+def deployed(local_timescale_server: LocalServer, root: Path) -> Iterator[LocalServer]:
     """A server of its own, set up as the container is, with tables made by the owner."""
-    with local_server(timescale=True, programs=timescale_server.programs) as server:
+    with local_server(timescale=True, programs=local_timescale_server.programs) as server:
         server.create_database("alphec")
         subprocess.run(
             [server.programs / "psql", "--quiet", "--file", root / "infrastructure/deploy/init.sql",
@@ -52,6 +52,8 @@ def refused(server: LocalServer, user: str, statement: str) -> bool:
 @pytest.mark.parametrize(
     "statement",
     ["UPDATE {} SET seq = 0", "DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}",
+     "ALTER TABLE {} DISABLE TRIGGER ALL", "ALTER TABLE {} OWNER TO alphec_app",
+     "CREATE TRIGGER later BEFORE INSERT ON {} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
      "SELECT drop_chunks('{}', older_than => now())"],
 )  # fmt: skip
 def test_the_application_cannot_change_or_remove_the_record(
@@ -62,6 +64,48 @@ def test_the_application_cannot_change_or_remove_the_record(
 
 def test_the_record_includes_audit_events_and_fills() -> None:
     assert {"audit_events", "fills", "order_events", "commissions"} <= set(append_only_tables())
+
+
+def test_the_application_cannot_get_around_its_rights(deployed: LocalServer) -> None:
+    for statement in (
+        "SET ROLE alphec_owner", "SET session_replication_role = replica",
+        "SET SESSION AUTHORIZATION postgres",
+        "ALTER ROLE alphec_app SUPERUSER", "GRANT alphec_owner TO alphec_app", "DROP SCHEMA public CASCADE",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE alphec_owner GRANT ALL ON TABLES TO alphec_app",
+        "COPY fills TO PROGRAM 'true'", "CREATE FUNCTION f() RETURNS int LANGUAGE SQL AS 'SELECT 1'",
+    ):  # fmt: skip
+        assert refused(deployed, "alphec_app", statement), statement
+
+
+def test_compression_and_policies_of_the_record_are_the_owners(deployed: LocalServer) -> None:
+    with psycopg.connect(deployed.conninfo("alphec")) as connection:
+        if connection.execute("SHOW timescaledb.license").fetchone() != ("timescale",):
+            pytest.skip("the Apache edition has neither: make test-community")
+        jobs = (
+            "SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_name = 'audit_events' LIMIT 1"
+        )
+        (job,) = connection.execute(jobs).fetchone() or (0,)
+        (chunk,) = connection.execute("SELECT show_chunks('fills')::text").fetchone() or ("",)
+        connection.execute("SELECT compress_chunk(%s)", [chunk])
+        connection.commit()
+        hidden = (
+            "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind = 'r' "
+            "AND relnamespace = '_timescaledb_internal'::regnamespace AND relname LIKE '%compress%'"
+        )
+        inner = [row[0] for row in connection.execute(hidden)]
+    assert inner
+    assert refused(deployed, "alphec_app", f"SELECT delete_job({job})")
+    assert refused(deployed, "alphec_app", f"SELECT alter_job({job}, scheduled => false)")
+    for statement in (
+        "SELECT remove_retention_policy('audit_events')", "SELECT remove_compression_policy('fills')",
+        "SELECT add_retention_policy('fills', drop_after => INTERVAL '1 day')",
+        "ALTER TABLE fills SET (timescaledb.compress = false)", f"SELECT decompress_chunk('{chunk}')",
+        "UPDATE fills SET price = 9", "DELETE FROM fills",
+        *map("TRUNCATE {}".format, inner), *map("DELETE FROM {}".format, inner),
+    ):  # fmt: skip
+        assert refused(deployed, "alphec_app", statement), statement
+    row = FILL.replace("'r', 1", "'r', 3")
+    assert not refused(deployed, "alphec_app", row)  # into a compressed chunk
 
 
 def test_the_chunks_of_the_record_are_as_closed_as_the_table(deployed: LocalServer) -> None:

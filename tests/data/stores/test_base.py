@@ -213,6 +213,31 @@ def test_the_first_and_last_bars_are_found(store: BarStore, minutes: Minutes) ->
     assert store.head("ZZZ", MINUTE).num_rows == 0
 
 
+@pytest.mark.parametrize("minutes_off", [-30, 30, 600])
+def test_a_day_that_lies_over_a_stored_one_of_another_start_is_refused(
+    store: BarStore, minutes_off: int
+) -> None:
+    """The same session cut by two calendars would be two bars, and count twice."""
+    opens = pd.to_datetime(["2024-03-04 14:30Z", "2024-03-05 14:30Z", "2024-03-06 14:30Z"])
+
+    def days(starts: pd.DatetimeIndex, symbol: str = "SPY") -> pd.DataFrame:
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), 10.0)
+        times = {"start": starts, "end": starts + pd.Timedelta(hours=6.5)}
+        return pd.DataFrame({"symbol": symbol, **times, **prices})
+
+    store.write(days(opens), known_at=day(1), timeframe=Timeframe.DAY)
+    shifted = pd.concat([days(opens, "AAA"), days(opens[1:2] + pd.Timedelta(minutes=minutes_off))])
+    if minutes_off == 600:  # a session of its own
+        assert store.write(shifted, known_at=day(2), timeframe=Timeframe.DAY) == WriteReport(4, 0, 0)
+        return
+    with pytest.raises(
+        BarConflictError, match=r"SPY 2024-03-05 .*lies over the stored bar that starts at 2024-03-05"
+    ):
+        store.write(shifted, known_at=day(2), timeframe=Timeframe.DAY)
+    assert store.symbols() == ["SPY"]
+    assert store.write(days(opens), known_at=day(2), timeframe=Timeframe.DAY) == WriteReport(0, 0, 3)
+
+
 def test_nothing_written_is_nothing_done(store: BarStore, minutes: Minutes) -> None:
     assert store.write(minutes({}), known_at=day(1)) == WriteReport(0, 0, 0)
     assert store.write({}, known_at=day(1)) == WriteReport(0, 0, 0)

@@ -58,7 +58,7 @@ PROBLEMS: dict[str, tuple[Change, str]] = {
     "numbers for symbols": (as_type("symbol", 17), r"column 'symbol' has type int64; store text"),
     "naive times": (naive, r"column 'start' has no timezone.*use UTC"),
     "mixed zones": (mixed_zones, r"row 2: start has the timezone UTC, the rows before it America/New_York"),
-    "mixed types": (put("open", 1, "ten"), r"a column holds values of several types: .*open"),
+    "mixed types": (put("open", 1, "ten"), r"holds values of several types: .*open"),
     "no close": (lambda bars: bars.drop(columns="close"), r"column 'close' is missing; the bars have symbol"),
     "a price of zero": (put("low", 1, 0.0), r"row 2, AAA 2024-03-04 14:31:00\+00:00: low is not positive"),
     "a negative price": (put("low", 2, -37.0), r"row 3, .*low is not positive \(open 10, high 10, low -37"),

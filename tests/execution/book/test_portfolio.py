@@ -93,9 +93,9 @@ def test_a_snapshot_adds_up_after_any_trading(trades: list[tuple[str, Side, int,
     for symbol, side, quantity, cents in trades:
         portfolio.ledger.apply(fill(symbol, side, quantity, str(Decimal(cents) / 100)))
     snapshot = portfolio.snapshot(0)
-    assert snapshot.equity == snapshot.cash + sum((p.market_value for p in snapshot.positions), Decimal(0))
+    assert snapshot.equity == snapshot.cash + sum((p.value for p in snapshot.positions), Decimal(0))
     assert snapshot.equity == 1000 + snapshot.unrealized_pnl + snapshot.realized_pnl - snapshot.fees
-    assert snapshot.gross_exposure == sum((abs(p.market_value) for p in snapshot.positions), Decimal(0))
+    assert snapshot.gross_exposure == sum((abs(p.value) for p in snapshot.positions), Decimal(0))
     assert snapshot.equity == portfolio.equity()
 
 

@@ -68,3 +68,21 @@ def test_it_begins_in_one_event_loop_after_another(connected: bool) -> None:
     asyncio.run(once())
     asyncio.run(once())
     assert gateway.tries >= 2
+
+
+async def test_a_try_that_stumbles_is_not_the_last_one() -> None:
+    gateway = Gateway()
+    plain = gateway.connect
+
+    async def connect() -> None:
+        if gateway.tries < 2:
+            gateway.tries += 1
+            raise ZeroDivisionError("nobody foresaw this")
+        await plain()
+
+    gateway.keeping = Keeping(connect, gateway.pause)
+    gateway.keeping.begin(connected=False)
+    async with asyncio.timeout(5):
+        await gateway.connected.wait()
+    assert gateway.pauses == 2
+    await gateway.keeping.end()

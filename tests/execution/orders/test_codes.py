@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
+from execution.models import OrderRequest, OrderStatus, OrderType, Side
 from execution.orders.blotter import Blotter
 from execution.orders.codes import LINK_LOST, LINK_RESTORED, CodeClass, CodeTable, classify, read_codes
+from execution.orders.entry import Entry
+from execution.orders.evidence import ErrorSeen
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,35 @@ from execution.orders.codes import LINK_LOST, LINK_RESTORED, CodeClass, CodeTabl
 )
 def test_a_code_has_its_class(code: int, meaning: CodeClass) -> None:
     assert classify(code) is meaning
+
+
+OF_THREE_DIGITS = (103, 110, 200, 201, 203, 321, 382, 383, 388, 426, 436, 451, 460, 462)
+OF_FIVE_DIGITS = (10006, 10043, 10052, 10149, 10187, 10268, 10311, 10318, 10329)
+KNOWN = {
+    CodeClass.REJECTS_NEW: OF_THREE_DIGITS + OF_FIVE_DIGITS,
+    CodeClass.MODIFY_REJECTED: (104, 105, 329),
+    CodeClass.CANCEL_REJECTED: (135, 136, 161, 10147, 10148),
+    CodeClass.CANCELLED: (202,),
+    CodeClass.INFORMATIONAL: (165, 399, 404, 434, 492, 10167, 10349, *range(2100, 2110), *range(2111, 2200)),
+    CodeClass.CONNECTIVITY: (326, 502, 503, 504, 507, 509, 512, 1100, 1101, 1102, 1300, 2110),
+    CodeClass.PACING: (100,),
+    CodeClass.MARKET_DATA: (162, 354, 366, 10197),
+}
+"""The codes that TWS is known to send about orders, the connection and requests; each has its consequence."""
+
+
+@pytest.mark.parametrize("meaning", KNOWN)
+def test_every_code_that_is_known_has_its_class(meaning: CodeClass) -> None:
+    assert {code: classify(code) for code in KNOWN[meaning]} == dict.fromkeys(KNOWN[meaning], meaning)
+
+
+@pytest.mark.parametrize("code", [*KNOWN[CodeClass.MARKET_DATA], *KNOWN[CodeClass.CONNECTIVITY], 100])
+def test_a_code_that_concerns_no_order_moves_none(code: int) -> None:
+    blotter = Blotter(client_id=1)
+    request = OrderRequest("AAA", Decimal(1), OrderType.MARKET, Side.BUY, client_order_id="o")
+    blotter.submitted(Entry(request, 7, 1))
+    assert blotter.apply(ErrorSeen(7, code, "told so")) == []
+    assert blotter.entries["o"].status is OrderStatus.PENDING
 
 
 def test_the_table_can_be_replaced() -> None:

@@ -37,18 +37,18 @@ def inbox() -> Inbox:
 
 
 @pytest.mark.parametrize("error", [JournalError("no room"), decimal.InvalidOperation(), KeyError("x")])
-@pytest.mark.parametrize("where", ["apply", "owner_of"])
+@pytest.mark.parametrize("where", ["apply", "subject_of"])
 def test_the_facts_beside_one_that_stumbles_are_told(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
 ) -> None:
     real = getattr(inbox.blotter, where)
     raised: list[int] = []
 
-    def stumble(evidence: Any) -> Any:
+    def stumble(evidence: Any, *rest: Any) -> Any:
         if evidence.exec_id == "e2.01" and not raised:
             raised.append(1)
             raise error
-        return real(evidence)
+        return real(evidence, *rest)
 
     monkeypatch.setattr(inbox.blotter, where, stumble)
     for n in (1, 2, 3):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from execution.desk.desk import Desk
-from execution.errors import NotConnectedError, OrderInDoubtError
+from execution.errors import AcknowledgementTimeoutError, NotConnectedError, OrderInDoubtError
 from execution.ibkr.session import IBSession
+from execution.link.connection_errors import ReadOnlyApiError
 from execution.models import OrderRequest, OrderStatus, OrderType, Side
 from execution.orders.blotter import Blotter
 from execution.orders.entries import Entries
@@ -23,7 +24,7 @@ from execution.reconciliation.policies import Unanswered
 from execution.reconciliation.reconcile import Reconciliation
 
 if TYPE_CHECKING:
-    from ..conftest import Floor, MakeFloor
+    from ..conftest import Floor, MakeFloor, MakeRig, ScriptedBroker
 
 
 class Killed(BaseException):
@@ -194,3 +195,65 @@ async def test_an_order_that_nobody_answered_is_asked_for_by_its_number_where_th
             (order,) = f.executor.orders()
             assert order.status is OrderStatus.CANCELLED
             assert "TWS has no such order at work (10147: " in (order.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (321, "Error validating request:-'bW' : cause - The API interface is currently in Read-Only mode."),
+        (10149, "Invalid order id"),
+        (201, "Order rejected - reason: no connection to the exchange"),
+    ],
+)
+async def test_what_tws_answers_to_the_question_for_an_order_is_no_rejection_of_it(
+    rig: MakeRig, broker: ScriptedBroker, code: int, text: str
+) -> None:
+    broker.on_place = lambda order_id, ref: []  # it takes the order and says nothing
+    r = rig(acknowledgement_timeout=0.05, unanswered=Unanswered.CANCEL)
+    placed = OrderRequest("AAA", Decimal(10), OrderType.MARKET, Side.BUY, client_order_id="o-1")
+    with pytest.raises(AcknowledgementTimeoutError):
+        await r.executor.submit_order(placed)
+    await r.shut()
+    plain = broker._answer
+
+    def answer(fields: list[str]) -> list[bytes]:
+        return [broker.error(int(fields[2]), code, text)] if fields[0] == "4" else plain(fields)
+
+    broker._answer = answer  # type: ignore[method-assign]
+    r = rig(unanswered=Unanswered.CANCEL)
+    with pytest.raises((OrderInDoubtError, ReadOnlyApiError)):
+        await r.executor.ensure_ready()
+    await broker.until(lambda: any(e.body.get("code") == code for e in r.journal.events()))
+    with pytest.raises((OrderInDoubtError, ReadOnlyApiError)):
+        await r.executor.ensure_ready()
+    (doubt,) = r.executor.doubts()
+    assert any(f"code {code}" in line for line in doubt.evidence)
+    assert r.executor.orders()[0].status is OrderStatus.UNKNOWN
+    stand = r.executor.orders()
+    await r.shut()
+    assert rig().executor.orders() == stand
+
+
+async def test_that_tws_has_no_such_order_at_work_does_not_say_that_it_was_not_executed(
+    rig: MakeRig, broker: ScriptedBroker
+) -> None:
+    broker.on_place = lambda order_id, ref: []
+    r = rig(acknowledgement_timeout=0.05)
+    placed = OrderRequest("AAA", Decimal(10), OrderType.MARKET, Side.BUY, client_order_id="o-1")
+    with pytest.raises(AcknowledgementTimeoutError):
+        await r.executor.submit_order(placed)
+    await r.shut()
+    broker.positions = [("AAA", "10", "100")]  # and its executions are out of reach
+    plain = broker._answer
+
+    def answer(fields: list[str]) -> list[bytes]:
+        return [broker.error(int(fields[2]), 10147, "not found")] if fields[0] == "4" else plain(fields)
+
+    broker._answer = answer  # type: ignore[method-assign]
+    r = rig(unanswered=Unanswered.CANCEL)
+    with pytest.raises(OrderInDoubtError):
+        await r.executor.ensure_ready()
+    assert r.executor.orders()[0].status is OrderStatus.UNKNOWN
+    doubt = next(one for one in r.executor.doubts() if one.order is not None)
+    assert doubt.evidence[-1].endswith("the positions differ, by what it could have filled")
+    assert "--as filled --price PRICE" in doubt.next_step

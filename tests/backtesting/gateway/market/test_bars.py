@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backtesting.gateway.errors import GatewayError
 from backtesting.gateway.market.bars import Tape
 from backtesting.gateway.market.paths import merge
-from data.bars import BarSeries
+from data.bars import BarSeries, steps
 from execution.models import Bar
 from execution.timeframes import Timeframe
 
@@ -133,3 +133,16 @@ def test_no_bars_at_all_and_two_sets_of_one_size_are_refused(bars: Bars) -> None
         Tape({})
     with pytest.raises(GatewayError, match="AAA: two sets of bars of one size"):
         Tape({"AAA": [bars["AAA"], bars["AAA"]]})
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 250), st.integers(0, 300))
+def test_bars_that_are_made_ready_piece_by_piece_are_those_of_all_at_once(
+    first: int, second: int, later: int, skipped: int
+) -> None:
+    series = {"AAA": minutes(count=first), "BBB": minutes("BBB", second, 50.0, start_ns=later * MINUTE)}
+    tape = Tape(series)
+    tape.skip_to(skipped * MINUTE)
+    played = []
+    while (step := tape.next_step()) is not None:
+        played.append((step.end_ns, list(step.bars)))
+    assert played == [each for each in steps(series) if each[0] > skipped * MINUTE]

@@ -38,6 +38,7 @@ from execution.orders.evidence import (
     OrderStatusSeen,
 )
 from execution.orders.inbox import Inbox
+from execution.reconciliation.lapses import Lapse, Lapses
 from execution.reconciliation.positions import Positions
 from execution.reconciliation.reconcile import Reconciler, Reconciliation
 from risk.engine import RiskEngine
@@ -86,7 +87,7 @@ def mutant(function: Patch) -> Patch:
 def _apply(patches: Patches, change: Callable[[Blotter, Evidence], Evidence | None]) -> None:
     """Let evidence reach the blotter changed; None does not reach it."""
 
-    def apply(self: Blotter, evidence: Evidence) -> list[Change]:
+    def apply(self: Blotter, evidence: Evidence, *_: Any) -> list[Change]:
         changed = change(self, evidence)
         return [] if changed is None else old(self, changed)
 
@@ -138,7 +139,7 @@ def executions_not_deduplicated(patches: Patches) -> None:
                 return replace(seen, exec_id=f"{base}d{told[seen.exec_id]}.{number}")
         return seen
 
-    patches.set(Blotter, "knows", lambda self, evidence: False)
+    patches.set(Blotter, "knows", lambda self, evidence, *_: False)
     _apply(patches, change)
 
 
@@ -259,8 +260,8 @@ def executions_not_asked_for(patches: Patches) -> None:
 def resent_when_not_visible(patches: Patches) -> None:
     """After a reconnect an order that the broker does not show is sent again."""
 
-    async def run(self: Reconciler, session: IBSession) -> Reconciliation:
-        result: Reconciliation = await old(self, session)
+    async def run(self: Reconciler, session: IBSession, **how: Any) -> Reconciliation:
+        result: Reconciliation = await old(self, session, **how)
         blotter = self._inbox.blotter
         for name in list(result.in_doubt):
             entry = blotter.entries.get(name)
@@ -354,6 +355,60 @@ def half_open_unnoticed(patches: Patches) -> None:
         old(self, *arguments, **{**options, "heartbeat": None})
 
     old = patches.set(IBKRConnectionManager, "__init__", init)
+
+
+# -- orders that cannot live any more ----------------------------------------------------------------------
+
+
+@mutant
+def lapsed_whatever_the_position(patches: Patches) -> None:
+    """An order whose day is over ends as cancelled, whatever position the broker has."""
+
+    def weigh(self: Lapses, entry: Entry, cause: str, *evidence: Any) -> Lapse:
+        lapse: Lapse = old(self, entry, cause, *evidence)
+        return replace(lapse, proof="its day is over", obstacle="")
+
+    old = patches.set(Lapses, "_weigh", weigh)
+
+
+@mutant
+def lapsed_by_an_equal_position(patches: Patches) -> None:
+    """An equal position is taken as proof that an order was not executed, whatever could hide it."""
+
+    def weigh(self: Lapses, entry: Entry, cause: str, *evidence: Any) -> Lapse:
+        lapse: Lapse = old(self, entry, cause, *evidence)
+        if lapse.ours != lapse.theirs or lapse.proof:
+            return lapse
+        return replace(lapse, proof="the positions are equal", obstacle="")
+
+    old = patches.set(Lapses, "_weigh", weigh)
+
+
+@mutant
+def lapse_off_the_record(patches: Patches) -> None:
+    """That an order has lapsed is known to the process and not to the record."""
+
+    def end(self: Lapses, entry: Entry, lapse: Lapse) -> None:
+        note, self._audit.note = self._audit.note, lambda *_, **__: None  # type: ignore[method-assign]
+        try:
+            old(self, entry, lapse)
+        finally:
+            self._audit.note = note  # type: ignore[method-assign]
+
+    old = patches.set(Lapses, "end", end)
+
+
+@mutant
+def unanswered_order_ended_unasked(patches: Patches) -> None:
+    """An order of an earlier session that nobody answered has ended, without asking TWS."""
+
+    def cause(self: Lapses, entry: Entry) -> tuple[str, str]:
+        if not entry.acknowledged and entry.order_id <= self._inbox.blotter.ids_before_session:
+            return "nobody answered it", ""
+        found: tuple[str, str] = old(self, entry)
+        return found
+
+    old = patches.set(Lapses, "_cause", cause)
 
 
 # -- submission ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ After every step:
 * I8: states follow each other, an order ends once, what is filled stays filled but for corrections.
 * I9: nothing is sent while the way is closed, TWS is without the broker, or the kill switch has tripped.
 * I10: every order is for the paper account.
-* I11: a connection that carries nothing is not held to be alive for 195 seconds, not counting those in which
+* I11: a connection that carries nothing is not held to be alive for 100 seconds, not counting those in which
   the process stood still: nobody could look, and what had come was not read.
 * I14: no queue grows without bound, and no order or cancel waits in the client library.
 
@@ -42,10 +42,10 @@ from backtesting.simulation.view import TraderView, WorldView
 MOST_WAITING: Final = 5_000
 """Facts, changes or handler calls that may wait in a trader at once."""
 
-LONGEST_SILENCE_NS: Final = 195_000_000_000
+LONGEST_SILENCE_NS: Final = 100_000_000_000
 """After this a dead connection must have been noticed; time in which the process stood still is left out.
 
-The heartbeat of a world is slower than that of a trader, as every message costs time: it needs 190 seconds.
+The heartbeat of a world is slower than that of a trader, as every message costs time: it needs 95 seconds.
 """
 
 _ORDERS: Final = ("3\0", "4\0")

@@ -33,7 +33,7 @@ PER_OPPORTUNITY: Final[Mapping[str, tuple[float, ...]]] = {
     "D4": (0.02, 0.1),
     "D5": (0.005, 0.02),
     "D6": (0.02, 0.1),
-    "P1": (0.01, 0.025),
+    "P1": (0.015, 0.03),
     "P1 reading": (0.002, 0.007),
     "P2": (0.05, 0.15),
     "P7": (0.1, 0.4),
@@ -94,6 +94,8 @@ class Options:
     """Seconds that a packet takes on average, one way."""
     patrol: float = 600.0
     """Seconds between two looks at the broker's books while all seems well."""
+    make_up: bool = True
+    """Whether orders that are missing at the end of the safety phase are placed, or only the deeds given."""
 
     @classmethod
     def draw(cls, seed: int) -> Options:

@@ -30,7 +30,7 @@ from risk.engine import RiskEngine
 if TYPE_CHECKING:
     from backtesting.simulation.world import World
 
-_HEARTBEAT: Final = HeartbeatTerms(interval=90.0, deadline=40.0, deaf_after=120.0, looks=2)
+_HEARTBEAT: Final = HeartbeatTerms(interval=45.0, deadline=20.0, deaf_after=60.0, looks=2)
 _LOOK_SECONDS: Final = 5.0
 _WHILE_READY: Final = 60.0
 _LONGEST_PAUSE: Final = 60.0

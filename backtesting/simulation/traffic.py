@@ -206,7 +206,8 @@ class Driver:
                 await asyncio.sleep(wait)
             world.spawn(partial(self._carry_out, deed), f"deed {deed.name}")
         await asyncio.sleep(max(0.0, world.options.safety_seconds - world.loop.time()))
-        await self._make_up()
+        if world.options.make_up:
+            await self._make_up()
 
     async def _make_up(self) -> None:
         """Place the orders that are missing where the way was closed for so long that deeds were not done."""

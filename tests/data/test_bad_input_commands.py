@@ -251,8 +251,8 @@ def test_a_migration_that_is_interrupted_is_told_in_one_line_and_finished_by_the
     made: list[Database] = []
     plain = Database.__init__
 
-    def tapped(self: Database, address: str) -> None:
-        plain(self, address)
+    def tapped(self: Database, address: str, **options: Any) -> None:
+        plain(self, address, **options)
         made.append(self)
         event.listen(self.engine, "before_cursor_execute", interrupted)
 

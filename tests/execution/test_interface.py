@@ -62,8 +62,8 @@ FIELDS: dict[type, list[tuple[str, Any, Any]]] = {
         ("symbol", str, NEEDED),
         ("quantity", Decimal, NEEDED),
         ("average_cost", Decimal, NEEDED),
-        ("market_value", Decimal, NEEDED),
-        ("unrealized_pnl", Decimal, NEEDED),
+        ("market_value", Decimal | None, NEEDED),
+        ("unrealized_pnl", Decimal | None, NEEDED),
         ("timestamp", pd.Timestamp, NEEDED),
     ],
 }

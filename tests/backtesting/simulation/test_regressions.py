@@ -30,7 +30,7 @@ class Played:
     """A world whose deeds and accidents are given."""
 
     def __init__(self, *deeds: Deed) -> None:
-        self.world = World(SEED, Options(rates={"G4": NEVER}, latency=0.01))
+        self.world = World(SEED, Options(rates={"G4": NEVER}, latency=0.01, make_up=False))
         self.world.deeds = sorted(deeds, key=lambda deed: deed.at)
         self.incidents = self.world.injector.incidents
 

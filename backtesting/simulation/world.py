@@ -49,7 +49,7 @@ _MOST_VIOLATIONS: Final = 20
 _LAST_DEEDS: Final = 65.0
 _LAST_LOOK: Final = 30.0
 _LAST_NEWS: Final = 5.0
-"""Seconds before the end at which the market stands still."""
+"""Seconds before the last look from which on the market stands still: what is on its way arrives by then."""
 
 _OPENING_MINUTES: Final = (5, 30, 120, 300)
 
@@ -203,13 +203,13 @@ class World:
             self.note("healing")
             self.phase = "heal"
             self.injector.heal()
-            await self._until(self.options.safety_seconds + _LAST_DEEDS + _LAST_LOOK)
+            look = self.options.safety_seconds + _LAST_DEEDS + _LAST_LOOK
+            await self._until(look - _LAST_NEWS)
+            market.cancel()  # TWS tells of fills of another client only when it is asked: none may come later
+            await self._until(look)
             if self.trader is not None:
                 self._spawn_in(self.trader, self.trader.look_once, "last look")
-            end = self.options.safety_seconds + self.options.heal_seconds
-            await self._until(end - _LAST_NEWS)
-            market.cancel()  # what is still on its way arrives before the last comparison
-            await self._until(end)
+            await self._until(self.options.safety_seconds + self.options.heal_seconds)
             self.phase = "quiet"
             self.note("quiet")
             if not self.violations:

@@ -99,6 +99,8 @@ class Entry:
     """Refusals of a cancel after which the broker showed the order at work: those cancels end nothing."""
     withdrawn: Decimal = ZERO
     """Size that corrections took from executions; the broker's reports may still count it."""
+    recounted: bool = False
+    """Whether a report was lower than one before a correction: the broker's figure may fall since then."""
     resolved: bool = False
     """Whether a person settled its fate; the broker's word undoes that."""
     client_id: int | None = field(default=None, compare=False, repr=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from execution.models import OrderStatus
+from execution.models import ZERO, OrderStatus
 from execution.orders.changes import Change, Modified
 from execution.orders.codes import CodeClass
 from execution.orders.entry import Entry
@@ -64,8 +64,7 @@ def _terms(entry: Entry, seen: OpenOrderSeen) -> list[Change]:
 def take_status(entry: Entry, seen: OrderStatusSeen | CompletedOrderSeen) -> list[Change]:
     """Take the state that the broker reports, now or of an order that is over."""
     status, filled = seen.status, seen.filled
-    entry.reported_filled = filled if entry.counts_anew else max(entry.reported_filled, filled)
-    entry.counts_anew = False
+    _count(entry, filled)
     entry.inactive = status == "Inactive"
     entry.told_filled |= status == "Filled"
     if status in _CANCELLED:
@@ -89,6 +88,21 @@ def take_status(entry: Entry, seen: OrderStatusSeen | CompletedOrderSeen) -> lis
     if target is None:
         return move(entry, OrderStatus.UNKNOWN, f"the broker reported status {status!r}")
     return at_work(entry) if target is OrderStatus.SUBMITTED else move(entry, target)
+
+
+def _falls(entry: Entry, filled: Decimal) -> bool:
+    """Return whether a lower figure is no old one: the broker has taken out what corrections took."""
+    corrected = entry.recounted or entry.withdrawn > 0
+    return corrected and filled < entry.reported_filled and not (entry.told_filled or entry.status.is_final)
+
+
+def _count(entry: Entry, filled: Decimal) -> None:
+    """Take the size that the broker reports as executed."""
+    if _falls(entry, filled):
+        entry.recounted, entry.withdrawn, entry.reported_filled = True, ZERO, filled
+    else:
+        entry.reported_filled = filled if entry.counts_anew else max(entry.reported_filled, filled)
+    entry.counts_anew = False
 
 
 def _cancelled(entry: Entry, detail: str) -> list[Change]:
@@ -126,7 +140,7 @@ def says_nothing_new(entry: Entry, seen: OpenOrderSeen | OrderStatusSeen | Compl
         return False
     if isinstance(seen, OpenOrderSeen):
         return entry.status in _AT_WORK and shows(seen, entry.request)
-    if seen.filled > entry.reported_filled or entry.inactive:
+    if seen.filled > entry.reported_filled or entry.inactive or _falls(entry, seen.filled):
         return False
     if isinstance(seen, CompletedOrderSeen):
         return entry.status is _OVER.get(seen.status) and entry.told_filled == (seen.status == "Filled")

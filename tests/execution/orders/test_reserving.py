@@ -327,3 +327,19 @@ def test_what_a_correction_gives_back_of_an_order_at_work_is_reserved(bench: Ben
         bench.execution("o-1", 1, "y3.01"), OrderStatusSeen(5, 1, 105, "Filled", Decimal(6), Decimal(0))
     )
     assert bench.risk.reservations.open_buys("AAA") == 0
+
+
+def test_what_trades_after_a_bust_that_the_broker_counts_no_more_is_reserved_until_it_is_told(
+    bench: Bench,
+) -> None:
+    bench.take(
+        bench.execution("o-1", 6, "y.01"), OrderStatusSeen(5, 1, 105, "Submitted", Decimal(6), Decimal(4))
+    )
+    bench.take(bench.execution("o-1", 0, "y.02"))
+    shown = OpenOrderSeen(5, 1, 105, "o-1", "", "AAA", "BUY", Decimal(4), "MKT")
+    bench.take(shown, OrderStatusSeen(5, 1, 105, "Submitted", Decimal(1), Decimal(3)))
+    bench.take(OrderStatusSeen(5, 1, 105, "Filled", Decimal(4), Decimal(0)))
+    assert bench.risk.reservations.open_buys("AAA") == 4
+    bench.take(bench.execution("o-1", 2, "z1.01"), bench.execution("o-1", 2, "z2.01"))
+    assert bench.risk.reservations.open_buys("AAA") == 0
+    assert bench.blotter.entries["o-1"].status is OrderStatus.FILLED

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
+import pandas as _pandas  # noqa: F401  # imported on first use elsewhere: here, so that no order waits for that
+
 from execution.account import BrokerAccount
 from execution.audit import AuditLogger
 from execution.book.adjustments import CorporateActionSource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,10 +39,22 @@ def note_lost_connection(context: ExceptionContext) -> None:
     the pool's rollback would fail, too, and write a traceback to the log. An error without a state came from
     no server: after it nothing is known of what the socket still holds.
     """
-    error = context.original_exception
-    if isinstance(error, psycopg.OperationalError):
-        state = error.sqlstate
-        context.is_disconnect = context.is_disconnect or state is None or state.startswith(_GONE)
+    context.is_disconnect = context.is_disconnect or server_is_gone(context.original_exception)
+
+
+def server_is_gone(error: BaseException) -> bool:
+    """Return whether the connection on which this was raised is of no use any more."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_GONE)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Return whether a record of the driver is more than what ensues from an error that is raised anyhow."""
+    return not str(record.msg).startswith("error ignored ")
+
+
+logging.getLogger("psycopg").addFilter(_says_something)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from psycopg import sql
 from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
+from data.driver_errors import server_is_gone
 from data.projection.encoding import Columns, encoded, form_of, wire
 from data.schema import Base
 from data.schema.types import MICROSECOND, Money, UtcTime
@@ -136,9 +137,7 @@ def driver_of(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
     try:
         yield driver
     except psycopg.Error as error:
-        if isinstance(
-            error, psycopg.OperationalError
-        ):  # the server may be gone: no use asking it to roll back
+        if server_is_gone(error):  # no use asking it to roll back
             connection.invalidate(error)
         raise DBAPIError.instance(None, None, error, psycopg.Error) from error
 

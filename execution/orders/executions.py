@@ -153,8 +153,7 @@ class Executions:
         old = holder.fill(known)
         known.revise(seen, correction)
         self._join(holder, known, correction)
-        if isinstance(holder, Entry):
-            holder.withdrawn += max(ZERO, old.quantity - known.quantity)
+        holder.withdrawn += max(ZERO, old.quantity - known.quantity)
         what = "busted" if not known.quantity else f"corrected to {known.quantity} at {known.price}"
         reason = f"execution {seen.exec_id} of {old.quantity} at {old.price} {what}"
         changes: list[Change] = [_corrected(holder, known, old, reason)]

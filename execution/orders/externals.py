@@ -89,7 +89,7 @@ class Externals:
         if order is None or not order.is_open:
             return None
         before = (order.is_open, order.remaining)
-        order.reported_filled = max(order.reported_filled, seen.filled)
+        order.count(seen.filled)
         order.is_open = seen.status not in OVER
         self.note(order)
         return None if (order.is_open, order.remaining) == before else order

@@ -101,11 +101,22 @@ class ExternalOrder:
     """Its client's number of it, as it was last shown; 0 if it has none."""
     ended_unseen: bool = False
     """Whether it left the list of open orders, and the broker did not say how."""
+    withdrawn: Decimal = ZERO
+    """Size that corrections took from executions; the broker's reports may still count it."""
+    recounted: bool = False
+    """Whether a report was lower than one before a correction: the broker's figure may fall since then."""
+
+    def count(self, filled: Decimal) -> None:
+        """Take the size that the broker reports as executed: it falls only after a correction."""
+        if filled < self.reported_filled and (self.recounted or self.withdrawn):
+            self.reported_filled, self.withdrawn, self.recounted = filled, ZERO, True
+        else:
+            self.reported_filled = max(self.reported_filled, filled)
 
     @property
     def filled(self) -> Decimal:
         """Size executed, by the executions or the broker's reports, whichever is more."""
-        return max(self.reported_filled, self.executed)
+        return max(self.reported_filled - self.withdrawn, self.executed)
 
     @property
     def executed(self) -> Decimal:
@@ -115,7 +126,9 @@ class ExternalOrder:
     @property
     def may_have_traded_unseen(self) -> bool:
         """Whether it may have executions that were never told."""
-        return self.reported_filled > self.executed or (self.ended_unseen and self.executed < self.quantity)
+        return self.reported_filled > self.executed + self.withdrawn or (
+            self.ended_unseen and self.executed < self.quantity
+        )
 
     @property
     def remaining(self) -> Decimal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_a_late_commission_and_a_correction_find_the_order_that_left() -> None:
     assert isinstance(corrected, Corrected)
     assert (corrected.old.quantity, corrected.new.quantity) == (TEN, Decimal(7))
     assert blotter.knows(executed(2, 2, Decimal(7)))
+
+
+def test_after_a_bust_the_rest_may_trade_whatever_the_broker_counts() -> None:
+    blotter, five = blotter_of(10), Decimal(5)
+
+    def stands(*facts: Evidence) -> tuple[Decimal, bool]:
+        for fact in facts:
+            blotter.apply(fact)
+        (order,) = blotter.externals
+        return order.remaining, order.may_have_traded_unseen
+
+    assert stands(shown(1), executed(1, shares=five), over(1, "Submitted", five)) == (five, False)
+    assert stands(executed(1, 2, ZERO)) == (TEN, False)
+    assert stands(over(1, "Submitted", five)) == (TEN, False)  # it still counts what was busted
+    assert stands(over(1, "Submitted", ZERO)) == (TEN, False)  # and now it does not
+    assert stands(over(1, "Submitted", Decimal(3))) == (Decimal(7), True)  # its execution is on its way
+    assert stands(replace(executed(1, shares=Decimal(3)), exec_id="y1.01")) == (Decimal(7), False)
 
 
 def test_an_order_that_is_shown_at_work_again_is_the_same_one() -> None:

@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.ready
+# Tests start hundreds of programs: each would compile this checkout and its libraries anew, which is half its time.
+export PYTHONDONTWRITEBYTECODE :=
 SECOND_CLIENT := .venv-ib_async/.ready
 PACKAGES := execution risk data strategies backtesting monitoring research infrastructure
 ARGS ?=

@@ -14,8 +14,10 @@ import numpy as np
 from backtesting.broker import Sessions, SimulatedBroker
 from backtesting.engine import BacktestEngine
 from backtesting.errors import BacktestError
+from backtesting.ex_dates import ExDates
 from backtesting.execution import SimulatedExecution
 from data.bars import BarSeries, steps
+from execution.book.adjustments import CorporateAction
 from execution.book.ledger import Ledger
 from execution.book.portfolio import LedgerPortfolio
 from execution.clocks import MonotonicClock, SteppedClock, SystemClock
@@ -41,6 +43,7 @@ def assemble(
     on_signal: Callable[[StatedSignal], None] | None = None,
     progress: Sequence[ProgressHandler] = (),
     wall: MonotonicClock | None = None,
+    corporate_actions: Sequence[CorporateAction] = (),
 ) -> BacktestEngine:
     """Build the engine of one run.
 
@@ -56,11 +59,15 @@ def assemble(
         Receivers of each step's snapshot, signals and progress; the result holds the signals too.
     wall
         Wall clock that times a step; it has no influence on the outcome.
+    corporate_actions
+        Splits and dividends in the span of the bars, which are then those that were traded: see
+        `backtesting.ex_dates`, and `data.corporate_actions.for_trading` for the way from a source.
 
     Raises
     ------
     BacktestError
-        If a symbol has no bars, or bars of another timeframe, or the costs make no sense.
+        If a symbol has no bars, or bars of another timeframe, or the costs make no sense; or a corporate
+        action cannot be booked.
     StrategyError
         If the strategy or its parameters are not known.
     """
@@ -79,6 +86,7 @@ def assemble(
     rules = RiskEngine(spec.limits, portfolio, clock, trading_clock, kill_switch, multipliers)
     execution = SimulatedExecution(broker, rules, trading_clock)
     context = StrategyContext(portfolio, OrderFactory(spec.sizing, instruments))
+    ex_dates = ExDates(corporate_actions, broker, execution, portfolio) if corporate_actions else None
     ends = [series.end_ns for series in chosen.values()]
     total = len(np.unique(np.concatenate(ends))) if ends else 0
     signals: list[StatedSignal] = []
@@ -101,9 +109,19 @@ def assemble(
         progress=progress,
         total=total,
         sessions=clock,
+        corporate_actions=ex_dates,
     )
     execution.add_handler(step)
-    return BacktestEngine(steps(chosen), broker, execution, step, trading_clock, total=total, signals=signals)
+    return BacktestEngine(
+        steps(chosen),
+        broker,
+        execution,
+        step,
+        trading_clock,
+        total=total,
+        signals=signals,
+        ex_dates=ex_dates,
+    )
 
 
 def _chosen(spec: RunSpec, bars: Mapping[str, BarSeries]) -> dict[str, BarSeries]:

@@ -13,17 +13,21 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from typing import Final
 
 from backtesting.accounts import Accounts
 from backtesting.orders import BrokerChange, BrokerEvent, WorkingOrder
 from backtesting.working import WorkingOrders
+from execution.book.adjustments import Adjustment, AdjustmentKind
 from execution.book.ledger import Ledger
 from execution.models import Instrument, Side
 
 SPLIT: Final = "the contract was split"
+
+_FRACTION: Final = Decimal("1e-15")
+"""To which a fraction is kept: its value is exact to the last digit of money, and sums with it are exact."""
 
 Ratio = Decimal | Fraction
 """New shares for each old one; a third is exact as a fraction only."""
@@ -111,11 +115,37 @@ def split_holding(ledger: Ledger, instrument: Instrument, ratio: Ratio, price: D
     holding = ledger.holdings.get(instrument.symbol)
     if holding is None or not holding.quantity:
         return
-    ledger.split(instrument.symbol, *ratio.as_integer_ratio())
-    lots = (holding.quantity / instrument.lot).to_integral_value(rounding=ROUND_DOWN)
-    fraction = holding.quantity - lots * instrument.lot
-    if fraction:
-        ledger.pay_out(instrument.symbol, fraction, holding.average_cost if price is None else price)
+    if price is None:
+        new, old = ratio.as_integer_ratio()
+        price = holding.average_cost * old / new
+    ledger.adjust(split_adjustment(instrument, holding.quantity, ratio, price, 0))
+
+
+def split_adjustment(
+    instrument: Instrument, held: Decimal, ratio: Ratio, price: Decimal, time_ns: int, reason: str = ""
+) -> Adjustment:
+    """Return what a split does to a position (rule 1), so that every ledger books the same to the last digit.
+
+    Parameters
+    ----------
+    instrument, held
+        The stock, and the signed position in it.
+    ratio
+        New shares for each old one.
+    price
+        Price after the split that a fraction is paid out at.
+    time_ns
+        When it takes hold, UTC nanoseconds.
+    reason
+        What it is, in words.
+    """
+    exact = Fraction(held) * Fraction(ratio)
+    kept = int(exact / Fraction(instrument.lot)) * instrument.lot
+    left = exact - Fraction(kept)
+    fraction = (Decimal(left.numerator) / Decimal(left.denominator)).quantize(_FRACTION)
+    return Adjustment(
+        AdjustmentKind.SPLIT, instrument.symbol, time_ns, kept - held, fraction, price, reason=reason
+    )
 
 
 def split_order(order: WorkingOrder, ratio: Ratio) -> bool:

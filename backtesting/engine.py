@@ -2,7 +2,7 @@
 
 For each step, that is all bars with the same end:
 
-1. The trading clock moves to that end.
+1. The trading clock moves to that end; splits and dividends whose ex date has begun are booked.
 2. The broker matches the orders placed before, at the bars' opens and within them, and expires DAY orders.
 3. What it reports is applied: reservations, the book, the strategy's `on_fill`.
 4. The trading step, the same one that trades live, shows the strategy the bars and submits its orders, which
@@ -20,7 +20,9 @@ from typing import Literal
 
 from backtesting.broker import SimulatedBroker
 from backtesting.errors import BacktestError
+from backtesting.ex_dates import ExDates
 from backtesting.execution import SimulatedExecution
+from execution.book.adjustments import Adjustment
 from execution.book.ledger import Ledger
 from execution.clocks import SteppedClock, timestamp
 from execution.events import StepProgress
@@ -48,6 +50,8 @@ class BacktestResult:
     steps: int
     signals: tuple[StatedSignal, ...] = ()
     placed_for: Mapping[str, str] = field(default_factory=dict)
+    adjustments: tuple[Adjustment, ...] = ()
+    """What splits and dividends did to the book."""
 
 
 class BacktestEngine:
@@ -67,6 +71,8 @@ class BacktestEngine:
         Number of steps, if known.
     signals
         Where the step puts the signals of its strategy.
+    ex_dates
+        Splits and dividends to be booked.
     """
 
     def __init__(
@@ -79,9 +85,11 @@ class BacktestEngine:
         *,
         total: int | None = None,
         signals: Sequence[StatedSignal] = (),
+        ex_dates: ExDates | None = None,
     ) -> None:
         self._steps = steps
         self._signals = signals
+        self._ex_dates = ex_dates
         self.broker = broker
         self.execution = execution
         self.step = step
@@ -113,6 +121,8 @@ class BacktestEngine:
                 )
             previous_ns = end_ns
             self.clock.advance_to(end_ns)
+            if self._ex_dates is not None:
+                self._ex_dates.apply_before(end_ns)
             self.execution.apply(self.broker.advance(end_ns, bars))
             result = self.step.run(end_ns, bars)
             if not result.done:
@@ -134,6 +144,7 @@ class BacktestEngine:
             steps=len(snapshots),
             signals=tuple(self._signals),
             placed_for=self.execution.placed_for(),
+            adjustments=() if self._ex_dates is None else tuple(self._ex_dates.booked),
         )
 
 

@@ -36,6 +36,7 @@ import pyarrow as pa
 
 from backtesting.ledger_files import NAMES, SCHEMAS, Row, parquet_of, read_table, table_of
 from backtesting.run_errors import LedgerContentError
+from execution.book.adjustments import Adjustment
 from execution.clocks import timestamp, utc_ns
 from execution.journal.chain import canonical
 from execution.models import ZERO, Fill, Order, OrderStatus, PortfolioSnapshot, Side
@@ -72,6 +73,8 @@ class LedgerTables:
     refusals: Mapping[str, int] = field(default_factory=dict)
     """Number of orders refused before they were sent, by the code of the rule."""
     signals: pa.Table = field(default_factory=SCHEMAS["signals"].empty_table)
+    adjustments: tuple[Adjustment, ...] = ()
+    """What splits and dividends did to the book, in order of time; they are in no file of their own."""
 
     @classmethod
     def from_result(
@@ -82,6 +85,7 @@ class LedgerTables:
         refused: Iterable[tuple[str, str]] = (),
         signals: Iterable[StatedSignal] = (),
         placed_for: Mapping[str, str] | None = None,
+        adjustments: Iterable[Adjustment] = (),
     ) -> LedgerTables:
         """Build the tables from what an engine hands out.
 
@@ -99,6 +103,8 @@ class LedgerTables:
             What the strategy stated.
         placed_for
             Signal id by client order id, in order of submission, of the orders that a signal led to.
+        adjustments
+            What splits and dividends did to the book, in order of time.
 
         Raises
         ------
@@ -111,6 +117,7 @@ class LedgerTables:
             [_snapshot_row(snapshot) for snapshot in snapshots],
             dict(refused),
             _signal_rows([signal.to_body() for signal in signals], placed_for or {}),
+            adjustments,
         )
 
     @classmethod
@@ -137,6 +144,7 @@ class LedgerTables:
             list(fold.snapshots.values()),
             fold.refused,
             _signal_rows(fold.signals.values(), fold.placed_for),
+            fold.adjustments,
         )
 
     @classmethod
@@ -202,6 +210,7 @@ class _JournalFold:
         self.refused: dict[str, str] = {}
         self.signals: dict[str, Mapping[str, Any]] = {}
         self.placed_for: dict[str, str] = {}
+        self.adjustments: list[Adjustment] = []
 
     def take(self, kind: str, body: Mapping[str, Any]) -> None:
         handler = getattr(self, f"_on_{kind}", None)
@@ -268,6 +277,9 @@ class _JournalFold:
         order = self.orders.get(fill["client_order_id"])
         if order is not None:
             order["withdrawn"] = order.get("withdrawn", ZERO) + max(ZERO, old - fill["quantity"])
+
+    def _on_adjustment(self, body: Mapping[str, Any]) -> None:
+        self.adjustments.append(Adjustment.from_body(dict(body)))
 
     def _on_commission(self, body: Mapping[str, Any]) -> None:
         self.fills[body["fill_id"]]["commission"] = Decimal(body["commission"])
@@ -363,6 +375,7 @@ def _build(
     snapshots: list[Row],
     refused: Mapping[str, str],
     signals: Iterable[Row],
+    adjustments: Iterable[Adjustment],
 ) -> LedgerTables:
     orders.sort(key=lambda row: row["submitted_time"])  # stable: ties stay in order of submission
     place = {row["client_order_id"]: number for number, row in enumerate(orders)}
@@ -380,6 +393,7 @@ def _build(
         table_of("equity", equity),
         dict(sorted(Counter(refused.values()).items())),
         table_of("signals", sorted(signals, key=_place_of_signal)),
+        tuple(sorted(adjustments, key=lambda one: one.time)),  # stable: those of one moment stay in order
     )
 
 

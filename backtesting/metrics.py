@@ -15,6 +15,7 @@ Conventions, the same for every figure:
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from execution.book.adjustments import Adjustment, AdjustmentKind
 from execution.models import ZERO, Fill
 from execution.numbers import round_money
 
@@ -36,6 +38,7 @@ _FLAT = 1e-12
 """A deviation of daily returns below this is rounding, not volatility."""
 _PAIR = 2
 """Points that a change, and returns that a deviation, need at least."""
+_EVER_NS = 2**63 - 1
 _LOG_LIMIT = 700
 """Exponents from here on overflow a float64."""
 
@@ -179,16 +182,40 @@ class _Trip:
     cash: Decimal = ZERO
 
 
-def round_trips(fills: Iterable[Fill], multipliers: Mapping[str, Decimal] | None = None) -> list[RoundTrip]:
+def round_trips(
+    fills: Iterable[Fill],
+    multipliers: Mapping[str, Decimal] | None = None,
+    adjustments: Iterable[Adjustment] = (),
+) -> list[RoundTrip]:
     """Cut fills, in order of time, into round trips, in the order in which they closed.
 
     A fill that turns a position to the other side closes one trip and opens the next; its commission is
-    split between them by size. A position still open at the end is no round trip.
+    split between them by size. A position still open at the end is no round trip. Of the `adjustments`, in
+    order of time, a split changes the position of a trip, and a dividend belongs to its profit.
     """
     trips: list[RoundTrip] = []
     running: dict[str, _Trip] = {}
+    coming = deque(adjustments)
+
+    def adjust_before(moment: int) -> None:
+        while coming and coming[0].time <= moment:
+            one = coming.popleft()
+            trip = running.get(one.symbol)
+            if trip is None or one.kind not in (AdjustmentKind.SPLIT, AdjustmentKind.DIVIDEND):
+                continue
+            unit = (one.price or ZERO) * (multipliers or {}).get(one.symbol, Decimal(1))
+            trip.position += one.quantity
+            trip.cash += one.cash + one.fraction * unit
+            if not trip.position:  # all of it was a fraction, and paid out
+                close(one.symbol, one.time)
+
+    def close(symbol: str, moment: int) -> None:
+        trip = running.pop(symbol)
+        trips.append(RoundTrip(symbol, trip.opened_ns, moment, round_money(trip.cash), trip.opened_by))
+
     for fill in fills:
         moment = int(fill.timestamp.value)
+        adjust_before(moment)
         value = fill.price * (multipliers or {}).get(fill.symbol, Decimal(1))
         fee = (fill.commission or ZERO) / fill.quantity
         left, sign = fill.quantity, fill.side.sign
@@ -200,9 +227,8 @@ def round_trips(fills: Iterable[Fill], multipliers: Mapping[str, Decimal] | None
             trip.cash -= size * (sign * value + fee)
             left -= size
             if not trip.position:
-                profit = round_money(trip.cash)
-                trips.append(RoundTrip(fill.symbol, trip.opened_ns, moment, profit, trip.opened_by))
-                del running[fill.symbol]
+                close(fill.symbol, moment)
+    adjust_before(_EVER_NS)
     return trips
 
 
@@ -248,6 +274,7 @@ def summary_metrics(
     *,
     risk_free: float = 0.0,
     multipliers: Mapping[str, Decimal] | None = None,
+    adjustments: Iterable[Adjustment] = (),
 ) -> dict[str, Any]:
     """Return every key figure by name: fractions and ratios as float or None, counts as int.
 
@@ -261,6 +288,8 @@ def summary_metrics(
         Annual risk-free rate as a fraction.
     multipliers
         Contract multiplier by symbol; 1 where it has none.
+    adjustments
+        What splits and dividends did to the book, in order of time.
 
     Raises
     ------
@@ -274,7 +303,7 @@ def summary_metrics(
         )
     daily = simple_returns(daily_equity(times_ns, equity))
     growth, fall = cagr(times_ns, equity), max_drawdown(equity)
-    trips = round_trips(fills, multipliers)
+    trips = round_trips(fills, multipliers, adjustments)
     return {
         "initial_equity": float(equity[0]) if len(equity) else None,
         "final_equity": float(equity[-1]) if len(equity) else None,

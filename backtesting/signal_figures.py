@@ -69,7 +69,7 @@ def signal_figures(
         counts[of, "ordered"] += bool(row["orders"])
         counts[of, "filled"] += not executed.isdisjoint(row["orders"])
         profit.setdefault(of, ZERO)
-    for trip in round_trips(executions, multipliers):
+    for trip in round_trips(executions, multipliers, tables.adjustments):
         of = kind.get(trip.opened_by or "", ("", ""))
         if of in profit:
             counts[of, "trips"] += 1

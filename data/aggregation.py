@@ -1,21 +1,22 @@
 """Bring the aggregates of bars up to date, sessions of the exchanges included.
 
-1. Look up which calendars the changed symbols trade by, and write the sessions of the changed days.
-2. Where a session has changed since, every symbol of that calendar counts as changed on those days.
-3. Compute the changed spans anew: here, or by the server where it keeps continuous aggregates.
-4. Remove rows past their age where the server has no policy for it.
+1. Take up the changes noted until now; what is noted later is left to the next refresh.
+2. Look up which calendars the changed symbols trade by, and write the sessions of the changed days.
+3. Where sessions are not what they were, every symbol of that calendar with minutes there counts as changed.
+4. Compute the changed spans anew: here, or by the server where it keeps continuous aggregates.
+5. Remove rows past their age where the server has no policy for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
-from sqlalchemy import Connection, column, func, select, table, text
+from sqlalchemy import Connection, column, exists, func, select, table, text
 
 from data.database import Database
-from data.schema import MinuteBarRow, aggregates
+from data.schema import InstrumentRow, MinuteBarRow, aggregates
 from data.schema.aggregates import MINUTE_NS, Span
 from data.schema.continuous import refresh_continuous
 from data.schema.edition import ask
@@ -68,12 +69,18 @@ def refresh(
     """
     with database.connection() as connection:
         edition = ask(connection)
-        orphans = _prepare(connection)
-        count = 0 if edition.is_community else aggregates.refresh(connection, progress)
+        noted = aggregates.changes(connection)
+        count = len(noted)
+        moved, orphans = _prepare(connection, list(noted.values()))
+        if edition.is_community:
+            noted |= aggregates.mark_changed(connection, moved)
+        else:
+            aggregates.remake(connection, [*noted.values(), *moved], progress)
+            aggregates.forget(connection, noted)
         removed = {} if now is None else remove_expired(connection, now)
     if edition.is_community:
         with database.explained():
-            count = refresh_continuous(database.engine)
+            count = count if refresh_continuous(database.engine, noted) else 0
     return Refreshed(count, orphans, removed)
 
 
@@ -88,17 +95,8 @@ def mark_everything(database: Database) -> None:
         If the database cannot be reached.
     """
     with database.connection() as connection:
-        note_everything(connection)
+        aggregates.note_everything(connection)
         aggregates.mark_changed(connection, _aggregated(connection))
-
-
-def note_everything(connection: Connection) -> None:
-    """Note every minute as changed, in this transaction and in place of what was noted before."""
-    bars = MinuteBarRow
-    query = select(bars.symbol, func.min(bars.ts), func.max(bars.ts)).group_by(bars.symbol)
-    spans = [Span(symbol, low.value, high.value) for symbol, low, high in connection.execute(query)]
-    aggregates.take_changes(connection)
-    aggregates.mark_changed(connection, spans)
 
 
 def _aggregated(connection: Connection) -> list[Span]:
@@ -108,19 +106,28 @@ def _aggregated(connection: Connection) -> list[Span]:
     return [Span(name, low.value, high.value + last) for name, low, high in connection.execute(query)]
 
 
-def _prepare(connection: Connection) -> tuple[str, ...]:
-    spans = aggregates.merge(aggregates.changes(connection))
-    if not spans:
-        return ()
+def _prepare(connection: Connection, noted: Sequence[Span]) -> tuple[list[Span], tuple[str, ...]]:
+    """Write the sessions of changed spans; return what they change beyond those, and who has no calendar."""
+    if not noted:
+        return [], ()
     found = connection.execute(text("SELECT symbol, calendar FROM instruments"))
     calendars = {row[0]: row[1] for row in found}
-    orphans = tuple(sorted({span.symbol for span in spans} - calendars.keys()))
-    for calendar in sorted({calendars[s.symbol] for s in spans if s.symbol in calendars}):
-        own = [span for span in spans if calendars.get(span.symbol) == calendar]
+    orphans = tuple(sorted({span.symbol for span in noted} - calendars.keys()))
+    moved: list[Span] = []
+    for calendar in sorted({calendars[s.symbol] for s in noted if s.symbol in calendars}):
+        own = [span for span in noted if calendars.get(span.symbol) == calendar]
         first, last = min(span.first_ns for span in own), max(span.last_ns for span in own)
-        if ensure_sessions(connection, calendar, *session_range(first, last)):
-            members = [symbol for symbol, name in calendars.items() if name == calendar]
-            aggregates.mark_changed(
-                connection, [Span(symbol, first, last + MINUTE_NS) for symbol in sorted(members)]
-            )
-    return orphans
+        between = ensure_sessions(connection, calendar, *session_range(first, last))
+        if between is not None:
+            moved += _with_minutes(connection, calendar, *between)
+    return moved, orphans
+
+
+def _with_minutes(connection: Connection, calendar: str, first_ns: int, end_ns: int) -> list[Span]:
+    bars, instruments = MinuteBarRow, InstrumentRow
+    last_ns = end_ns - MINUTE_NS
+    minutes = exists().where(bars.symbol == instruments.symbol, bars.ts >= first_ns, bars.ts <= last_ns)
+    query = select(instruments.symbol).where(instruments.calendar == calendar, minutes)
+    return [
+        Span(symbol, first_ns, last_ns) for symbol in connection.scalars(query.order_by(instruments.symbol))
+    ]

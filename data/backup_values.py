@@ -15,6 +15,8 @@ _ARROW = {
     "money": pa.string(), "moment": pa.int64(), "json": pa.string(), "date": pa.string(),
     "float": pa.float64(), "truth": pa.bool_(), "whole": pa.int64(), "text": pa.string(),
 }  # fmt: skip
+KINDS = frozenset(_ARROW)
+"""Kinds of columns."""
 _MOMENT = "(extract(epoch FROM {}) * 1000000)::bigint * 1000"
 
 

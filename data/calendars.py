@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.errors import CalendarError, CalendarRangeError
+from data.errors import CalendarError, CalendarRangeError, CalendarRecordsError
 from execution.clocks import timestamp, utc_ns
 
 Int64Array = npt.NDArray[np.int64]
 
 _PADDING = dt.timedelta(days=14)
 """Days built on either side of the range: a range of one holiday is legal here, not for the library."""
+_NONE = dt.timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ class MarketClock(ABC):
     """Knows when the market is open."""
 
     @abstractmethod
-    def is_session_open(self, now: pd.Timestamp) -> bool:
+    def is_session_open(self, now: dt.datetime) -> bool:
         """Say whether `now` (with timezone) lies in a session, its open included and its close not."""
 
     @abstractmethod
-    def next_session_open(self, now: pd.Timestamp) -> pd.Timestamp:
+    def next_session_open(self, now: dt.datetime) -> pd.Timestamp:
         """Return the first session open after `now`, in UTC."""
 
     @abstractmethod
@@ -78,7 +79,9 @@ class ExchangeClock(MarketClock):
     Raises
     ------
     CalendarError
-        If the name is unknown, `end` precedes `start`, or the exchange has no records of the range.
+        If the name is unknown or `end` precedes `start`.
+    CalendarRecordsError
+        If the holidays of the exchange are not recorded for the whole range.
     """
 
     def __init__(self, name: str, start: dt.date, end: dt.date) -> None:
@@ -87,11 +90,13 @@ class ExchangeClock(MarketClock):
         self.name = name
         self.start = start
         self.end = end
-        days, opens, closes, self.tz = _sessions(name, start, end)
+        days, opens, closes, breaks, self.tz = _sessions(name, start, end)
         self.opens_ns: Int64Array = opens
         """Session opens, UTC nanoseconds, ascending."""
         self.closes_ns: Int64Array = closes
         """Session closes, UTC nanoseconds, ascending."""
+        self.breaks_ns: tuple[Int64Array, Int64Array] = breaks
+        """Begins and ends of the sessions' lunch breaks; both are the close where a session has none."""
         self.dates: tuple[dt.date, ...] = days
         """Exchange dates of the sessions, ascending."""
         # Plain lists: bisect on them is several times faster than searchsorted with a scalar.
@@ -112,19 +117,19 @@ class ExchangeClock(MarketClock):
     def _session(self, i: int) -> Session:
         return Session(self._opens[i], self._closes[i], self.dates[i])
 
-    def _require_known(self, now: pd.Timestamp) -> int:
-        ns = utc_ns(now)
+    def _require_known(self, now: dt.datetime) -> int:
+        ns = utc_ns(pd.Timestamp(now))
         if not self._first_ns <= ns < self._last_ns:
             raise CalendarRangeError(
                 f"calendar {self.name} knows {self.start} to {self.end}; {now} lies outside: widen its range"
             )
         return ns
 
-    def is_session_open(self, now: pd.Timestamp) -> bool:
+    def is_session_open(self, now: dt.datetime) -> bool:
         """Say whether `now` lies in a session; raise `CalendarRangeError` outside the range."""
         return self.session_at(self._require_known(now)) is not None
 
-    def next_session_open(self, now: pd.Timestamp) -> pd.Timestamp:
+    def next_session_open(self, now: dt.datetime) -> pd.Timestamp:
         """Return the first open after `now`; raise `CalendarRangeError` if the range holds none."""
         i = bisect_right(self._opens, self._require_known(now))
         if i == len(self._opens):
@@ -168,7 +173,7 @@ class ExchangeClock(MarketClock):
 
 def _sessions(
     name: str, start: dt.date, end: dt.date
-) -> tuple[tuple[dt.date, ...], Int64Array, Int64Array, dt.tzinfo]:
+) -> tuple[tuple[dt.date, ...], Int64Array, Int64Array, tuple[Int64Array, Int64Array], dt.tzinfo]:
     import exchange_calendars  # noqa: PLC0415  heavy, and only needed where a calendar is built
     from exchange_calendars.errors import InvalidCalendarName, NoSessionsError  # noqa: PLC0415
 
@@ -177,16 +182,30 @@ def _sessions(
         near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise CalendarError(f"calendar {name!r} is not known{hint}")
-    try:
-        with warnings.catch_warnings():
-            # The library uses a pandas call that pandas 3 deprecates; the caller can do nothing about it.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            calendar = exchange_calendars.get_calendar(name, start=start - _PADDING, end=end + _PADDING)
-    except (InvalidCalendarName, NoSessionsError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CalendarError(f"calendar {name} cannot be built for {start} to {end}: {reason}") from error
+    refusals: list[Exception] = []
+    calendar = None
+    # Where the records of an exchange begin or end within the padding, it is built without.
+    for before, after in ((_PADDING, _PADDING), (_PADDING, _NONE), (_NONE, _PADDING), (_NONE, _NONE)):
+        try:
+            with warnings.catch_warnings():
+                # The library uses a pandas call that pandas 3 deprecates; the caller can do nothing about it.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                calendar = exchange_calendars.get_calendar(name, start=start - before, end=end + after)
+            break
+        except (InvalidCalendarName, NoSessionsError, ValueError, NotImplementedError) as error:
+            refusals.append(error)
+    if calendar is None:
+        reason = " ".join(str(refusals[-1]).split()).rstrip(".")
+        raise CalendarRecordsError(
+            f"calendar {name} cannot be built for {start} to {end}: {reason}; leave out what lies beyond, "
+            "or name another exchange"
+        ) from refusals[-1]
     days = calendar.sessions
     keep = (days >= pd.Timestamp(start)) & (days <= pd.Timestamp(end))
     opens = np.ascontiguousarray(calendar.opens_nanos[keep], dtype=np.int64)
     closes = np.ascontiguousarray(calendar.closes_nanos[keep], dtype=np.int64)
-    return tuple(day.date() for day in days[keep]), opens, closes, calendar.tz
+    begins, ends = (
+        np.where(of[keep] == pd.NaT.value, closes, of[keep])
+        for of in (calendar.break_starts_nanos, calendar.break_ends_nanos)
+    )
+    return tuple(day.date() for day in days[keep]), opens, closes, (begins, ends), calendar.tz

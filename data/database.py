@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from data.driver_errors import explained, note_lost_connection
 from data.errors import DatabaseUnavailableError, SchemaError
-from data.revisions import known_revisions, migration_context, migrations, newest_revision
+from data.revisions import known_revisions, lost_below, migration_context, migrations, newest_revision
 from data.schema import features
 from data.schema.edition import Edition, ask
 
 DRIVERS = ("sqlite", "postgresql+psycopg")
 _MIGRATION_LOCK = 0x616C70686563  # "alphec": one migration at a time on a server
+_SECRETS = frozenset(("password", "passfile", "sslpassword"))
+"""What may stand behind the ? of a URL and is nobody's business."""
 
 
 class Database:
@@ -59,7 +61,7 @@ class Database:
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        return _shown(self.url)
 
     def __repr__(self) -> str:
         return f"Database({str(self)!r})"
@@ -85,7 +87,7 @@ class Database:
                 features.install(self.engine)
 
     def downgrade(self, revision: str) -> None:
-        """Take migrations back, down to a revision or ``base``; what it removes is gone.
+        """Take migrations back, down to a revision or ``base``; what `losses` tells is gone.
 
         Raises
         ------
@@ -94,15 +96,34 @@ class Database:
         SchemaError
             If there is no such revision below the present one, or that is not known here.
         """
-        self.require_known()
+        self._require_below(revision)
         with self.explained():
-            at = self.revision()
-            known = known_revisions()
-            if at is not None and revision not in ("base", *known[: known.index(at) + 1]):
-                below = ", ".join(("base", *known[: known.index(at)]))
-                raise SchemaError(f"database {self}: {revision!r} is not below {at}; choose one of {below}")
             features.withdraw(self.engine)
             self._migrate(alembic.command.downgrade, revision)
+
+    def losses(self, revision: str) -> dict[str, int]:
+        """Return how many rows a downgrade would remove, by table; tables without rows are left out.
+
+        Raises what `downgrade` raises.
+        """
+        at = self._require_below(revision)
+        if at is None:
+            return {}
+        with self.connection() as connection:
+            present = set(connection.dialect.get_table_names(connection))
+            names = [name for name in lost_below(at, revision) if name in present]
+            queries = {name: text(f"SELECT count(*) FROM {name}") for name in names}  # noqa: S608  # names of ours
+            counts = {name: int(connection.scalar(query) or 0) for name, query in queries.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def _require_below(self, revision: str) -> str | None:
+        """Return the present revision, if another lies below it."""
+        self.require_known()
+        at, known = self.revision(), known_revisions()
+        if at is not None and revision not in ("base", *known[: known.index(at) + 1]):
+            below = ", ".join(("base", *known[: known.index(at)]))
+            raise SchemaError(f"database {self}: {revision!r} is not below {at}; choose one of {below}")
+        return at
 
     def revision(self) -> str | None:
         """Return the revision of the tables, or None if there are none.
@@ -131,7 +152,8 @@ class Database:
         if at is not None and at not in known_revisions():
             raise SchemaError(
                 f"database {self}: revision {at} was made by a newer version of this program, which knows "
-                f"{newest_revision()} at most; use that version, or restore a backup"
+                f"{newest_revision()} at most, or by another program; use that one, or restore a backup "
+                "into a database of its own"
             )
 
     def edition(self) -> Edition:
@@ -247,10 +269,20 @@ def _parse(url: str) -> URL:
         ) from error
     if parsed.drivername not in DRIVERS:
         raise DatabaseUnavailableError(
-            f"database {parsed.render_as_string(hide_password=True)}: {parsed.drivername!r} is not offered; "
-            f"use {' or '.join(DRIVERS)}"
+            f"database {_shown(parsed)}: {parsed.drivername!r} is not offered; use {' or '.join(DRIVERS)}"
+        )
+    if parsed.password is not None and "@" in f"{parsed.host}{parsed.database}":
+        # The password ended at its own @, and its rest would be shown as the server's name.
+        raise DatabaseUnavailableError(
+            "the database URL has more than one @; write one within the user or the password as %40"
         )
     return parsed
+
+
+def _shown(url: URL) -> str:
+    """Return a URL as messages show it."""
+    query = {name: "***" if name in _SECRETS else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

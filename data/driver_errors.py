@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,9 +23,37 @@ _STATES = {
     "3F000": "no schema of this user's search_path is there: create one or correct search_path",
     "42883": "the server lacks it or search_path hides it: name its schema there too, such as desk, public",
     "55P03": "a refresh of the server's own is under way: run the same command again",
+    "42P07": "something else made it: name a database or a schema of this program's own",
     "42501": "this user may not: use the owner of the tables, or grant it (infrastructure/deploy/init.sql)",
 }
 """Answers of PostgreSQL that a person can do something about."""
+
+_REASONS = (
+    ("not a database|malformed",
+     "the file is something else or damaged: move it away and restore a backup; what a run did is in its "
+     "journal, too"),
+    ("no such table|no such column", "migrate it first: trade db upgrade"),
+    ("table .* already exists", _STATES["42P07"]),
+    ("disk is full|could not write init file",
+     "free the disk and run the same command again; nothing was half written"),
+    # What SQLite says where not even its index of the log finds room.
+    ("disk I/O error", "the disk is full or failing: free it and run the same command again; "
+     "nothing was half written"),
+    ("readonly database", "the file or its folder is read-only: give yourself the right to write"),
+    ("is locked", "another program holds it: stop that one and try again"),
+    ("invalid connection option|invalid .* value", "correct what follows the ? in the URL"),
+    ("SSL|certificate", "make sslmode and sslrootcert in the URL fit what the server offers"),
+    ("password authentication failed|no password supplied|role .* does not exist",
+     "correct the user and the password in the URL; an @ / : or ? within them is written %40 %2F %3A or %3F"),
+    ("database .* does not exist", "correct the name at the end of the URL, or make it: CREATE DATABASE"),
+    ("no pg_hba.conf entry", "have the server's pg_hba.conf let this user in from this machine"),
+    ("resolve host|translate host name", "correct the host in the URL"),
+    ("too many clients|connection slots", "end programs that hold connections, or raise max_connections"),
+    ("starting up|shutting down|recovery mode", "wait until the server is ready and try again"),
+    ("refused|timeout expired|timed out|No route|unreachable",
+     "check host and port in the URL, and whether the server runs"),
+)  # fmt: skip
+"""What drivers say without a state, such as where a connection failed; the first that is found counts."""
 
 
 _GONE = ("08", "57P", "25P03")
@@ -80,26 +109,17 @@ def explained(name: str) -> Iterator[None]:
     except DBAPIError as error:
         state = str(getattr(error.orig, "sqlstate", None))
         known = state in _STATES
-        damaged = "not a database" in str(error.orig)
-        if not (known or damaged or isinstance(error, OperationalError)):
-            raise
         reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
+        named = re.search("not a database|image is malformed|invalid connection option", reason)
+        if not (known or named or isinstance(error, OperationalError)):
+            raise
         raise DatabaseUnavailableError(
             f"database {name}: {reason}; {_STATES.get(state) or _remedy(reason)}"
         ) from error
 
 
 def _remedy(reason: str) -> str:
-    if "not a database" in reason or "malformed" in reason:
-        return "the file is something else or damaged: move it away and run again, the journal rebuilds it"
-    if "no such table" in reason or "no such column" in reason:
-        return "migrate it first: trade db upgrade"
-    if "disk is full" in reason or "could not write init file" in reason:
-        return "free the disk and run the same command again; nothing was half written"
-    if "disk I/O error" in reason:  # what SQLite says where not even its index of the log finds room
-        return "the disk is full or failing: free it and run the same command again; nothing was half written"
-    if "readonly database" in reason:
-        return "the file or its folder is read-only: give yourself the right to write"
-    if "locked" in reason:
-        return "another program holds it: stop that one and try again"
+    for said, remedy in _REASONS:
+        if re.search(said, reason):
+            return remedy
     return "check the URL, the folder and its permissions, or whether the server runs"

@@ -33,6 +33,12 @@ class CalendarRangeError(CalendarError):
     code = "CALENDAR_RANGE"
 
 
+class CalendarRecordsError(CalendarError):
+    """The exchange's holidays are not recorded for such days. Leave them out, or name another exchange."""
+
+    code = "CALENDAR_RECORDS"
+
+
 class DatabaseUnavailableError(DataError, ConnectionError):
     """The database cannot be opened or migrated. Orders stay safe in the journal and are projected later.
 
@@ -45,7 +51,8 @@ class DatabaseUnavailableError(DataError, ConnectionError):
 class ProjectionError(DataError):
     """An event of the journal cannot be projected. The batch was rolled back, the journal is intact.
 
-    Run ``trade audit verify``; if the chain is sound, report the event's number as a defect.
+    Run ``trade audit verify``; if the chain is sound, report the event's number as a defect. If the journal
+    is an older copy, put the newer one back; if that is lost, rebuild the tables (docs/database.md).
     """
 
     code = "PROJECTION"

@@ -1,13 +1,15 @@
 """Fundamentals as of a day: figures of fiscal quarters with the moment at which each was known.
 
 A file has the columns ``symbol,item,period_end,known_at,value`` and, if wanted, ``currency``; a figure a row.
-A restatement is another row with a later `known_at`, and never hides what was believed before it.
+A restatement is another row with a later `known_at`, and never hides what was believed before it. A fiscal
+year ends with its last quarter: its figures are items of their own, such as ``revenue_fy``.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -129,7 +131,8 @@ def read_csv(path: Path, source: str) -> list[dict[str, Any]]:
                 key = (row["symbol"], row["item"], row["period_end"], row["known_at"])
                 if key in seen:
                     raise FundamentalsFileError(
-                        f"{path}: line {reader.line_num}: the same figure as line {seen[key]}; remove one"
+                        f"{path}: line {reader.line_num}: the same figure as line {seen[key]}; remove "
+                        "one, or give a year's figure an item of its own, such as revenue_fy"
                     )
                 seen[key] = reader.line_num
                 rows.append(row)
@@ -139,25 +142,30 @@ def read_csv(path: Path, source: str) -> list[dict[str, Any]]:
 
 
 def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, Any]:
+    if None in values:
+        raise FundamentalsFileError(f"{where}: more fields than columns; write one figure a row")
     text = {name: (values.get(name) or "").strip() for name in COLUMNS}
-    for name in REQUIRED:
-        if not text[name] or None in values:
+    for name, field in text.items():
+        if not field and name in REQUIRED:
             raise FundamentalsFileError(f"{where}: {name} is missing; write one figure a row")
-    try:
-        known = pd.Timestamp(text["known_at"])
-        period_end = dt.date.fromisoformat(text["period_end"])
-        value = parse_decimal(text["value"], name="value")
-    except (ValueError, NumberFormatError) as error:
-        raise FundamentalsFileError(f"{where}: {error}") from error
-    if pd.isna(known) or known.tz is None:
+        if "\0" in field:
+            raise FundamentalsFileError(f"{where}: {name} holds a NUL; remove it")
+    period_end = _read("period_end", "2024-03-31", dt.date.fromisoformat, text, where)
+    known = _read("known_at", "2024-05-02T20:30:00Z", _moment, text, where)
+    if known.tz is None:
         raise FundamentalsFileError(f"{where}: known_at {text['known_at']!r} has no zone; add Z for UTC")
-    if known.tz_convert("UTC").date() < period_end:
+    known = known.tz_convert("UTC")
+    if known.date() < period_end:
         raise FundamentalsFileError(f"{where}: known_at lies before the quarter's end; exchange them")
+    try:
+        value = parse_decimal(text["value"], name="value")
+    except NumberFormatError as error:
+        raise FundamentalsFileError(f"{where}: {error}") from error
     row = {
         "symbol": text["symbol"],
         "item": text["item"],
         "period_end": period_end,
-        "known_at": known.tz_convert("UTC").as_unit("ns"),
+        "known_at": known,
         "value": value,
         "currency": text["currency"] or None,
         "source": source,
@@ -166,3 +174,16 @@ def _row(values: dict[str, str | None], source: str, where: str) -> dict[str, An
     if longer is not None:
         raise FundamentalsFileError(f"{where}: {longer}; shorten it")
     return row
+
+
+def _read(name: str, like: str, reader: Callable[[str], Any], text: dict[str, str], where: str) -> Any:
+    """Read a field, naming it where it is not like the example."""
+    try:
+        return reader(text[name])
+    except ValueError as error:
+        raise FundamentalsFileError(f"{where}: {name} {text[name]!r} is not written like {like}") from error
+
+
+def _moment(text: str) -> pd.Timestamp:
+    # Of ISO's forms only: pandas takes 5/2/2024 too, which is May here and February there.
+    return pd.Timestamp(dt.datetime.fromisoformat(text)).as_unit("ns")

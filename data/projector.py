@@ -15,7 +15,6 @@ any split into batches gives the same tables, and so does `Projector.rebuild`.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +25,7 @@ from sqlalchemy.orm import Session
 from data.database import Database
 from data.errors import ProjectionError
 from data.projection.events import Entry, Event, entry_of
-from data.projection.fold import Fold
+from data.projection.fold import Fold, require_own
 from data.projection.stored import Stored
 from data.projection.transactions import Change, Transactions, lock
 from data.schema import (
@@ -46,9 +45,8 @@ from data.schema import (
     SignalRow,
     TradingSessionRow,
 )
-from execution.clocks import NANOS
 
-__all__ = ["Event", "Lag", "Projector"]
+__all__ = ["Event", "Projector"]
 
 BATCH = 10_000
 """Events in one transaction."""
@@ -57,22 +55,6 @@ _PROJECTED = (
     RunRow, TradingSessionRow, OrderRow, OrderEventRow, FillRow, CommissionRow, AdjustmentRow, PositionRow,
     PositionHistoryRow, AccountSnapshotRow, DailyPnlRow, SignalRow, RiskMetricRow,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the database is behind the journal.
-
-    Attributes
-    ----------
-    events
-        Events not projected yet.
-    seconds
-        From the recording of the last event projected to that of the journal's last; 0 if nothing is behind.
-    """
-
-    events: int
-    seconds: float
 
 
 class Projector:
@@ -112,19 +94,6 @@ class Projector:
         """Return the number of the last event projected, 0 if there is none: read the journal from there."""
         return self._position()[0]
 
-    def lag(self, head: int, head_time_ns: int) -> Lag:
-        """Return how far the database is behind a journal whose last event has this number and time."""
-        last = self.cursor()
-        with self.database.session() as session:
-            time_ns = session.scalar(
-                select(AuditEventRow.time_ns)
-                .where(AuditEventRow.journal_id == self.journal_id, AuditEventRow.seq == last)
-                .limit(1)
-            )
-        if head <= last:
-            return Lag(0, 0.0)
-        return Lag(head - last, 0.0 if time_ns is None else max(0, head_time_ns - time_ns) / NANOS)
-
     def project(self, events: Iterable[Event | Entry]) -> int:
         """Apply the events after the cursor; those at or before it are skipped.
 
@@ -136,7 +105,8 @@ class Projector:
         Raises
         ------
         ProjectionError
-            If an event lacks a field or goes back in number; its batch is not written, those before it are.
+            If an event lacks a field, does not follow the last one projected, or begins a run of another
+            journal; its batch is not written, those before it are.
         DatabaseUnavailableError
             If the database cannot be reached; nothing of the current batch is written.
         """
@@ -165,7 +135,7 @@ class Projector:
                 finally:  # what became of the one before comes first
                     stands = transactions.settled()
                 if not stands:
-                    fold, change = self._again(before, change, transactions)
+                    fold, change = self._again(before, transactions)
                     following = fold.change(batch)
                 if change.events:
                     yield change.events
@@ -178,21 +148,33 @@ class Projector:
 
         Tables that hold nothing else are emptied at once. Rows beside those of other runs are deleted, and
         what is left of them is cleared away: a server would look at each again for the row in its place.
+        Nothing is removed if another journal has a run of the same name, or the first event is not the
+        journal's first: `ProjectionError`.
 
         On a server this needs the owner of the tables: the application role may not delete fills.
         """
         self._fold = None
+        stream = iter(map(entry_of, events))
+        first = list(islice(stream, 1))
+        if first and first[0][0] != 1:
+            raise ProjectionError(
+                f"the journal begins with event {first[0][0]}, what was projected before it would be lost: "
+                "restore the pruned segments first"
+            )
         with self.database.session() as session:
             lock(session.connection(), self.journal_id)
             left = self._remove(session)
         if left:
             with self.database.connection(isolation="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON) {', '.join(left)}")
-        return self.project(events)
+        return self.project(chain(first, stream))
 
     def _remove(self, session: Session) -> list[str]:
         """Remove the journal's rows; return the tables of a server in which deleted rows are left."""
         runs = sorted({self.run_id, *session.scalars(self._cursors(CursorRow.run_id))})
+        named = select(RunRow.run_id, RunRow.journal_id).where(RunRow.run_id.in_(runs))
+        for run_id, journal_id in session.execute(named):
+            require_own(run_id, journal_id, self.journal_id)
         ours: dict[Any, Any] = {table: table.run_id.in_(runs) for table in _PROJECTED}
         ours |= {table: table.journal_id == self.journal_id for table in (AuditEventRow, CursorRow)}
         if session.connection().dialect.name == "sqlite":
@@ -218,19 +200,17 @@ class Projector:
         """Return a fold that goes on from the cursor."""
         stored = Stored(self.database, transactions.wait)
         last, run_id = self._position()
-        return Fold(stored, self.journal_id, run_id, self._zone, last)
+        head = stored.values(
+            select(AuditEventRow.hash)
+            .where(AuditEventRow.journal_id == self.journal_id, AuditEventRow.seq == last)
+            .limit(1)
+        )
+        return Fold(stored, self.journal_id, run_id, self._zone, last, head[0] if head else None)
 
-    def _again(
-        self, batch: Sequence[Entry], refused: Change, transactions: Transactions
-    ) -> tuple[Fold, Change]:
+    def _again(self, batch: Sequence[Entry], transactions: Transactions) -> tuple[Fold, Change]:
         """Write a batch from where another program moved the cursor to; return the fold, and what it took."""
         while True:
             fold = self._begin(transactions)
-            if fold.last < refused.after:
-                raise ProjectionError(
-                    f"another program removed what was projected of journal {self.journal_id} after event "
-                    f"{fold.last}: project it again from there"
-                )
             change = fold.change(batch)
             transactions.hand_over(change)
             if transactions.settled():

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Column, Select, Table, select
+from sqlalchemy import JSON, Column, Select, Table, select
 
 from data.database import Database
 from data.errors import RecordsError
+from data.projection.bulk import money, unfit_value
 from data.schema import Base
 from data.schema.base import series_of
 from data.schema.types import Money, UtcTime
+from execution.clocks import utc_ns
 
 TABLES: Mapping[str, str] = MappingProxyType(
     {
@@ -121,17 +122,23 @@ def time_column(table: Table) -> str | None:
 
 
 def _value(column: Column[Any], text: str) -> Any:
-    kind: Any = column.type
-    if isinstance(kind, UtcTime):
-        read: Any = pd.Timestamp
-    elif isinstance(kind, Money):
-        read = Decimal
-    else:
-        read = _READ.get(kind.python_type, str)
+    refused = RecordsError(f"{column.table.name}.{column.name}: {text!r} is no value of it")
     try:
-        return read(text)
+        value = _read(column.type, text)
+        fits = b"\0" not in text.encode() and not unfit_value(column, value)
     except (ValueError, KeyError, ArithmeticError) as error:
-        raise RecordsError(f"{column.table.name}.{column.name}: {text!r} is no value of it") from error
+        raise refused from error
+    if isinstance(column.type, JSON) or not fits:
+        raise refused
+    return value
+
+
+def _read(kind: Any, text: str) -> Any:
+    if isinstance(kind, UtcTime):
+        return utc_ns(pd.Timestamp(text))
+    if isinstance(kind, Money):
+        return money(text)
+    return _READ.get(kind.python_type, str)(text)
 
 
 def _between(
@@ -142,6 +149,9 @@ def _between(
     moment = time_column(table)
     if moment is None:
         raise RecordsError(f"{table.name} has no time: leave since and until out")
+    for bound in (since, until):
+        if bound is not None and bound.tz is None:
+            raise RecordsError(f"{bound} has no time zone: use pandas.Timestamp(..., tz='UTC')")
     if since is not None:
         query = query.where(table.columns[moment] >= since)
     if until is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -29,34 +30,98 @@ from execution.numbers import parse_decimal, parse_integer
 Row = dict[str, Any]
 
 
+_FIRST_YEAR, _LAST_YEAR = 1800, 2199
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_SECURITY_TYPES = frozenset(
+    {
+        *("STK", "OPT", "FUT", "FOP", "IND", "CASH", "CFD", "BOND"),
+        *("CMDTY", "CRYPTO", "FUND", "WAR", "IOPT", "CONTFUT", "BAG", "NEWS"),
+    }
+)
+
+
 def _text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be printed; take it out")
+    return text
+
+
+def _one_of(names: frozenset[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"is none of {', '.join(sorted(names))}")
+        return text
+
+    return read
+
+
+def _symbol(text: str) -> str:
+    try:
+        return Instrument(text).symbol
+    except InvalidOrderError as error:
+        raise ValueError("is no symbol; use capital letters, digits, space . / -") from error
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", text, re.ASCII):
+        raise ValueError("is no currency; write three capital letters such as USD")
     return text
 
 
 def _decimal(text: str) -> Decimal:
-    return parse_decimal(text, name="value")
+    return parse_decimal(text, name="it")
+
+
+def _contract_id(text: str) -> int:
+    number = parse_integer(text, name="it")
+    if number < 0:
+        raise ValueError("is negative; leave it empty if it is not known")
+    return number
+
+
+def _date(text: str) -> dt.date:
+    try:
+        day = dt.date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise ValueError("is no date; write one like 2020-01-31")
+    return day
 
 
 def _moment(text: str) -> pd.Timestamp:
-    moment = pd.Timestamp(text)
-    if pd.isna(moment) or moment.tz is None:
-        raise ValueError(f"{text!r} has no zone; add Z for UTC")
+    told = "is no time; write one like 2020-01-31T21:00:00Z"
+    if not _DAY.match(text):
+        raise ValueError(told)
+    try:
+        moment = pd.Timestamp(text)
+    except ValueError as error:
+        raise ValueError(told) from error
+    if moment.tz is None:
+        raise ValueError("has no zone; add Z for UTC")
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(told)
     return moment.tz_convert("UTC").as_unit("ns")
 
 
-_DATE = dt.date.fromisoformat
 _CONTRACT: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("security_type", "exchange", "primary_exchange", "currency", "name"), _text),
+    **dict.fromkeys(("exchange", "primary_exchange", "name", "underlying"), _text),
     **dict.fromkeys(("tick", "lot", "multiplier", "strike"), _decimal),
-    **dict.fromkeys(("underlying", "right"), _text),
-    "con_id": lambda text: parse_integer(text, name="con_id"),
-    "expiry": lambda text: f"{_DATE(text):%Y%m%d}",
+    "security_type": _one_of(_SECURITY_TYPES),
+    "currency": _currency,
+    "right": _one_of(frozenset("CP")),
+    "con_id": _contract_id,
+    "expiry": lambda text: f"{_date(text):%Y%m%d}",
 }
 _METADATA: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("sector", "industry"), _text),
-    **dict.fromkeys(("listed_on", "delisted_on"), _DATE),
+    **dict.fromkeys(("listed_on", "delisted_on"), _date),
 }
-INSTRUMENT_COLUMNS = ("symbol", "calendar", *_CONTRACT, *_METADATA)
+INSTRUMENT_COLUMNS = (
+    *("symbol", "calendar", "security_type", "exchange", "primary_exchange", "currency", "con_id", "name"),
+    *("tick", "lot", "multiplier", "underlying", "expiry", "strike", "right"),
+    *_METADATA,
+)
 """Columns of a file of contracts; only `symbol` is required."""
 UNIVERSE_COLUMNS = ("universe", "symbol", "from_date", "until_date", "known_at")
 """Columns of a file of members; the last two may be empty or missing."""
@@ -77,6 +142,7 @@ def import_instruments(database: Database, path: Path) -> int:
         If the database cannot be reached.
     """
     rows, named = [], {"symbol"}
+    seen: dict[tuple[str, ...], str] = {}
     for where, told in _rows(path, INSTRUMENT_COLUMNS, ("symbol",)):
         values = _values(told, _CONTRACT, where)
         try:
@@ -87,9 +153,12 @@ def import_instruments(database: Database, path: Path) -> int:
         if calendar not in get_calendar_names():
             raise ReferenceFileError(f"{where}: no calendar {calendar!r}; use a name such as XNYS or CMES")
         named |= told.keys()
-        stated = {name: read for name, read in _METADATA.items() if name in told}
-        rows.append(_fitting(InstrumentRow, row_of(contract, calendar) | _values(told, stated, where), where))
-    _require_distinct(path, rows, ("symbol",))
+        stated = _values(told, {name: read for name, read in _METADATA.items() if name in told}, where)
+        listed, delisted = stated.get("listed_on"), stated.get("delisted_on")
+        if listed is not None and delisted is not None and delisted < listed:
+            raise ReferenceFileError(f"{where}: delisted_on is before listed_on; correct one")
+        rows.append(_fitting(InstrumentRow, row_of(contract, calendar) | stated, where))
+        _require_new(seen, (contract.symbol,), where)
     return store(database, rows, named)
 
 
@@ -99,14 +168,15 @@ def import_universe(database: Database, path: Path, now: pd.Timestamp) -> int:
     A symbol belongs from `from_date` until before `until_date`, or still; `known_at` is when that was learnt,
     by default `now`. See `import_instruments` for what is raised.
     """
-    readers = {"from_date": _DATE, "until_date": _DATE, "known_at": _moment}
+    readers = {"from_date": _date, "until_date": _date, "known_at": _moment}
     rows = []
+    seen: dict[tuple[str, ...], str] = {}
     for where, told in _rows(path, UNIVERSE_COLUMNS, ("universe", "symbol", "from_date")):
-        row = {"universe": told["universe"], "symbol": told["symbol"], **_values(told, readers, where)}
+        row = _values(told, {"universe": _text, "symbol": _symbol, **readers}, where)
         if row["until_date"] is not None and row["until_date"] <= row["from_date"]:
             raise ReferenceFileError(f"{where}: until_date is not after from_date; correct one")
         rows.append(_fitting(UniverseMemberRow, row | {"known_at": row["known_at"] or now}, where))
-    _require_distinct(path, rows, ("universe", "symbol", "from_date"))
+        _require_new(seen, (row["universe"], row["symbol"], str(row["from_date"])), where)
     with database.session() as session:
         upsert(session, UniverseMemberRow, rows)
     return len(rows)
@@ -117,11 +187,15 @@ def _rows(path: Path, columns: tuple[str, ...], required: tuple[str, ...]) -> It
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            names = tuple(reader.fieldnames or ())
+            reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise ReferenceFileError(f"{path}: line 1: column {twice!r} appears twice; keep one")
             if not set(required) <= set(names) or not set(names) <= set(columns):
                 offered = ", ".join(columns)
                 raise ReferenceFileError(
-                    f"{path}: line 1: columns {', '.join(names) or 'none'}; write some of {offered}"
+                    f"{path}: line 1: columns {', '.join(names) or 'none'}; write, between commas, "
+                    f"some of {offered}"
                 )
             for values in reader:
                 where = f"{path}: line {reader.line_num}"
@@ -132,8 +206,12 @@ def _rows(path: Path, columns: tuple[str, ...], required: tuple[str, ...]) -> It
                 if missing:
                     raise ReferenceFileError(f"{where}: {missing[0]} is missing")
                 yield where, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReferenceFileError(f"{path}: cannot be read: {error}") from error
+    except csv.Error as error:
+        raise ReferenceFileError(
+            f"{path}: line {reader.reader.line_num}: {error}; correct the row"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReferenceFileError(f"{path}: cannot be read: {error}; give a CSV file in UTF-8") from error
 
 
 def _values(told: Row, readers: dict[str, Callable[[str], Any]], where: str) -> Row:
@@ -143,7 +221,7 @@ def _values(told: Row, readers: dict[str, Callable[[str], Any]], where: str) -> 
         try:
             found[name] = read(text) if text else None
         except (ValueError, NumberFormatError) as error:
-            raise ReferenceFileError(f"{where}: {name}: {error}") from error
+            raise ReferenceFileError(f"{where}: {name}: {_said(text, error)}") from error
     return found
 
 
@@ -154,10 +232,14 @@ def _fitting(model: type[Base], row: Row, where: str) -> Row:
     return row
 
 
-def _require_distinct(path: Path, rows: list[Row], key: tuple[str, ...]) -> None:
-    seen = set()
-    for row in rows:
-        names = tuple(row[name] for name in key)
-        if names in seen:
-            raise ReferenceFileError(f"{path}: {' '.join(map(str, names))} stands twice; remove one")
-        seen.add(names)
+def _said(text: str, error: Exception) -> str:
+    """Return what is wrong with a text; a number's own message names the text already."""
+    return (
+        str(error).removeprefix("it: ") if isinstance(error, NumberFormatError) else f"{text[:40]!r} {error}"
+    )
+
+
+def _require_new(seen: dict[tuple[str, ...], str], key: tuple[str, ...], where: str) -> None:
+    before = seen.setdefault(key, where)
+    if before is not where:
+        raise ReferenceFileError(f"{where}: {' '.join(key)} stands twice, first at {before}; remove one")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 
 from data.database import Database
 from data.records import records
@@ -44,30 +44,20 @@ class Repository:
 
     def fills(self, run_id: str) -> pd.DataFrame:
         """Return the executions of a run by time as last corrected, with their last commission or None."""
-        last = (
-            select(CommissionRow.fill_id, func.max(CommissionRow.seq).label("seq"))
-            .where(CommissionRow.run_id == run_id)
-            .group_by(CommissionRow.fill_id)
-            .subquery()
+        # Put together here: a server expects one row of "the last of each" and joins them each with each.
+        paid = select(CommissionRow.fill_id, CommissionRow.commission).where(CommissionRow.run_id == run_id)
+        query = select(FillRow.__table__).where(FillRow.run_id == run_id).order_by(FillRow.seq)
+        with self.database.session() as session:
+            commissions = {
+                row.fill_id: row.commission for row in session.execute(paid.order_by(CommissionRow.seq))
+            }
+            found = session.execute(query)
+            names = [*found.keys(), "commission"]
+            last = {row.fill_id: row for row in found}
+        rows = sorted(last.values(), key=lambda row: (row.timestamp, row.fill_id))
+        return pd.DataFrame.from_records(
+            [(*row, commissions.get(row.fill_id)) for row in rows], columns=names
         )
-        paid = (
-            select(CommissionRow.fill_id, CommissionRow.commission)
-            .join(last, (last.c.fill_id == CommissionRow.fill_id) & (last.c.seq == CommissionRow.seq))
-            .where(CommissionRow.run_id == run_id)
-            .subquery()
-        )
-        newest = (
-            select(FillRow.fill_id, func.max(FillRow.seq).label("seq"))
-            .where(FillRow.run_id == run_id)
-            .group_by(FillRow.fill_id)
-            .subquery()
-        )
-        query = (
-            select(FillRow.__table__, paid.c.commission)
-            .join(newest, (newest.c.fill_id == FillRow.fill_id) & (newest.c.seq == FillRow.seq))
-            .outerjoin(paid, paid.c.fill_id == FillRow.fill_id)
-        )
-        return self._frame(query.where(FillRow.run_id == run_id).order_by(FillRow.timestamp, FillRow.fill_id))
 
     def positions(self, run_id: str) -> pd.DataFrame:
         """Return the positions of a run at every snapshot, by time and symbol."""

@@ -1,15 +1,17 @@
 """Restore a backup on any server, equal to the last digit, with the aggregates of its bars.
 
-1. An empty database goes to the backup's revision; every row is added, all of it is read back and compared
+1. The files are compared with their checksums before anything is touched.
+2. An empty database goes to the backup's revision; every row is added, all of it is read back and compared
    by checksum, and the minutes are noted as changed: all in one transaction.
-2. It is migrated to this program's revision.
-3. The aggregates are made from the minutes, as after any load: they are in no backup.
+3. It is migrated to this program's revision.
+4. The aggregates are made from the minutes, as after any load: they are in no backup.
 
-Stopped after the first step, the same call finds the rows to be the backup's and does the rest.
+Stopped after the second step, the same call finds the rows to be the backup's and does the rest.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +21,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
-from data.aggregation import note_everything, refresh
+from data.aggregation import refresh
 from data.backup import BATCH, Batch, Progress, batches, checksum, read_manifest
 from data.backup_values import Column, literal
 from data.database import Database
 from data.errors import BackupError
 from data.revisions import known_revisions
 from data.schema import Base
+from data.schema.aggregates import note_everything
 
 FOLLOWING: Final = frozenset(("bar_changes", "exchange_sessions", "session_slots"))
 """Tables that follow from the others: a refresh of the aggregates completes them."""
 _MINUTES: Final = "bars_1m"
+_MOST_BYTES: Final = 4 << 30
+"""Of `BATCH` rows unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class _Table:
     name: str
     rows: int
     sha256: str
+    file: str | None
     columns: list[Column]
 
 
@@ -74,9 +80,11 @@ def restore(
     """
     manifest = read_manifest(folder)
     tables = [
-        _Table(name, told["rows"], told["sha256"], [Column(**column) for column in told["columns"]])
+        _Table(name, told["rows"], told["sha256"], told.get("file"), [Column(**c) for c in told["columns"]])
         for name, told in sorted(manifest["tables"].items())
     ]
+    for table in tables:
+        _require_whole(folder, table)
     at, known = database.revision(), known_revisions()
     held = "" if at is None else _first_with_rows(database)
     if not held:
@@ -98,6 +106,31 @@ def rows_to_do(manifest: dict[str, Any]) -> int:
     """Return how many rows a restore tells of: each is written and read back, minutes are aggregated."""
     rows: dict[str, int] = {name: told["rows"] for name, told in manifest["tables"].items()}
     return 2 * sum(rows.values()) + rows.get(_MINUTES, 0)
+
+
+def _require_whole(folder: Path, table: _Table) -> None:
+    """Refuse a file that is not as it was written, or whose rows do not fit into memory by the batch."""
+    path = folder / f"{table.name}.parquet"
+    try:
+        with path.open("rb") as file:
+            whole = table.file in (None, hashlib.file_digest(file, "sha256").hexdigest())
+        found = pq.read_metadata(path) if whole else None
+    except (OSError, pa.ArrowException) as error:
+        raise BackupError(
+            f"restore of {folder}: {path.name} cannot be read: {str(error).splitlines()[0]}; "
+            "nothing was touched"
+        ) from error
+    if found is None or found.num_rows != table.rows:
+        raise BackupError(
+            f"restore of {folder}: {path.name} is not as it was written; nothing was touched: restore "
+            "another copy of the backup"
+        )
+    most = max((found.row_group(n).total_byte_size for n in range(found.num_row_groups)), default=0)
+    if most > _MOST_BYTES:
+        raise BackupError(
+            f"restore of {folder}: {path.name} unpacks to {most} bytes at a time, {_MOST_BYTES} at most; "
+            "no backup of this program does: nothing was touched"
+        )
 
 
 def _fill(database: Database, folder: Path, tables: list[_Table], progress: Progress) -> None:
@@ -123,7 +156,7 @@ def _add(connection: Connection, table: _Table, folder: Path, progress: Progress
             for batch in file.iter_batches(batch_size=BATCH):
                 connection.execute(statement, batch.to_pylist())
                 progress(table.name, len(batch))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise BackupError(
             f"restore of {folder}: {table.name}.parquet cannot be read: {str(error).splitlines()[0]}; "
             "the database was left empty"

@@ -24,6 +24,12 @@ def newest_revision() -> str:
     return known_revisions()[-1]
 
 
+def lost_below(at: str, revision: str) -> list[str]:
+    """Return the tables whose rows are removed on the way from a revision down to another, or ``base``."""
+    scripts = ScriptDirectory.from_config(migrations()).iterate_revisions(at, revision)
+    return sorted({name for script in scripts for name in getattr(script.module, "LOST", ())})
+
+
 def migrations() -> Config:
     """Return where alembic finds the migrations."""
     config = Config()

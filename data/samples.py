@@ -20,7 +20,8 @@ import numpy as np
 from data.bars import BarSeries, RawBars, build_series, defects, within_dates
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
-from data.files import LOOKAHEAD, BarFolder, parse_rows
+from data.file_rows import parse_rows
+from data.files import LOOKAHEAD, BarFolder
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 

@@ -21,13 +21,16 @@ _SLOT_NS = SLOT_MINUTES * MINUTE_NS
 Row = dict[str, Any]
 
 
-def ensure_sessions(connection: Connection, calendar: str, start: dt.date, end: dt.date) -> bool:
+def ensure_sessions(
+    connection: Connection, calendar: str, start: dt.date, end: dt.date
+) -> tuple[int, int] | None:
     """Write the sessions of a calendar from `start` to `end`, both included.
 
     Returns
     -------
-    bool
-        Whether sessions that were already there have changed or gone.
+    tuple or None
+        UTC nanoseconds from the first open to the last close of the sessions that are new, changed or gone;
+        None if there are none.
 
     Raises
     ------
@@ -46,7 +49,8 @@ def ensure_sessions(connection: Connection, calendar: str, start: dt.date, end: 
         if session["opens_at"] % _SLOT_NS or session["closes_at"] % _SLOT_NS:
             raise CalendarError(
                 f"calendar {calendar}: the session of {session['session_date']} does not begin and end at a "
-                f"multiple of {SLOT_MINUTES} minutes; daily bars cannot be made of it"
+                f"multiple of {SLOT_MINUTES} minutes: no daily bars can be made of it; give its instruments "
+                "another calendar: trade db import-instruments"
             )
     table = ExchangeSessionRow
     within = (table.calendar == calendar) & (table.session_date >= start) & (table.session_date <= end)
@@ -54,7 +58,7 @@ def ensure_sessions(connection: Connection, calendar: str, start: dt.date, end: 
     before = {(day, opens.value, closes.value) for day, opens, closes in stored}
     after = {(row["session_date"], row["opens_at"], row["closes_at"]) for row in sessions}
     if before == after:
-        return False
+        return None
     slots = SessionSlotRow
     connection.execute(delete(table).where(within))
     connection.execute(
@@ -65,7 +69,8 @@ def ensure_sessions(connection: Connection, calendar: str, start: dt.date, end: 
     if sessions:
         connection.execute(insert(table), sessions)
         connection.execute(insert(slots), [slot for session in sessions for slot in _slots(session)])
-    return not before <= after
+    moved = before ^ after
+    return min(opens for _, opens, _ in moved), max(closes for _, _, closes in moved)
 
 
 def session_range(first_ns: int, last_ns: int) -> tuple[dt.date, dt.date]:

@@ -15,6 +15,7 @@ from infrastructure import finish
 from infrastructure.demo import HALT_NOTICE, HALTED, OK, print_outcome
 from infrastructure.market import load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
+from infrastructure.run_actions import run_actions
 from infrastructure.settings import Settings
 from strategies import registry
 
@@ -22,17 +23,24 @@ from strategies import registry
 def run_backtest(settings: Settings, console: Console, *, keep_bars: bool = False) -> int:
     """Run the configured strategy through the engine; write a run folder; return the exit status.
 
-    With `keep_bars` the folder gets a copy of the bars.
+    Splits and dividends that `data.corporate_actions` knows are booked. With `keep_bars` the folder gets a
+    copy of the bars.
     """
     market = load_market(settings)
     spec = run_spec(settings, market)
     registry.check(spec.strategy, spec.params)
+    actions = run_actions(settings, market)
     started = time.monotonic()
-    manifest = manifest_of(settings, market, run_hash(settings, market), profile="backtest")
+    digest = run_hash(settings, market, actions.as_texts())
+    manifest = manifest_of(settings, market, digest, profile="backtest")
+    if actions.source:
+        manifest |= {"corporate_actions": actions.as_texts(), "corporate_actions_from": actions.source}
     with new_run(settings, manifest) as run:
         console.print(f"run {run.run_id}: {market.bars.source}", soft_wrap=True)
+        if actions.actions:
+            console.print(f"corporate actions: {actions.describe()}", soft_wrap=True, markup=False)
         with console.status(f"{spec.strategy} over {market.total_steps:,} steps"):
-            tables, status = finish.backtest(spec, market)
+            tables, status = finish.backtest(spec, market, actions.booked)
         if keep_bars:
             finish.keep_bars(run, spec, market)
         facts = {"wall_seconds": round(time.monotonic() - started, 3), "end": status}

@@ -38,7 +38,7 @@ from infrastructure.errors import ConfigError
 from infrastructure.interlock import authorise_settings
 from infrastructure.provenance import manifest_of
 from infrastructure.risk_inputs import RiskInputs
-from infrastructure.run_database import require_database
+from infrastructure.run_database import check_url
 from infrastructure.settings import Settings
 from infrastructure.watch import Watch
 from strategies import registry
@@ -71,7 +71,7 @@ def run_live(
     if not settings.symbols:
         raise ConfigError("symbols: name what to trade, for example --symbols SPY,QQQ")
     registry.check(settings.strategy.name, settings.strategy.params)
-    require_database(settings)
+    check_url(settings)  # no more than that: a trader starts while its database is away, and catches up
     return asyncio.run(
         _trade(settings, dry_run=dry_run, console=console, corporate_actions=corporate_actions)
     )

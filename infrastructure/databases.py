@@ -50,26 +50,58 @@ def known_database(settings: Settings, file: str | None = None) -> Iterator[Data
 
 
 def projections(database: Database, settings: Settings, file: str | None) -> list[dict[str, Any]]:
-    """Return how far each journal was projected; what is behind is known of journals that lie here.
+    """Return how far each journal was projected, and what is wrong with it.
 
-    Looked for beside a named file, and below ``var_dir``.
+    What is behind is known of journals that lie here: beside a named file, or below ``var_dir``. The one
+    beside the file is told even if nothing of it was projected.
     """
-    from data.projection.events import head_of
-    from data.projection.following import identity, projected
+    from data.projection.following import projected
 
-    near = [Path(file).parent / JOURNAL] if file else []
-    paths = [path for path in [*near, *settings.var_dir.glob(f"*/*/{JOURNAL}")] if path.is_file()]
-    heads = {identity(path, database): head_of(path) for path in paths}
+    near = Path(file).parent / JOURNAL if file else None
+    here, problem = _journals_here(database, near, settings)
+    reached = {one.journal_id: (one.run_id, one.last_seq, one.recorded_at) for one in projected(database)}
+    own = [name for name, path in here.items() if path == near and name not in reached]
     rows = []
-    for one in projected(database):
-        head = heads.get(one.journal_id)
-        rows.append(
-            {
-                "journal": one.journal_id,
-                "run": one.run_id,
-                "event": one.last_seq,
-                "recorded": one.recorded_at.isoformat() if one.recorded_at is not None else None,
-                "behind": None if head is None else max(0, head[0] - one.last_seq),
-            }
-        )
+    for name in [*reached, *own]:
+        run, last, recorded = reached.get(name, (None, 0, None))
+        told = {"journal": name, "run": run, "event": last, "recorded": recorded and recorded.isoformat()}
+        rows.append(told | _lag(here.get(name), last))
+    if problem:
+        unread = dict.fromkeys(("journal", "run", "event", "recorded", "behind", "seconds"))
+        rows.append(unread | {"journal": str(near), "problem": problem})
     return rows
+
+
+def _lag(path: Path | None, last: int) -> dict[str, Any]:
+    from data.projection.events import behind
+
+    if path is None:
+        return {"behind": None, "seconds": None, "problem": None}
+    lag, short = behind(path, last), None
+    if lag.events < 0:
+        short = f"{path} ends {-lag.events} events before that: it is an older copy"
+    return {"behind": max(0, lag.events), "seconds": lag.seconds, "problem": short}
+
+
+def _journals_here(
+    database: Database, near: Path | None, settings: Settings
+) -> tuple[dict[str, Path], str | None]:
+    """Return the journals that lie here by name, of copies the longest, and why the near one is not read."""
+    from data.errors import ProjectionError
+    from data.projection.events import head_of
+    from data.projection.following import identity
+    from execution.errors import JournalError
+
+    found: dict[str, tuple[int, Path]] = {}
+    problem = None
+    for path in [*([near] if near else []), *sorted(settings.var_dir.glob(f"*/*/{JOURNAL}"))]:
+        if not path.is_file():
+            continue
+        try:
+            name, head = identity(path, database), head_of(path)[0]
+        except (JournalError, ProjectionError) as error:  # one of another database's, as a rule
+            problem = str(error) if path == near else problem
+            continue
+        if name is not None and head > found.get(name, (0,))[0]:
+            found[name] = head, path
+    return {name: path for name, (_, path) in found.items()}, problem

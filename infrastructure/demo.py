@@ -28,6 +28,7 @@ from infrastructure.gateway_process import ACCOUNT, GatewayProcess
 from infrastructure.logging import configure
 from infrastructure.market import Market, load_market, run_hash, run_spec
 from infrastructure.provenance import manifest_of
+from infrastructure.run_actions import warn_of_splits
 from infrastructure.settings import Settings
 from strategies import registry
 
@@ -49,6 +50,7 @@ _WHOLE_HISTORY = "50 Y"
 def run_demo(settings: Settings, *, dry_run: bool, console: Console, keep_bars: bool = False) -> int:
     """Run the demo or resume it; return the exit status. With `keep_bars` the run gets a copy of its bars."""
     market = load_market(settings)
+    warn_of_splits(settings, market)
     spec = run_spec(settings, market)
     registry.check(spec.strategy, spec.params)
     if settings.database.url is not None:

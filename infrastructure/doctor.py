@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +30,7 @@ FOLDERS = (
 )
 """The packages; ``tests`` is left out because a dependency always shadows it and nothing imports it."""
 
+_PATIENCE_SECONDS = 5
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -48,6 +50,7 @@ def examine(settings: Settings, home: Path) -> list[Check]:
     checks += [writable("runs_dir", settings.runs_dir), writable("var_dir", settings.var_dir)]
     checks += [
         broker_port(settings.data.ib.host, settings.data.ib.port, settings.profile),
+        database(settings),
         loopback(),
         clock(),
     ]
@@ -122,6 +125,28 @@ def broker_port(host: str, port: int, profile: str, timeout: float = 0.5) -> Che
     except OSError as error:
         remedy = "start TWS or IB Gateway with its API enabled, or set data.ib.host and data.ib.port"
         return Check("broker port", "warn", f"{host}:{port}: {error.strerror or error}", remedy)
+
+
+def database(settings: Settings) -> Check:
+    """Check that the configured database answers and has the tables of this program."""
+    if settings.database.url is None:
+        return Check("database", "ok", f"files in {settings.var_dir}: database.url names no server")
+    from data.errors import DataError
+    from data.inspection import status
+    from infrastructure.databases import database_of
+
+    try:
+        with closing(database_of(settings, connect_timeout=_PATIENCE_SECONDS)) as named:
+            found = status(named)
+    except DataError as error:
+        remedy = (
+            "repair it or correct database.url; a trader starts without it, and catches up when it is back"
+        )
+        return Check("database", "warn", str(error), remedy)
+    remedies = {"empty": "trade db upgrade", "behind": "trade db upgrade", "newer": "use the newer program"}
+    if found.state in remedies:
+        return Check("database", "warn", f"{named}: its tables are {found.state}", remedies[found.state])
+    return Check("database", "ok", f"{named}: its tables are current")
 
 
 def loopback() -> Check:

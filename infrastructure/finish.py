@@ -6,7 +6,7 @@ Everything is made from the journal, so it can be made again after any interrupt
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,7 @@ from backtesting.runs import RunFolder
 from backtesting.signal_figures import signal_figures
 from data.file_export import write_bars
 from execution import journal
+from execution.book.adjustments import CorporateAction
 from execution.models import ZERO, OrderStatus
 from execution.orders.blotter import Blotter
 from execution.orders.recovery import Recovered, recover
@@ -82,9 +83,11 @@ def judge(journal_path: Path, broker: Mapping[str, Any]) -> Verdict:
     return Verdict.of(ours, theirs, facts, in_doubt=in_doubt)
 
 
-def backtest(spec: RunSpec, market: Market) -> tuple[LedgerTables, RunStatus]:
+def backtest(
+    spec: RunSpec, market: Market, corporate_actions: Sequence[CorporateAction] = ()
+) -> tuple[LedgerTables, RunStatus]:
     """Run the specification through the engine; return its ledgers and whether it completed or was halted."""
-    result = assemble(spec, market.bars, market.bars.clock).run()
+    result = assemble(spec, market.bars, market.bars.clock, corporate_actions=corporate_actions).run()
     tables = LedgerTables.from_result(
         result.orders,
         result.fills,
@@ -92,6 +95,7 @@ def backtest(spec: RunSpec, market: Market) -> tuple[LedgerTables, RunStatus]:
         result.refused,
         result.signals,
         result.placed_for,
+        result.adjustments,
     )
     return tables, result.status
 
@@ -105,6 +109,7 @@ def metrics_of(tables: LedgerTables, spec: RunSpec) -> dict[str, Any]:
         np.array(equity["gross_exposure"].cast("float64")),
         tables.executions(),
         multipliers=_multipliers(spec),
+        adjustments=tables.adjustments,
     )
 
 

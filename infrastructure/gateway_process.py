@@ -59,7 +59,7 @@ class GatewayProcess:
     def is_alive(self) -> bool:
         """Return whether a gateway holds the folder."""
         try:
-            handle = os.open(self.folder / LOCK_FILE, os.O_RDWR)
+            handle = os.open(self.folder / LOCK_FILE, os.O_RDONLY)  # of an ended run it is read-only
         except FileNotFoundError:
             return False
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from backtesting.runs import config_hash
 from data.files import BarFolder, load_bars
@@ -78,6 +79,9 @@ def run_spec(settings: Settings, market: Market) -> RunSpec:
     return replace(settings.to_run_spec(market.instruments), timeframe=market.bars.timeframe)
 
 
-def run_hash(settings: Settings, market: Market) -> str:
-    """Return the hash of everything that decides a run: configuration and bars."""
-    return config_hash({"config": settings.config_for_hash(), "data": market.bars.data_hashes()})
+def run_hash(settings: Settings, market: Market, corporate_actions: Sequence[str] = ()) -> str:
+    """Return the hash of everything that decides a run: configuration, bars, corporate actions."""
+    decides: dict[str, Any] = {"config": settings.config_for_hash(), "data": market.bars.data_hashes()}
+    if corporate_actions:
+        decides["corporate_actions"] = list(corporate_actions)
+    return config_hash(decides)

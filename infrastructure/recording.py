@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
+from data.errors import DelayedDataError
+from data.sources.history import OPTIONS
 from data.sources.ibkr import require_live_data
-from data.sources.pull import OPTIONS
 from data.sources.recorder import MinuteRecorder, OptionRecorder
 from data.sources.recording import SHORTEST_SECONDS, record
 from data.stores import BarStore, DatabaseBarStore
@@ -88,14 +90,15 @@ class Recording:
         every_seconds: float = SHORTEST_SECONDS,
         told: Callable[[Recorded], None] = lambda _: None,
     ) -> Recorded:
-        """Record until told to stop; a connection that is lost is made again.
+        """Record until told to stop; a connection that is lost is made again, however long that takes.
 
         Raises
         ------
         DelayedDataError
-            If TWS says that quotes are delayed, unless `data.allow_delayed`, or not to be had.
+            If TWS says at the first connection that quotes are delayed, unless `data.allow_delayed`, or not
+            to be had. Later it is asked again, and nothing is recorded meanwhile.
         NotConnectedError
-            If there is no connection after `data.ib.reconnect_max_attempts` tries in a row.
+            If there is no first connection after `data.ib.reconnect_max_attempts` tries in a row.
         """
         ib = self._settings.data.ib
         number = ib.client_id + OWN_CLIENT if client_id is None else client_id
@@ -103,10 +106,8 @@ class Recording:
         while not stop.is_set() and self._instruments:
             session = MarketDataSession(timeout=ib.timeout_seconds)
             try:
-                await session.open(ib.host, ib.port, number)
-                await require_live_data(
-                    session, self._instruments, allow_delayed=self._settings.data.allow_delayed
-                )
+                if not await _unless(stop, self._ready(session, number)):
+                    break
                 failed = 0
                 self.report.connections += 1
                 refused = await record(
@@ -119,12 +120,14 @@ class Recording:
                     every_seconds=every_seconds,
                     written=lambda: told(self._counted()),
                 )
-            except NotConnectedError as error:
+            except (NotConnectedError, DelayedDataError) as error:
                 failed += 1
-                if failed > ib.reconnect_max_attempts:
+                hopeless = isinstance(error, DelayedDataError) or failed > ib.reconnect_max_attempts
+                if hopeless and not self.report.connections:
                     raise
-                structlog.get_logger("recorder").warning("not connected", tries=failed, error=str(error))
-                await _pause(ib.reconnect_backoff_seconds, stop)
+                structlog.get_logger("recorder").warning("nothing comes", tries=failed, error=str(error))
+                longest = ib.reconnect_longest_pause_seconds
+                await _pause(min(ib.reconnect_backoff_seconds * failed, longest), stop)
                 continue
             finally:
                 session.close()
@@ -136,6 +139,11 @@ class Recording:
         report.lost += self._minutes.waiting + (0 if self._options is None else self._options.waiting)
         return report
 
+    async def _ready(self, session: MarketDataSession, number: int) -> None:
+        ib, data = self._settings.data.ib, self._settings.data
+        await session.open(ib.host, ib.port, number)
+        await require_live_data(session, self._instruments, allow_delayed=data.allow_delayed)
+
     def _counted(self) -> Recorded:
         report, options = self.report, self._options
         report.minutes, report.lost = self._minutes.written, self._minutes.lost
@@ -143,6 +151,21 @@ class Recording:
             report.option_minutes, report.delayed_ticks = options.written, options.delayed
             report.lost += options.lost
         return report
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do something, or give it up when told to stop; return whether it was done."""
+    doing, told = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            return False
+        await doing
+        return True
+    finally:
+        for task in (doing, told):
+            task.cancel()
+        await asyncio.wait({doing, told})
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

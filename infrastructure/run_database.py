@@ -33,7 +33,7 @@ def follower(
 
 
 def require_database(settings: Settings) -> None:
-    """Open and migrate the configured database once, before a run begins.
+    """Open and migrate the configured database once, before a demo begins; a trader does not wait for it.
 
     Raises
     ------

@@ -177,7 +177,8 @@ class DataSettings(Section):
     allow_delayed: bool = False
     """Trade on quotes that the broker delays; without it a trader does not start on them."""
     corporate_actions: str | None = None
-    """Who explains splits, dividends and new symbols: a file or folder of them, or ``yahoo``; null nobody."""
+    """Who knows splits, dividends and new symbols: a file or folder of them, ``yahoo``, ``stored``, or
+    ``none`` for the statement that there were none; null nobody."""
     ib: IBSettings = IBSettings()
 
 

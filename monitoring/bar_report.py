@@ -22,7 +22,8 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from backtesting import report
-from data.quality import Checked, Finding, Kind, Proposals, Severity, proposals
+from data.quality import Checked, Finding, Kind, Proposals, Rows, Severity, proposals
+from execution.timeframes import Timeframe
 
 MAX_POINTS: Final = 1_200
 """Most points of a small chart."""
@@ -30,6 +31,8 @@ MAX_SHAPES: Final = 200
 """Most shaded stretches, and most marks, of a chart."""
 MAX_CHARTS: Final = 40
 """Most charts of a page; the symbols with the gravest findings come first."""
+MAX_WORST: Final = 6
+"""Most series whose gravest finding is told at the top."""
 MAX_ROWS: Final = 60
 """Most symbols in the calendar of coverage, and most findings in the table of a symbol."""
 
@@ -166,9 +169,16 @@ def report_time(ns: int) -> pd.Timestamp:
     return pd.Timestamp(ns // 1_000_000_000, unit="s", tz="UTC")
 
 
-def when(moment: pd.Timestamp | None) -> str:
-    """Write a time for people, to the minute; nothing if there is none."""
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+def when(found: Finding, timeframe: str) -> str:
+    """Write the time of a finding for people, in UTC: a date or two, of bars within a day to the minute."""
+    if found.first is None or found.last is None:
+        return "\N{EN DASH}"
+    if found.first.date() != found.last.date():
+        return f"{found.first.date()} to {found.last.date()}"
+    if timeframe == Timeframe.DAY.value:
+        return str(found.first.date())
+    until = "" if found.first == found.last else f" to {found.last:%H:%M}"
+    return f"{found.first:%Y-%m-%d %H:%M}{until}"
 
 
 def render(made: BarReport) -> str:
@@ -224,6 +234,15 @@ def view(made: BarReport) -> dict[str, Any]:
             for kind in Kind
             if kinds[severity, kind]
         ],
+        "worst": [
+            {
+                "section": i,
+                "name": f"{one.symbol} {one.timeframe}".strip(),
+                "what": min(one.findings, key=_gravity).what,
+            }
+            for i, one in enumerate(found[:MAX_WORST])
+        ],
+        "unsaid": max(0, len(found) - MAX_WORST),
         "sections": [
             _section(one, next(numbers) if i < MAX_CHARTS and one.chart else None)
             for i, one in enumerate(found)
@@ -233,6 +252,10 @@ def view(made: BarReport) -> dict[str, Any]:
         "covered": bool(firsts),
         "proposals": made.proposals.to_text() if made.proposals.actions or made.proposals.pulls else "",
     }
+
+
+def _gravity(found: Finding) -> tuple[int, bool, int]:
+    return list(Severity).index(found.severity), found.further > 0, -found.count
 
 
 def _section(one: SymbolSummary, number: int | None) -> dict[str, Any]:
@@ -247,7 +270,7 @@ def _section(one: SymbolSummary, number: int | None) -> dict[str, Any]:
             {
                 "severity": f.severity.value,
                 "kind": f.kind.value,
-                "when": _when(f),
+                "when": when(f, one.timeframe),
                 "what": f.what,
                 "then": f.proposal,
             }
@@ -255,14 +278,6 @@ def _section(one: SymbolSummary, number: int | None) -> dict[str, Any]:
         ],
         "more": max(0, len(one.findings) - MAX_ROWS),
     }
-
-
-def _when(found: Finding) -> str:
-    if found.first is None or found.last is None:
-        return "\N{EN DASH}"
-    if found.first.date() == found.last.date():
-        return str(found.first.date())
-    return f"{found.first.date()} to {found.last.date()}"
 
 
 def _chart(checked: Checked) -> dict[str, Any] | None:
@@ -290,9 +305,19 @@ def _chart(checked: Checked) -> dict[str, Any] | None:
                 x.insert(i, start)
                 y.insert(i, None)
         elif found.kind in _MARKED:
-            close = float(closes[min(int(np.searchsorted(times, found.first.value)), len(times) - 1)])
-            marks.append({"x": start, "y": close, "kind": found.kind.value, "text": found.what})
+            if found.further:
+                continue
+            marks.append({"x": start, "y": _price(rows, found), "kind": found.kind.value, "text": found.what})
     return {"x": x, "y": y, "bands": bands[:MAX_SHAPES], "marks": marks[:MAX_SHAPES]}
+
+
+def _price(rows: Rows, found: Finding) -> float:
+    """Return the price that a mark belongs to: of a spike the high or low, if that is it, else the close."""
+    at = int(np.argmax(rows.end_ns == found.last.value)) if found.last is not None else 0
+    close, high, low = float(rows.close[at]), float(rows.high[at]), float(rows.low[at])
+    if found.kind is not Kind.SPIKE or low <= 0:
+        return close
+    return max(close, high, low, key=lambda price: abs(np.log(price / close)))
 
 
 def _coverage(checked: Checked) -> dict[str, float]:
@@ -342,5 +367,5 @@ def _finding(found: Finding) -> dict[str, Any]:
     }
 
 
-def _iso(when: pd.Timestamp | None) -> str | None:
-    return None if when is None else when.isoformat()
+def _iso(moment: pd.Timestamp | None) -> str | None:
+    return None if moment is None else moment.isoformat()

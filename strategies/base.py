@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -49,6 +50,23 @@ class Gap:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split between two bars of a symbol: each share before it is `ratio` shares after it."""
+
+    symbol: str
+    ratio: Fraction
+    after_ns: int
+    """End of the last bar before it, UTC nanoseconds."""
+    until_ns: int
+    """Start of the first bar after it, UTC nanoseconds."""
+
+    @property
+    def price_factor(self) -> float:
+        """What prices of before it are multiplied by to be prices of shares of after it."""
+        return float(1 / self.ratio)
+
+
 class Strategy(ABC):
     """Base class of every strategy.
 
@@ -80,6 +98,15 @@ class Strategy(ABC):
         Averages and returns that run over a gap compare prices that have nothing to do with each other, so
         drop what you keep of the symbol, as the examples do. The default does nothing.
         """
+
+    def on_split(self, split: Split) -> None:
+        """Learn that the next bar of a symbol is in shares of after a split; `on_bar` follows with that bar.
+
+        The book has the new number of shares already, and open orders of the symbol have ended. Multiply the
+        prices that you keep by `Split.price_factor`, as the examples do; indicators have `scale`. The default
+        takes it for a gap, so that what is kept of the symbol is dropped.
+        """
+        self.on_gap(Gap(split.symbol, split.after_ns, split.until_ns, 0))
 
     def on_fill(self, fill: Fill) -> None:  # noqa: B027 - optional to implement
         """Take an execution of one of this strategy's orders; the default does nothing."""

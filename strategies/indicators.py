@@ -35,6 +35,10 @@ class SMA:
             return None
         return math.fsum(self._values) / self.window
 
+    def scale(self, factor: float) -> None:
+        """Multiply the values that are kept, as a split does to prices."""
+        self._values = _scaled(self._values, factor)
+
 
 @indicator("roc")
 class RateOfChange:
@@ -58,6 +62,10 @@ class RateOfChange:
         if len(self._values) <= self.window:
             return None
         return x / self._values[0] - 1.0
+
+    def scale(self, factor: float) -> None:
+        """Multiply the values that are kept, as a split does to prices."""
+        self._values = _scaled(self._values, factor)
 
 
 @indicator("ema")
@@ -89,6 +97,10 @@ class EMA:
         self._seen = min(self._seen + 1, self.warmup)
         return self._value if self._seen >= self.warmup else None
 
+    def scale(self, factor: float) -> None:
+        """Multiply the average, as a split does to prices."""
+        self._value *= factor
+
 
 @indicator("atr")
 class ATR:
@@ -117,6 +129,15 @@ class ATR:
             value = self._mean.update(max(high, before) - min(low, before))
         self._close = close
         return value
+
+    def scale(self, factor: float) -> None:
+        """Multiply the ranges and the close that are kept, as a split does to prices."""
+        self._mean.scale(factor)
+        self._close = None if self._close is None else self._close * factor
+
+
+def _scaled(values: deque[float], factor: float) -> deque[float]:
+    return deque((value * factor for value in values), maxlen=values.maxlen)
 
 
 def _finite(x: float) -> float:

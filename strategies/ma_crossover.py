@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from execution.models import Bar
-from strategies.base import Gap, Proposal, Strategy, StrategyContext, StrategyParams
+from strategies.base import Gap, Proposal, Split, Strategy, StrategyContext, StrategyParams
 from strategies.indicators import SMA
 from strategies.registry import strategy
 
@@ -53,6 +53,13 @@ class MACrossover(Strategy):
     def on_gap(self, gap: Gap) -> None:
         """Begin the averages of the symbol anew."""
         self._states.pop(gap.symbol, None)
+
+    def on_split(self, split: Split) -> None:
+        """Go on in the new shares."""
+        state = self._states.get(split.symbol)
+        if state is not None:
+            state.fast.scale(split.price_factor)
+            state.slow.scale(split.price_factor)
 
     def on_bar(self, bar: Bar) -> Proposal:
         """Take a completed bar; return an entry, an exit or nothing."""

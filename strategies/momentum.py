@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from execution.models import Bar
-from strategies.base import Gap, Proposal, Strategy, StrategyContext, StrategyParams
+from strategies.base import Gap, Proposal, Split, Strategy, StrategyContext, StrategyParams
 from strategies.indicators import RateOfChange
 from strategies.registry import strategy
 from strategies.signals import Direction, Signal
@@ -48,6 +48,12 @@ class Momentum(Strategy):
     def on_gap(self, gap: Gap) -> None:
         """Begin the return of the symbol anew."""
         self._states.pop(gap.symbol, None)
+
+    def on_split(self, split: Split) -> None:
+        """Go on in the new shares."""
+        state = self._states.get(split.symbol)
+        if state is not None:
+            state.change.scale(split.price_factor)
 
     def on_bar(self, bar: Bar) -> Proposal:
         """Take a completed bar; return a signal with an entry or an exit, a signal alone, or nothing."""

@@ -7,7 +7,8 @@ One step is all bars with the same end. By the time it runs, every fill before t
    Steps before the book began only mark and show: there is no snapshot of theirs to record.
 3. The strategy sees each bar; what it proposes is collected, and a signal it states is recorded before any
    order is. A strategy that raises loses its proposals for that bar, is reported, and the step goes on. Where
-   the calendar has sessions between a bar and the one before it of its symbol, it is told of the gap first.
+   the calendar has sessions between a bar and the one before it of its symbol, it is told of the gap first,
+   and where the symbol was split between them, of that.
 4. Each proposal gets its identity (strategy, symbol, bar end, count), is shaped or denied by the risk
    manager, and is submitted. A refusal is final. While there is no session, an order is in doubt, or the
    journal cannot be written, the remaining proposals are kept: the step is not done, and running it again
@@ -27,7 +28,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from execution.book.adjustments import Adjustment
+from execution.book.adjustments import Adjustment, AdjustmentKind, CorporateActionSource
 from execution.book.portfolio import LedgerPortfolio
 from execution.broker import ExecutionEngine
 from execution.clocks import MonotonicClock, timestamp
@@ -43,7 +44,7 @@ from execution.models import Bar, Fill, Order, OrderRequest, PortfolioSnapshot
 from execution.numbers import reckoned
 from execution.vocabulary import require_reference
 from risk.manager import RiskManager
-from strategies.base import Gap, Proposal, Strategy
+from strategies.base import Gap, Proposal, Split, Strategy
 from strategies.identities import order_identity, signal_identity, symbol_in_ids, unshortened_identity
 from strategies.own_decimals import OwnDecimals
 from strategies.signals import Signal, StatedSignal
@@ -144,12 +145,19 @@ class TradingStep:
         Number of steps to expect, if known.
     sessions
         The market calendar, which knows where bars are missing; None finds no gaps.
+    corporate_actions
+        Who knows of splits; None knows of none.
+    splits_from
+        Relative move of the price between two bars from which on that is asked: who knows may be slow, and a
+        trader must not wait for an answer where nothing jumped.
 
     Attributes
     ----------
     book_since_ns
         When the book began, UTC nanoseconds: steps that end at or before this leave no snapshot and no
         signal, and are not shown to the kill switch.
+    splits_since_ns
+        Bars are told adjusted for the splits up to this moment, UTC nanoseconds, as a broker's history is.
     """
 
     def __init__(
@@ -169,10 +177,13 @@ class TradingStep:
         logger: Any = None,
         total: int | None = None,
         sessions: Sessions | None = None,
+        corporate_actions: CorporateActionSource | None = None,
+        splits_from: float = 0.0,
     ) -> None:
         self.strategy = strategy
         self.portfolio = portfolio
         self.book_since_ns = -1
+        self.splits_since_ns = -1
         self._name = strategy_name
         self._risk = risk_manager
         self._execution = execution
@@ -185,6 +196,9 @@ class TradingStep:
         self._log = logger or structlog.get_logger("step")
         self._total = total
         self._sessions = sessions
+        self._corporate_actions = corporate_actions
+        self._splits_from = splits_from
+        self._last_close: dict[str, float] = {}
         self._theirs = OwnDecimals()
         self._last_end: dict[str, int] = {}
         self._index = 0
@@ -347,7 +361,7 @@ class TradingStep:
     ) -> list[OrderRequest]:
         proposals: list[OrderRequest] = []
         for bar in bars:
-            self._tell_of_gap(bar)
+            self._tell_of_pause(bar)
             try:
                 answer = self._theirs.call(_answered, self.strategy, bar)
                 signals, wishes = self._sorted_out(answer, end_ns, counts.signals)
@@ -383,10 +397,36 @@ class TradingStep:
         for signal in stated:
             self._on_signal(replace(signal, replayed=True) if replayed else signal)
 
-    def _tell_of_gap(self, bar: Bar) -> None:
+    def _tell_of_pause(self, bar: Bar) -> None:
+        """Tell the strategy what happened between a bar and the one before it of its symbol."""
         after_ns = self._last_end.get(bar.symbol, bar.start_ns)
         self._last_end[bar.symbol] = max(after_ns, bar.end_ns)
-        if self._sessions is None or bar.start_ns <= after_ns:
+        if self._corporate_actions is not None:
+            close = self._last_close.get(bar.symbol, bar.open)
+            self._last_close[bar.symbol] = bar.close
+            if bar.start_ns > after_ns and abs(bar.open - close) >= self._splits_from * close:
+                self._tell_of_splits(bar, after_ns, self._corporate_actions)
+        if bar.start_ns > after_ns:
+            self._tell_of_gap(bar, after_ns)
+
+    def _tell_of_splits(self, bar: Bar, after_ns: int, source: CorporateActionSource) -> None:
+        since_ns = max(after_ns, self.splits_since_ns)
+        if bar.start_ns <= since_ns:
+            return
+        for action in source.actions(bar.symbol, since_ns, bar.start_ns):
+            if action.kind is not AdjustmentKind.SPLIT or action.ratio is None:
+                continue
+            self._log.info(
+                "split", symbol=bar.symbol, ratio=str(action.ratio), since=str(timestamp(action.time))
+            )
+            try:
+                split = Split(bar.symbol, action.ratio, after_ns, bar.start_ns)
+                self._theirs.call(self.strategy.on_split, split)
+            except Exception:  # noqa: BLE001 - one raising strategy never stops the loop
+                self._log.exception("strategy raised on a split", symbol=bar.symbol, bar_end=str(bar.end))
+
+    def _tell_of_gap(self, bar: Bar, after_ns: int) -> None:
+        if self._sessions is None:
             return
         missing = missing_sessions(self._sessions, after_ns, bar.start_ns)
         if not missing:

@@ -61,6 +61,9 @@ from strategies.step import TradingStep
 _GRACE_SECONDS = 1.0
 """How long after its end a bar may still change, and the bars of other symbols come."""
 
+_SPLITS_FROM = 0.1
+"""Move of a price over a pause from which on it is asked whether it was a split."""
+
 _NOT_BEGUN = 2**63 - 1
 
 
@@ -198,6 +201,8 @@ class Trader:
             progress=progress,
             total=options.total,
             sessions=sessions,
+            corporate_actions=options.corporate_actions,
+            splits_from=_SPLITS_FROM,
         )
         grace = 0.0 if options.lockstep else _GRACE_SECONDS
         self.bars = LiveBars(self.clock, spec.timeframe, instruments, grace_ns=int(grace * NANOS))
@@ -319,6 +324,7 @@ class Trader:
 
     def _replay(self, recovered: Recovered) -> None:
         self.step.book_since_ns = _NOT_BEGUN
+        self.step.splits_since_ns = self.clock.now_ns()  # the history is adjusted for those before
         if recovered.opening is not None:
             self._open_book(recovered.opening)
         steps = self.orchestrator.completed_steps()

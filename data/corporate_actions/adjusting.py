@@ -14,6 +14,7 @@ from data.bars import BarSeries, FloatArray
 from data.calendars import ExchangeClock
 from data.corporate_actions.action import ActionKind, CorporateAction
 from data.errors import CorporateActionDataError
+from execution.clocks import timestamp
 
 
 def adjusted(
@@ -66,11 +67,11 @@ def total_return(
 
     At a bar the value is multiplied by ``(close * ratio + dividend) / close before``, with the ratio and the
     dividend of the ex dates between the two closes, both a share of the earlier one; a dividend is paid on a
-    share of before a split of its date.
+    share of before a split of its date. Actions that were not known at `as_of` do nothing.
     """
-    until = as_of or dt.date.max
     if not len(bars):
         return np.ones(0)
+    until = as_of or timestamp(int(bars.end_ns[-1])).date() + dt.timedelta(days=1)
     shares, cash = np.ones(len(bars)), np.zeros(len(bars))
     for action, first in _happened(bars, actions, clock, until):
         if not 0 < first < len(bars):
@@ -90,20 +91,23 @@ def continuous(
     """Return one series of a stock over all its tickers, under the newest, whose series must be there.
 
     Going back from `symbol`, each change of ticker names the one before; its bars count up to the ex date.
-    A ticker whose bars are missing leaves a gap, which stays a gap.
+    A ticker that another company had before counts from the day on which that company left it. A ticker
+    whose bars are missing leaves a gap, which stays a gap.
     """
-    before = {a.new_symbol: a for a in actions if a.kind is ActionKind.RENAME}
-    name, until_ns, parts = symbol, None, []
+    renames = [action for action in actions if action.kind is ActionKind.RENAME]
+    name, until, parts = symbol, dt.date.max, []
     while True:
-        renamed = before.pop(name, None)
+        earlier = [one for one in renames if one.ex_date < until and name in (one.symbol, one.new_symbol)]
+        # Who leaves a ticker and who takes it may do so on one day: the taking is the later.
+        turn = max(earlier, key=lambda one: (one.ex_date, one.new_symbol == name), default=None)
         own = series.get(name)
         if own is not None:
-            first = 0 if renamed is None else own.completed(clock.midnight_ns(renamed.ex_date))
-            last = len(own) if until_ns is None else own.completed(until_ns)
+            first = 0 if turn is None else own.completed(clock.midnight_ns(turn.ex_date))
+            last = len(own) if until == dt.date.max else own.completed(clock.midnight_ns(until))
             parts.append(own.slice(first, max(first, last)))
-        if renamed is None:
+        if turn is None or turn.new_symbol != name:
             break
-        name, until_ns = renamed.symbol, clock.midnight_ns(renamed.ex_date)
+        name, until = turn.symbol, turn.ex_date
     if not parts:
         raise CorporateActionDataError(f"{symbol}: there are no bars under this name or an earlier one")
     parts.reverse()

@@ -54,8 +54,8 @@ class AsTraded:
         self._exchange = exchange
         self._clock = clock
 
-    def bars(self, bars: BarSeries) -> BarSeries:
-        """Return bars that the vendor gave today in the shares of their own days.
+    def bars(self, bars: BarSeries, asked_ns: int | None = None) -> BarSeries:
+        """Return bars that the vendor gave today, or at another moment, in the shares of their own days.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class AsTraded:
         """
         if not len(bars):
             return bars
-        now_ns = self._clock.now_ns()
+        now_ns = self._clock.now_ns() if asked_ns is None else asked_ns
         return unadjusted(bars, self._splits(bars.symbol, int(bars.start_ns[0]), now_ns), self._exchange)
 
     def basis(self, symbol: str, start_ns: int, asked_ns: int) -> str:

@@ -1,10 +1,10 @@
 """Corporate actions from CSV files: one file for all symbols, or a folder with one a symbol.
 
 A row of a single file is ``date,symbol,kind,value``; of ``SYMBOL.csv`` or ``SYMBOL.csv.gz`` in a folder
-``last_cum_date,kind,value`` (a further column ``cum_close`` is checked and otherwise ignored) or
-``date,kind,value``. `date` is the ex date; `last_cum_date` the last date with the right, so that the ex date
-is the next session. Kinds: ``split`` (new shares for each old one: ``2``, ``0.1``, ``1/15``), ``dividend``
-(cash a share), ``rename`` (the new symbol). A line after the first that begins with # is a comment.
+``last_cum_date,kind,value`` or ``date,kind,value``; further columns are ignored. `date` is the ex date;
+`last_cum_date` the last date with the right, so that the ex date is the next session. Kinds: ``split`` (new
+shares for each old one: ``2``, ``0.1``, ``1/15``), ``dividend`` (cash a share, in the currency of the stock),
+``rename`` (the new symbol). A line after the first that begins with # is a comment.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from execution.errors import NumberFormatError
 from execution.numbers import parse_decimal
 
 _LARGEST_FILE: Final = 8 << 20
+_FIRST_YEAR, _LAST_YEAR = 1900, 2098
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
 _SYMBOL: Final = re.compile(r"[A-Z0-9][A-Z0-9 .-]{0,31}", re.ASCII)
@@ -124,6 +125,10 @@ class FileActionSource(CorporateActionSource):
         else:
             ex_date = _date(row["date"], where)
         if kind is ActionKind.RENAME:
+            if row["value"] and not _SYMBOL.fullmatch(row["value"]):
+                raise CorporateActionDataError(
+                    f"{where}: new symbol {row['value'][:40]!r}: write it in capital letters, 32 at most"
+                )
             return CorporateAction(symbol, ex_date, kind, new_symbol=row["value"], where=where)
         try:
             value = parse_value(kind, row["value"])
@@ -206,8 +211,11 @@ def _date(text: str, where: str) -> dt.date:
     try:
         if not _DATE.fullmatch(text):
             raise ValueError(text)  # noqa: TRY301 - told below with the dates that do not exist
-        return dt.date.fromisoformat(text)
+        date = dt.date.fromisoformat(text)
+        if not _FIRST_YEAR <= date.year <= _LAST_YEAR:
+            raise ValueError(text)  # noqa: TRY301
     except ValueError as error:
         raise CorporateActionDataError(
             f"{where}: date {text[:40]!r} is none; write the ex date like 2018-01-03"
         ) from error
+    return date

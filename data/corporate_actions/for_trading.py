@@ -48,19 +48,21 @@ class TradingActions:
                     "not covered; a person explains what changes", symbol=symbol, error=str(error)
                 )
             return []
-        translated = [self._translated(action) for action in found]
+        translated = [in_the_book(action, self._clock) for action in found]
         return [action for action in translated if since_ns < action.time <= until_ns]
 
-    def _translated(self, action: CorporateAction) -> adjustments.CorporateAction:
-        time = self._clock.midnight_ns(action.ex_date)
-        kinds = adjustments.AdjustmentKind
-        if action.kind is ActionKind.RENAME:
-            name = action.new_symbol or ""
-            return adjustments.CorporateAction(kinds.SYMBOL_CHANGE, action.symbol, time, new_symbol=name)
-        value = action.value
-        assert value is not None  # noqa: S101 - only a change of ticker has none
-        if action.kind is ActionKind.SPLIT:
-            return adjustments.CorporateAction(kinds.SPLIT, action.symbol, time, ratio=Fraction(value))
-        numerator, denominator = value.as_integer_ratio()
-        amount = value if isinstance(value, Decimal) else Decimal(numerator) / denominator
-        return adjustments.CorporateAction(kinds.DIVIDEND, action.symbol, time, amount=amount)
+
+def in_the_book(action: CorporateAction, clock: ExchangeClock) -> adjustments.CorporateAction:
+    """Return a corporate action in the words of the book: it takes hold when its ex date begins."""
+    time = clock.midnight_ns(action.ex_date)
+    kinds = adjustments.AdjustmentKind
+    if action.kind is ActionKind.RENAME:
+        name = action.new_symbol or ""
+        return adjustments.CorporateAction(kinds.SYMBOL_CHANGE, action.symbol, time, new_symbol=name)
+    value = action.value
+    assert value is not None  # noqa: S101 - only a change of ticker has none
+    if action.kind is ActionKind.SPLIT:
+        return adjustments.CorporateAction(kinds.SPLIT, action.symbol, time, ratio=Fraction(value))
+    numerator, denominator = value.as_integer_ratio()
+    amount = value if isinstance(value, Decimal) else Decimal(numerator) / denominator
+    return adjustments.CorporateAction(kinds.DIVIDEND, action.symbol, time, amount=amount)

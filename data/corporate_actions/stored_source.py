@@ -2,9 +2,9 @@
 
 Each row says from when on it was known. A file that comes again with another value is a correction: it is
 known from the moment of the import on, and the old value stays for questions about the past. What a source
-lists no more stays, too; whoever wants to be rid of it imports the file under another name and asks for that
-one. A symbol is covered by its rows. A folder's file that holds its heading alone states that its symbol had
-no actions, and is kept as a row of kind `NOTHING`.
+lists no more stays, too, until it is withdrawn: a version without a value, known from then on. A symbol is
+covered by its rows that are not withdrawn. A folder's file that holds its heading alone states that its
+symbol had no actions, and is kept as a row of kind `NOTHING`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ NOTHING: Final = "none"
 """Kind of the row that states that a source covers a symbol, which had no actions."""
 
 _LARGEST_DENOMINATOR: Final = 1_000_000
+_ROUNDED: Final = Fraction(1, 10**20)
 _TICK: Final = pd.Timedelta(1, "us")
 _LONGEST_NAME: Final = 64
 _NO_DATE: Final = dt.date(1970, 1, 1)
 _Key = tuple[str, dt.date, str]
+_Standing = dict[tuple[dt.date, str, str], tuple[CorporateActionRow, pd.Timestamp]]
+"""By ex date, kind and source: the newest version, and when the action was first learnt."""
 
 
 class StoredActionSource(CorporateActionSource):
@@ -79,14 +82,15 @@ class StoredActionSource(CorporateActionSource):
         if self._origin is not None:
             query = query.where(row.source == self._origin)
         held = self._rows(query.order_by(row.known_at))
-        if not held:
+        known = [one for one in held if self._as_of is None or one.known_at <= self._as_of]
+        standing = _standing(known)
+        if not standing and not _standing(held) and all(one.kind != NOTHING for one in held):
             of_whom = "" if self._origin is None else f" from {self._origin!r}"
             raise CorporateActionDataError(
                 f"{self} holds no corporate actions of {symbol}{of_whom}; import them (trade db "
                 "import-actions), or name who knows them: --actions FILE, yahoo or none"
             )
-        known = [one for one in held if self._as_of is None or one.known_at <= self._as_of]
-        found = _agreed(symbol, [one for one in known if start <= one.ex_date <= end])
+        found = _agreed(symbol, {place: one for place, one in standing.items() if start <= place[0] <= end})
         return tuple(found[key] for key in sorted(found))
 
     def holds_any(self) -> bool:
@@ -150,6 +154,53 @@ def import_actions(
     return len(source.in_file_order)
 
 
+def withdraw_actions(
+    database: Database,
+    path: Path,
+    now: pd.Timestamp,
+    calendar: str = "XNYS",
+    origin: str | None = None,
+) -> int:
+    """Withdraw the corporate actions of a file or folder; return how many it has.
+
+    From `now` on their source says nothing of them; for questions about the past they stay. All of them or
+    none; again, it changes nothing. Parameters as for `import_actions`, which takes them in once more.
+
+    Raises
+    ------
+    CorporateActionDataError
+        If the file is unsound, or the source does not hold an action as it stands there; file, line and
+        remedy.
+    DatabaseUnavailableError
+        If the database cannot be reached.
+    """
+    source, name = FileActionSource(path, calendar), origin or path.name
+    rows = []
+    with database.session() as session:
+        held = _newest(session, source.symbols, name)
+        for action in source.in_file_order:
+            listed = _row(action, name)
+            known = held.get(_key(listed))
+            if known is None or _value(known) not in (None, _value(CorporateActionRow(**listed))):
+                raise CorporateActionDataError(_not_held(session, action, name, known))
+            if _value(known) is not None:
+                empty = dict.fromkeys(("ratio", "amount", "new_symbol"))
+                rows.append(listed | empty | {"known_at": _after(known, now)})
+        add(session, CorporateActionRow, rows)
+    return len(source.in_file_order)
+
+
+def _not_held(session: Session, action: CorporateAction, name: str, held: CorporateActionRow | None) -> str:
+    what = f"{action.where}: {action.kind} of {action.symbol} on {action.ex_date}"
+    if held is not None:
+        return f"{what}: {name!r} holds it as {_value(held)}; write that to withdraw it"
+    row = CorporateActionRow
+    query = select(row.source).where(row.symbol == action.symbol, row.ex_date == action.ex_date)
+    others = sorted(set(session.scalars(query.where(row.kind == action.kind.value))))
+    remedy = f"it is of {', '.join(others)}: name that, --source {others[0]}" if others else "take it out"
+    return f"{what}: {name!r} holds none; {remedy}"
+
+
 def _newest(session: Session, symbols: Iterable[str], name: str) -> dict[_Key, CorporateActionRow]:
     row = CorporateActionRow
     query = select(row).where(row.source == name).order_by(row.known_at)
@@ -167,22 +218,34 @@ def _news(
         return listed
     if _value(held) == _value(CorporateActionRow(**listed)):
         return None
-    return listed | {"known_at": max(now, held.known_at + _TICK).as_unit("ns")}
+    return listed | {"known_at": _after(held, now)}
+
+
+def _after(held: CorporateActionRow, now: pd.Timestamp) -> pd.Timestamp:
+    """Return when a version is known that is learnt now: later than the one that it follows."""
+    return max(now, held.known_at + _TICK).as_unit("ns")
 
 
 def _key(row: dict[str, Any]) -> _Key:
     return row["symbol"], row["ex_date"], row["kind"]
 
 
-def _agreed(symbol: str, rows: Iterable[CorporateActionRow]) -> dict[tuple[dt.date, str], CorporateAction]:
-    """Return each action once: of one source the newest version, of several what all of them say."""
-    newest: dict[tuple[dt.date, str, str], tuple[CorporateActionRow, pd.Timestamp]] = {}
-    for row in rows:  # by the moment at which they were known
-        if row.kind != NOTHING:
-            place = row.ex_date, row.kind, row.source
+def _standing(rows: Iterable[CorporateActionRow]) -> _Standing:
+    """Return what stands of versions that come in the order in which they were known."""
+    newest: _Standing = {}
+    for row in rows:
+        place = row.ex_date, row.kind, row.source
+        if _value(row) is None:  # withdrawn, or the statement that there are none
+            newest.pop(place, None)
+        else:
             newest[place] = (row, newest[place][1] if place in newest else row.known_at)
+    return newest
+
+
+def _agreed(symbol: str, standing: _Standing) -> dict[tuple[dt.date, str], CorporateAction]:
+    """Return each action once: what all sources say that know of it."""
     found: dict[tuple[dt.date, str], CorporateAction] = {}
-    for (ex_date, kind, origin), (row, learnt) in sorted(newest.items(), key=lambda item: item[0]):
+    for (ex_date, kind, origin), (row, learnt) in sorted(standing.items(), key=lambda item: item[0]):
         action = _action(row, learnt)
         other = found.setdefault((ex_date, kind), action)
         if (other.value, other.new_symbol) != (action.value, action.new_symbol):
@@ -223,7 +286,9 @@ def _exact(value: Decimal | Fraction) -> Decimal:
 
 def _value(row: CorporateActionRow) -> Decimal | Fraction | str | None:
     if row.ratio is not None:
-        return Fraction(row.ratio).limit_denominator(_LARGEST_DENOMINATOR)
+        near = Fraction(row.ratio).limit_denominator(_LARGEST_DENOMINATOR)
+        # A third is kept as 0.333..., to 28 digits; another number is meant as it stands.
+        return near if abs(near - Fraction(row.ratio)) <= near * _ROUNDED else Fraction(row.ratio)
     return row.amount if row.amount is not None else row.new_symbol
 
 

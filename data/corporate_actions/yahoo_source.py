@@ -1,8 +1,9 @@
 """Splits and dividends from Yahoo Finance, by the package ``yfinance`` (extra ``yahoo``), cached on disk.
 
 Limits: no changes of ticker; no date of announcement, so an action counts as known on its ex date; spin-offs
-appear as splits or not at all; Yahoo states dividends in today's shares, so they are brought back to those of
-their day and rounded to a hundredth of a cent; Yahoo corrects its past without saying so.
+appear as splits or not at all; capital gains of funds count as dividends; Yahoo states dividends in today's
+shares, so they are brought back to those of their day and rounded to a hundredth of a cent; Yahoo corrects
+its past without saying so. Without a network the cache answers as far as it reaches; beyond, nobody knows.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import json
+import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,16 @@ from data.errors import CorporateActionDataError, SourceNotInstalledError
 from execution.clocks import NANOS, TradingClock, timestamp
 
 FetchActions = Callable[[str], pd.DataFrame]
-"""Returns all actions of a symbol: an index of dates, columns ``Dividends`` and ``Stock Splits``."""
+"""Returns all actions of a symbol: an index of dates, columns ``Dividends`` and ``Stock Splits``; funds also
+have ``Capital Gains``."""
 
 _CENT = Decimal("0.0001")
 _LARGEST_DENOMINATOR = 1_000
+_ROUNDED = 1e-6
+"""How far from a simple ratio its decimals may be, of which Yahoo gives six."""
+_NOT_SIMPLE = 10_000
+"""Product of the two numbers of a ratio that no company chooses: it came from a price."""
+_DIVIDENDS, _SPLITS, _GAINS = "Dividends", "Stock Splits", "Capital Gains"
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.^=-]{0,31}", re.ASCII)
 
 
@@ -104,32 +113,56 @@ def read_actions(symbol: str, frame: pd.DataFrame) -> list[dict[str, str]]:
     Raises
     ------
     CorporateActionDataError
-        If a column is missing, or a value is not positive where it is given.
+        If a column is missing, a value is not a positive number where it is given, or a date stands twice
+        with different values.
     """
-    if not {"Dividends", "Stock Splits"} <= set(frame.columns) or not isinstance(
-        frame.index, pd.DatetimeIndex
-    ):
+    if not {_DIVIDENDS, _SPLITS} <= set(frame.columns) or not isinstance(frame.index, pd.DatetimeIndex):
         raise CorporateActionDataError(
             f"Yahoo's actions of {symbol}: columns {', '.join(map(str, frame.columns))[:120]} instead of "
-            "Dividends and Stock Splits; another version of yfinance may read them"
+            f"{_DIVIDENDS} and {_SPLITS}; another version of yfinance may read them"
         )
     rows: list[dict[str, str]] = []
     later = Fraction(1)
-    for when, dividend, ratio in reversed(
-        list(zip(frame.index, frame["Dividends"], frame["Stock Splits"], strict=True))
-    ):
-        day = when.date().isoformat()
+    for day, (cash, ratio) in sorted(_by_day(symbol, frame).items(), reverse=True):
         # A dividend of the day of a split is stated in shares of after it, and paid on shares of before.
-        split = Fraction(float(ratio)).limit_denominator(_LARGEST_DENOMINATOR) if ratio else Fraction(0)
-        if split < 0 or dividend < 0:
-            raise CorporateActionDataError(f"Yahoo's actions of {symbol} on {day}: a negative value")
-        if split and split != 1:
+        split = _simple(ratio) if ratio else Fraction(1)
+        if split != 1:
             rows.append({"date": day, "kind": ActionKind.SPLIT.value, "value": str(split)})
             later *= split
-        if dividend:
-            paid = Decimal(str(float(dividend))) * later.numerator / later.denominator
-            rows.append({"date": day, "kind": ActionKind.DIVIDEND.value, "value": str(paid.quantize(_CENT))})
+        if cash:
+            paid = cash * later.numerator / later.denominator
+            value = str(paid.quantize(_CENT) or paid)
+            rows.append({"date": day, "kind": ActionKind.DIVIDEND.value, "value": value})
     return rows[::-1]
+
+
+def _by_day(symbol: str, frame: pd.DataFrame) -> dict[str, tuple[Decimal, float]]:
+    """Return cash and ratio by date; a row that comes again, as Yahoo's newest does, counts once."""
+    names = [name for name in (_DIVIDENDS, _GAINS, _SPLITS) if name in frame.columns]
+    found: dict[str, tuple[Decimal, float]] = {}
+    for when, *values in zip(frame.index, *(frame[name] for name in names), strict=True):
+        day = when.date().isoformat()
+        for name, value in zip(names, values, strict=True):
+            if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+                raise CorporateActionDataError(
+                    f"Yahoo's actions of {symbol} on {day}: {name} of {value!r:.40} cannot be; name a "
+                    "file of actions instead"
+                )
+        *cash, ratio = (float(value) for value in values)
+        read = sum((Decimal(str(one)) for one in cash), Decimal(0)), ratio
+        if found.setdefault(day, read) != read:
+            raise CorporateActionDataError(
+                f"Yahoo's actions of {symbol}: {day} stands there twice, with different values; name a "
+                "file of actions instead"
+            )
+    return found
+
+
+def _simple(ratio: float) -> Fraction:
+    """Return the simple ratio that was rounded to six decimals, or what is said if there is none."""
+    simple = Fraction(ratio).limit_denominator(_LARGEST_DENOMINATOR)
+    near = abs(simple - Fraction(ratio)) < _ROUNDED and simple.numerator * simple.denominator < _NOT_SIMPLE
+    return simple if near else Fraction(str(ratio))
 
 
 def _action(symbol: str, row: dict[str, Any]) -> CorporateAction:
@@ -147,7 +180,8 @@ def _fetch(symbol: str) -> pd.DataFrame:
     frame = yahoo_history(symbol, interval="1d", period="max")
     if not len(frame):
         raise CorporateActionDataError(f"Yahoo on {symbol}: no prices, so nothing is known of its actions")
-    return frame[(frame["Dividends"] != 0) | (frame["Stock Splits"] != 0)]
+    told = [name for name in (_DIVIDENDS, _GAINS, _SPLITS) if name in frame.columns]
+    return frame[(frame[told] != 0).any(axis=1)]
 
 
 def yahoo_history(symbol: str, **arguments: Any) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """What the projector knows of one run: its orders, fills and session, in memory between batches.
 
 Rows are read from the database only where they may exist and are not known: a run that was followed from its
-first event needs no reading at all, up to half a million names of orders and fills. Only so many are kept;
-others are read again when they come up.
+first event needs no reading at all, one that is caught up with its names once, up to half a million names of
+orders and fills. Only so many are kept; others are read again when they come up.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Book:
         self._orders: dict[str, Row] = {}
         self._known_orders: set[str] = set()
         self._known_fills: set[str] = set()
+        self._too_many = False
         self._complete = not any(
             stored.first(select(model.seq).where(model.run_id == run_id)) for model in (OrderRow, FillRow)
         )
@@ -61,9 +62,23 @@ class Book:
         """Say whether everything of the run is known, so that there is nothing to `load`."""
         return self._complete and len(self._known_orders) == len(self._orders)
 
+    def learn(self) -> None:
+        """Read the names of all that is stored, unless they are too many: quicker than to look up many."""
+        if self._complete or self._too_many:
+            return
+        orders, fills = (
+            self._stored.values(select(name).where(model.run_id == self.run_id).limit(_MOST_NAMES + 1))
+            for model, name in ((OrderRow, OrderRow.client_order_id), (FillRow, FillRow.fill_id))
+        )
+        self._too_many = len(orders) + len(fills) > _MOST_NAMES
+        if not self._too_many:
+            self._known_orders, self._known_fills = set(orders), set(fills)
+            self._complete = True
+
     def load(self, orders: set[str], fills: set[str]) -> None:
         """Read what is stored of these orders and fills, as far as it is not known."""
-        missing = orders - self._orders.keys()
+        # Looked up one by one: a difference of the two sets would go through every order that is kept.
+        missing = {name for name in orders if name not in self._orders}
         if self._complete:
             missing &= self._known_orders
         for keys in chunks(sorted(missing)):
@@ -102,7 +117,7 @@ class Book:
         for name in list(self._orders)[: max(0, len(self._orders) - _MOST_ORDERS)]:
             del self._orders[name]
         if len(self._known_orders) + len(self._known_fills) > _MOST_NAMES:
-            self._complete = False
+            self._complete, self._too_many = False, True
             self._known_orders.clear()
             self._known_fills.clear()
 

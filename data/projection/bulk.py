@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Integer, String, Table
 from sqlalchemy.exc import DBAPIError
 
 from data.driver_errors import server_is_gone
@@ -29,6 +29,8 @@ from data.schema.types import MICROSECOND, Money, UtcTime
 Row = dict[str, Any]
 _FEW = 64
 """Rows that are sent as statements: to begin and end a ``COPY`` takes the server as long."""
+_MOST_DIGITS = 131_071
+"""Digits that a server's number may have before the point, less one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,35 @@ def driver_of(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
         if server_is_gone(error):  # no use asking it to roll back
             connection.invalidate(error)
         raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+
+
+def unfit(part: Part) -> str:
+    """Return which value does not fit its column, and of which row; empty if all do."""
+    for name, values in part.columns.items():
+        column = part.table.columns[name]
+        for row, value in enumerate(values):
+            if why := unfit_value(column, value):
+                key = [f"{k.name} {part.columns[k.name][row]}" for k in part.table.primary_key]
+                told = "" if value is None else f" {str(value)[:40]!r}"
+                return f"{part.table.name} {', '.join(key)}: {name}{told} {why}"
+    return ""
+
+
+def unfit_value(column: Column[Any], value: Any) -> str:
+    """Return why a server's column does not take a value; empty if it does."""
+    kind: Any = column.type
+    if value is None:
+        return "" if column.nullable else "is missing"
+    if isinstance(kind, Money):
+        return "is too large a number" if value.adjusted() > _MOST_DIGITS else ""
+    if isinstance(kind, UtcTime | Integer):
+        bits = 32 if type(kind) is Integer else 64
+        return "" if isinstance(value, int) and value.bit_length() < bits else f"is no number of {bits} bits"
+    if not isinstance(kind, String):
+        return ""
+    if not isinstance(value, str):
+        return "is no text"
+    return f"is longer than {kind.length} letters" if kind.length and len(value) > kind.length else ""
 
 
 def _removing(removal: Removal, *, server: bool) -> _Statement:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
+from execution.clocks import NANOS
 from execution.errors import JournalCorruptError
 from execution.journal.chain import canonical, parsed
 from execution.journal.reader import open_read_only, rows
@@ -22,6 +24,22 @@ again and again, and there are ten thousand at a time: it took as long as all th
 
 CHECKPOINT = "checkpoint"
 """Stands for events that were pruned; it is not an event of the chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the database is behind the journal.
+
+    Attributes
+    ----------
+    events
+        Events not projected yet; below zero if the journal ends before what was projected of it.
+    seconds
+        From the recording of the first of them to that of the journal's last event.
+    """
+
+    events: int
+    seconds: float
 
 
 class Event(Protocol):
@@ -61,11 +79,14 @@ def entry_of(event: Event | Entry) -> Entry:
 
 
 def body_of(entry: Entry) -> dict[str, Any]:
-    """Return the fields of an event; raise `JournalCorruptError` if its text is not JSON."""
+    """Return the fields of an event; raise `JournalCorruptError` if its text does not hold fields."""
     try:
-        return parsed(entry[3])
+        body = parsed(entry[3])
     except ValueError as error:
         raise JournalCorruptError(f"event {entry[0]} is not readable: {error}") from error
+    if type(body) is not dict:
+        raise JournalCorruptError(f"event {entry[0]} is not readable: it holds no fields")
+    return body
 
 
 def read_events(path: Path, after_seq: int = 0) -> Generator[Entry, None, None]:
@@ -102,3 +123,19 @@ def head_of(path: Path) -> tuple[int, int]:
         if row is not None:
             return int(row[0]), int(row[1])
     return 0, 0
+
+
+def behind(path: Path, last: int) -> Lag:
+    """Return how far a database is behind a journal of which it holds the events up to a number.
+
+    Raises
+    ------
+    JournalError
+        If the file is missing or is not a journal.
+    """
+    head, head_ns = head_of(path)
+    if head <= last:
+        return Lag(head - last, 0.0)
+    with closing(read_events(path, last)) as entries:
+        _, first_ns, *_ = next(entries)
+    return Lag(head - last, max(0, head_ns - first_ns) / NANOS)

@@ -47,18 +47,29 @@ class Fold:
         Time zone whose date is the trading day.
     last
         The cursor.
+    head
+        Hash of the event there; None if it is not known.
 
     Attributes
     ----------
     last
         Number of the last event folded in.
+
+    Raises
+    ------
+    ProjectionError
+        If the run is that of another journal.
     """
 
-    def __init__(self, stored: Stored, journal_id: str, run_id: str, zone: ZoneInfo, last: int) -> None:
+    def __init__(
+        self, stored: Stored, journal_id: str, run_id: str, zone: ZoneInfo, last: int, head: str | None
+    ) -> None:
         self.last = last
+        self._head = head
         self._zone = zone
         self._stored = stored
-        self._place = Place(journal_id, Book(stored, run_id, zone), written=last)
+        self._journal_id = journal_id
+        self._place = Place(journal_id, self._book(run_id), written=last)
         self._runs = Runs(self._place)
         self._orders = Orders(self._place)
         self._executions = Executions(self._place, self._orders)
@@ -86,13 +97,16 @@ class Fold:
         Raises
         ------
         ProjectionError
-            If an event lacks a field or goes back in number; the fold is of no use any more.
+            If an event lacks a field, does not follow the one before, or begins a run of another journal; the
+            fold is of no use any more.
         """
         after = self.last
         fresh = [entry for entry in entries if entry[0] > after]
         if not fresh:
             return Change(after)
         self._begin(fresh[0])
+        if len(fresh) > _AT_A_TIME:
+            self._place.book.learn()
         for low in range(0, len(fresh), _AT_A_TIME):
             self._apply_all(fresh[low : low + _AT_A_TIME])
         removals = self._accounts.removals()
@@ -121,21 +135,43 @@ class Fold:
         if run_id != self._place.book.run_id:
             self._runs.end_session(CUT_OFF, time_ns)
             self._ended[self.run_id] = seq - 1
-            self._place.book = Book(self._stored, run_id, self._zone)
+            self._place.book = self._book(run_id)
+
+    def _book(self, run_id: str) -> Book:
+        book = Book(self._stored, run_id, self._zone)
+        if book.run:
+            require_own(run_id, book.run["journal_id"], self._journal_id)
+        return book
 
     def _apply_all(self, entries: Sequence[Entry]) -> None:
         bodies = [body_of(entry) for entry in entries]
         self._load([entry[2] for entry in entries], bodies)
         for entry, body in zip(entries, bodies, strict=True):
-            if entry[0] <= self.last:
-                raise ProjectionError(f"event {entry[0]} follows {self.last}: it was read out of order")
-            self.last = entry[0]
+            if entry[0] != self.last + 1 or entry[4] != self._head:
+                self._require_next(entry)
+            self.last, self._head = entry[0], entry[5]
             if entry[2] == CHECKPOINT:
                 continue
             try:
                 self._apply(entry, body)
-            except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 raise _fault(entry, error) from error
+
+    def _require_next(self, entry: Entry) -> None:
+        """Refuse an event that does not follow the last one: by its number, nor by the hash that it names."""
+        seq, last = entry[0], self.last
+        if seq <= last:
+            raise ProjectionError(f"event {seq} follows {last}: it was read out of order")
+        if seq > last + 1 and (last or entry[2] != CHECKPOINT):
+            raise ProjectionError(
+                f"event {last + 1} is missing, the journal goes on with {seq}: restore the pruned segments "
+                "or a backup of the database, unless another program just removed what was projected"
+            )
+        if self._head not in (None, entry[4]):
+            raise ProjectionError(
+                f"event {seq} does not follow event {last} as it was projected: the journal is an older copy "
+                "that went on, or was altered; run trade audit verify, then rebuild what was projected of it"
+            )
 
     def _load(self, kinds: Sequence[str], bodies: Sequence[Row]) -> None:
         """Read what is stored of the orders and fills that events name, as far as it is not known."""
@@ -202,6 +238,15 @@ class Fold:
             for run_id, seq, active in reached
         ]
         return Part.of(CursorRow, rows, replaces=True)
+
+
+def require_own(run_id: str, owner: str, journal_id: str) -> None:
+    """Raise `ProjectionError` if a run of a journal has the name of one of another journal."""
+    if owner != journal_id:
+        raise ProjectionError(
+            f"run {run_id} of journal {journal_id} is here already, of journal {owner}: name another run_id, "
+            "or another database"
+        )
 
 
 def _fault(entry: Entry, error: Exception) -> ProjectionError:

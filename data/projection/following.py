@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from data.database import Database
 from data.errors import DataError, ProjectionError
-from data.projection.events import batches_of, head_of, read_events
-from data.projector import BATCH, Lag, Projector
+from data.projection.events import Lag, batches_of, behind, read_events
+from data.projector import BATCH, Projector
 from data.schema import AuditEventRow, CursorRow
 from execution.errors import JournalError
 
@@ -36,7 +36,7 @@ class ProjectionState:
     Attributes
     ----------
     lag
-        How far the database is behind; None until it was reached once.
+        How far the database is behind, also while it is away; None until it was reached once.
     failures
         Attempts that failed since the last that did not.
     problem
@@ -98,6 +98,7 @@ class JournalFollower:
         self._longest_pause = longest_pause
         self._sleep = sleep
         self._projector: Projector | None = None
+        self._reached: int | None = None
         self._one_at_a_time = threading.Lock()
         self._stopped = threading.Event()
 
@@ -109,47 +110,51 @@ class JournalFollower:
         DatabaseUnavailableError
             If the database cannot be reached.
         ProjectionError
-            If an event cannot be projected.
+            If an event cannot be projected, or the journal ends before what was projected of it.
         JournalError
             If the journal cannot be read.
         """
         with self._one_at_a_time:
             projector = self._opened()
             if projector is None:
+                self._reached = 0
                 return 0
-            taken = 0
+            taken, self._reached = 0, projector.cursor()
+            self._require_whole(self._reached)
             with (
-                closing(batches_of(self._path, projector.cursor(), BATCH)) as batches,
+                closing(batches_of(self._path, self._reached, BATCH)) as batches,
                 closing(projector.project_batches(batches)) as written,
             ):
                 for events in written:
                     taken += events
                     if self._stopped.is_set():
                         break
+            self._reached = projector.cursor()
             return taken
 
-    def lag(self) -> Lag:
-        """Return how far the database is behind the journal.
+    def lag(self) -> Lag | None:
+        """Return how far the database is behind the journal, by where it stood when it was last reached.
 
         Raises
         ------
-        DatabaseUnavailableError
-            If the database cannot be reached.
         JournalError
             If the journal cannot be read.
         """
-        with self._one_at_a_time:
-            projector = self._opened()
-            return Lag(0, 0.0) if projector is None else projector.lag(*head_of(self._path))
+        return None if self._reached is None else behind(self._path, self._reached)
 
     def attempt(self) -> ProjectionState:
-        """Advance once, and note in `state` what it came to; an error that time may heal is no error here."""
+        """Advance once, and note in `state` what it came to; what was wrong, the next may heal."""
+        lag, failures, problem = self.state.lag, 0, ""
         try:
-            self.advance()
-            self.state = ProjectionState(self.lag())
+            try:
+                self.advance()
+            finally:  # the journal grows while the database is away
+                lag = self.lag()
         except (DataError, DBAPIError, JournalError) as error:
-            before = self.state
-            self.state = ProjectionState(before.lag, before.failures + 1, str(error))
+            failures, problem = self.state.failures + 1, str(error)
+        except Exception as error:  # noqa: BLE001  the thread's outermost boundary: else nobody follows any more
+            failures, problem = self.state.failures + 1, f"{type(error).__name__}: {error}"
+        self.state = ProjectionState(lag, failures, problem)
         return self.state
 
     async def run(self) -> None:
@@ -166,6 +171,15 @@ class JournalFollower:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    def _require_whole(self, last: int) -> None:
+        """Refuse a journal that ends before what was projected of it."""
+        short = -behind(self._path, last).events
+        if short > 0:
+            raise ProjectionError(
+                f"journal {self._path} ends {short} events before what was projected of it: it is an older "
+                "copy; put the newer one back, or rebuild what was projected of it"
+            )
 
     def _opened(self) -> Projector | None:
         """Return the projector, or None while the journal is empty."""
@@ -191,11 +205,14 @@ def identity(path: Path, database: Database) -> str | None:
         first = next(entries, None)
     if first is None:
         return None
-    seq, *_, digest = first
+    seq, *_, before, digest = first
     if seq == 1:
         return digest
+    known_by = [(seq, digest), (seq - 1, before)]  # the database may stand where the journal was pruned
     with database.session() as session:
-        query = select(AuditEventRow.journal_id).where(AuditEventRow.seq == seq, AuditEventRow.hash == digest)
+        query = select(AuditEventRow.journal_id).where(
+            tuple_(AuditEventRow.seq, AuditEventRow.hash).in_(known_by)
+        )
         known = session.scalar(query.limit(1))
     if known is None:
         raise ProjectionError(

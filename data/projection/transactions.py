@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError
 
 from data.database import Database
-from data.projection.bulk import Part, Prepared, Removal, driver_of, prepare, store
+from data.errors import ProjectionError
+from data.projection.bulk import Part, Prepared, Removal, driver_of, prepare, store, unfit
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended({}, 0))"
 _CURSOR = "SELECT coalesce(max(last_seq), 0) FROM projection_cursor WHERE journal_id = {}"
@@ -72,15 +74,24 @@ class Transactions:
             self._thread.shutdown()
 
     def hand_over(self, change: Change) -> None:
-        """Begin the transaction of a change; the one before must be settled."""
+        """Begin the transaction of a change; the one before must be settled.
+
+        Raises
+        ------
+        ProjectionError
+            If a value fits no column; SQLite writes at once, so what `settled` raises is raised here, too.
+        """
         if not change.events:
             return
-        prepared = prepare(self._dialect, change.removals, change.parts)
+        try:
+            prepared = prepare(self._dialect, change.removals, change.parts)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise _refused(change, error) from error
         if self._thread is not None:
-            self._under_way = self._thread.submit(self._write, change.after, prepared)
+            self._under_way = self._thread.submit(self._write, change, prepared)
         else:
             self._under_way = Future()
-            self._under_way.set_result(self._write(change.after, prepared))
+            self._under_way.set_result(self._write(change, prepared))
 
     def wait(self) -> None:
         """Wait until nothing is under way, whatever came of it."""
@@ -93,17 +104,30 @@ class Transactions:
         ------
         DatabaseUnavailableError
             If the database could not be reached; nothing of the transaction was written.
+        ProjectionError
+            If the database refused a value.
         """
         done, self._under_way = self._under_way, Future()
         self._under_way.set_result(True)
         return done.result()
 
-    def _write(self, after: int, prepared: Prepared) -> bool:
-        with self._database.connection() as connection:
-            stands = lock(connection, self._journal_id) == after
-            if stands:
-                store(connection, prepared)
-            return stands
+    def _write(self, change: Change, prepared: Prepared) -> bool:
+        try:
+            with self._database.connection() as connection:
+                stands = lock(connection, self._journal_id) == change.after
+                if stands:
+                    store(connection, prepared)
+                return stands
+        except (DataError, IntegrityError, OverflowError) as error:
+            raise _refused(change, error) from error
+
+
+def _refused(change: Change, error: Exception) -> ProjectionError:
+    """Return the error for a change that cannot be written, which names what does not fit."""
+    found = next((found for part in change.parts if (found := unfit(part))), None)
+    said = str(getattr(error, "orig", error)).partition("\n")[0]
+    where = found or f"of the {change.events} after event {change.after}: {said}"
+    return ProjectionError(f"an event cannot be written, {where}")
 
 
 def lock(connection: Connection, journal_id: str) -> int:

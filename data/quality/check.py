@@ -13,9 +13,12 @@ from data.calendars import ExchangeClock
 from data.corporate_actions import CorporateAction
 from data.quality.finding import Finding, Kind, Severity
 from data.quality.gaps import gaps
-from data.quality.prices import spikes, splits, stale_runs, zero_volume
+from data.quality.prices import spikes, stale_runs, zero_volume
 from data.quality.rows import Rows
+from data.quality.splits import splits
+from data.quality.times import mistimed
 from execution.clocks import timestamp
+from execution.timeframes import Timeframe
 
 _FUTURES: Final = "; if it is a future, a spread or an index, name it by --futures"
 _ORDER: Final = {severity: i for i, severity in enumerate(Severity)}
@@ -69,15 +72,22 @@ def check(
     """
     found: list[Finding] = []
     kept = rows
-    for own, check_rows in ((_unsound, True), (_disorder, False), (_duplicates, True), (_outside, True)):
+    for own, check_rows in (
+        (_unsound, True),
+        (_disorder, False),
+        (_duplicates, True),
+        (_odd, True),
+        (_outside, True),
+    ):
         findings, keep = own(kept, clock)
         found += findings
         if check_rows or findings:
             kept = kept.select(keep)
+        if own is _duplicates and (wrong := mistimed(kept, clock)):
+            return by_gravity([*found, wrong])  # what else would be found is its consequence
     if len(kept):
         found += gaps(kept, clock, thresholds.gap_bars, actions)
-        explained = splits(kept, clock, actions, thresholds.split_tolerance)
-        found += explained
+        found += splits(kept, clock, actions, thresholds.split_tolerance)
         found += spikes(kept, thresholds.spike)
         found += stale_runs(kept, thresholds.stale_bars)
         found += zero_volume(kept)
@@ -85,11 +95,12 @@ def check(
 
 
 def by_gravity(found: Iterable[Finding]) -> list[Finding]:
-    """Sort findings: the gravest first, then by time; those without a time before the others."""
-    return sorted(
-        found,
-        key=lambda one: (_ORDER[one.severity], 0 if one.first is None else one.first.value, one.kind),
-    )
+    """Sort findings: the gravest first, then by time, those without one before; what sums up comes last."""
+
+    def place(one: Finding) -> tuple[int, bool, int, Kind]:
+        return _ORDER[one.severity], one.further > 0, 0 if one.first is None else one.first.value, one.kind
+
+    return sorted(found, key=place)
 
 
 def _unsound(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolArray]:
@@ -143,6 +154,14 @@ def _duplicates(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolA
     return found, ~again
 
 
+def _odd(rows: Rows, _clock: ExchangeClock) -> tuple[list[Finding], BoolArray]:
+    odd = rows.end_ns % Timeframe.MINUTE.nanos != 0
+    if rows.timeframe is Timeframe.DAY or not odd.any():
+        return [], np.ones(len(rows), dtype=np.bool_)
+    what, remedy = f"{_rows(odd)} not on a whole minute", "correct these times, or leave the rows out"
+    return [_finding(Severity.ERROR, Kind.MISTIMED, rows, odd, what, remedy)], ~odd
+
+
 def _outside(rows: Rows, clock: ExchangeClock) -> tuple[list[Finding], BoolArray]:
     if not len(clock):
         inside = np.zeros(len(rows), dtype=np.bool_)
@@ -151,8 +170,15 @@ def _outside(rows: Rows, clock: ExchangeClock) -> tuple[list[Finding], BoolArray
         inside = (clock.opens_ns[i] < rows.end_ns) & (rows.end_ns <= clock.closes_ns[i])
     if inside.all():
         return [], inside
-    what = f"{int((~inside).sum())} of {len(rows)} bars lie outside the sessions of {clock.name}"
-    return [_finding(Severity.NOTE, Kind.OUTSIDE, rows, ~inside, what, "")], inside
+    outside = int((~inside).sum())
+    what = f"{outside:,} of {len(rows):,} bars lie outside the sessions of {clock.name}"
+    severity, remedy = Severity.NOTE, ""
+    if not inside.any():
+        severity, remedy = Severity.ERROR, "nothing of it can be used: name its exchange by --calendar"
+    elif rows.timeframe is Timeframe.DAY:
+        severity = Severity.WARNING
+        remedy = "the exchange was closed on these dates; they are left out: name its exchange by --calendar"
+    return [_finding(severity, Kind.OUTSIDE, rows, ~inside, what, remedy)], inside
 
 
 def _rows(which: BoolArray) -> str:

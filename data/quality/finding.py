@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 import pandas as pd
 
 from data.corporate_actions import CorporateAction
+
+MOST: Final = 5
+"""Findings of one kind that are told one by one; of more the greatest are, and the others summed up."""
 
 
 class Severity(StrEnum):
@@ -32,6 +37,8 @@ class Kind(StrEnum):
     """Several rows for one bar."""
     DISORDER = "disorder"
     """A row earlier than the one before it."""
+    MISTIMED = "mistimed"
+    """Times that cannot be the ends of such bars: of another zone, of the bars' starts, of another size."""
     OUTSIDE = "outside"
     """Rows outside the exchange's sessions, which are left out."""
     GAP = "gap"
@@ -39,7 +46,7 @@ class Kind(StrEnum):
     SPARSE = "sparse"
     """Single bars are missing here and there, as where nothing traded."""
     SPIKE = "spike"
-    """A price far from both its neighbours, which agree."""
+    """A close far from both its neighbours, which agree; a high or low far from the closes around it."""
     STALE = "stale"
     """The same bar again and again."""
     ZERO_VOLUME = "zero-volume"
@@ -73,3 +80,25 @@ class Finding:
     """The corporate action that would explain it, if there was one; a guess until somebody confirms it."""
     pull: str = ""
     """The ticker whose bars from `first` to `last` would fill it; empty where none would."""
+    further: int = 0
+    """Findings that this one sums up, beside those told one by one; 0 for one of its own."""
+
+
+def summed_up(found: Sequence[Finding], sizes: Sequence[float]) -> list[Finding]:
+    """Keep the greatest of many findings of one kind and severity, in their order; make one of the others."""
+    if len(found) <= MOST + 1:
+        return list(found)
+    greatest = set(sorted(range(len(found)), key=lambda i: -sizes[i])[:MOST])
+    kept = [one for i, one in enumerate(found) if i in greatest]
+    rest = [one for i, one in enumerate(found) if i not in greatest]
+    bars = sum(one.count for one in rest)
+    of = "" if bars == len(rest) else f", {bars:,} bars or sessions in all"
+    some = replace(
+        rest[0],
+        first=min(one.first for one in rest if one.first is not None),
+        last=max(one.last for one in rest if one.last is not None),
+        count=bars,
+        what=f"{len(rest):,} more of this kind{of}, none greater than the {MOST} told one by one",
+        further=len(rest),
+    )
+    return [*kept, some]

@@ -1,84 +1,90 @@
-"""What prices and volumes say about themselves: spikes, standing prices, nothing traded, jumps of splits."""
+"""What prices and volumes say about themselves: spikes, standing prices, nothing traded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from data.bars import BoolArray, FloatArray
-from data.calendars import ExchangeClock
-from data.corporate_actions import ActionKind, CorporateAction
-from data.quality.finding import Finding, Kind, Severity
+from data.quality.finding import Finding, Kind, Severity, summed_up
 from data.quality.rows import Rows
 from execution.clocks import timestamp
 
 _AROUND: Final = 30
 """Bars on either side whose moves are the measure of a spike."""
-
-_LEAST_JUMP: Final = 0.28
-"""Smallest logarithmic jump that is compared with ratios of splits: 4-for-3."""
-
-_RATIOS: Final = tuple(
-    sorted(
-        {Fraction(n) for n in range(2, 51)}
-        | {Fraction(1, n) for n in range(2, 51)}
-        | {Fraction(3, 2), Fraction(4, 3), Fraction(2, 3), Fraction(3, 4), Fraction(5, 2), Fraction(2, 5)}
-    )
-)
+_FEW: Final = 10
+"""So many moves have to be known before they say what is usual of a price that mostly stands still."""
+_BLOCK: Final = 50_000
+"""Bars whose windows are in memory at a time: 25 MB."""
+_REMEDY: Final = "compare with another source before relying on it"
 
 
-def spikes(rows: Rows, threshold: float) -> Iterator[Finding]:
-    """Find closes far from both neighbours, which agree with each other.
+def spikes(rows: Rows, threshold: float) -> list[Finding]:
+    """Find closes far from both neighbours, which agree with each other, and highs and lows far from closes.
 
-    The move there and the move back are each `threshold` times the median absolute move of the bars around;
-    what stays of them is less than half of the move there. Moves are relative, or differences where a price
+    A close's move there and its move back are each `threshold` times the median absolute move of the bars
+    around; what stays of them is less than half of the move there. A high or low is as far from both the
+    close before and its own: stop orders would trade there. Moves are relative, or differences where a price
     is zero or negative, which knows no relative move.
     """
     if len(rows) < 2 * _AROUND:
-        return
-    relative = bool((rows.close > 0).all())
-    moves = np.diff(np.log(rows.close) if relative else rows.close)
-    usual = _median_around(np.abs(moves))
-    large = np.abs(moves) > threshold * np.maximum(usual, 1e-6)
+        return []
+    relative = bool((rows.low > 0).all())
+    close, high, low = (np.log(p) if relative else p for p in (rows.close, rows.high, rows.low))
+    moves = np.diff(close)
+    least = threshold * _usual(np.abs(moves))
+    large = np.abs(moves) > least
     back = np.abs(moves[:-1] + moves[1:]) < 0.5 * np.abs(moves[:-1])
-    for i in np.flatnonzero(large[:-1] & large[1:] & back):
-        there = f"{rows.close[i + 1] / rows.close[i] - 1:+.1%}" if relative else f"{moves[i]:+g}"
+    there = np.append(large[:-1] & large[1:] & back, False)
+    above = high[1:] - np.maximum(close[:-1], close[1:])
+    below = np.minimum(close[:-1], close[1:]) - low[1:]
+    found, sizes = [], []
+    for i in np.flatnonzero(there | (above > least) | (below > least)):
+        if there[i]:
+            move = _move(rows.close[i], rows.close[i + 1], relative)
+            what = (
+                f"close {rows.close[i + 1]:g} is {move} from the bar before, and the next is back "
+                f"at {rows.close[i + 2]:g}"
+            )
+        else:
+            name, price = ("high", rows.high[i + 1]) if above[i] > below[i] else ("low", rows.low[i + 1])
+            what = (
+                f"{name} {price:g} is {_move(rows.close[i], price, relative)} from the close before, "
+                f"{rows.close[i]:g}, and the bar closes at {rows.close[i + 1]:g}"
+            )
         moment = timestamp(int(rows.end_ns[i + 1]))
-        yield Finding(
-            Severity.WARNING,
-            Kind.SPIKE,
-            rows.symbol,
-            moment,
-            moment,
-            1,
-            f"close {rows.close[i + 1]:g} is {there} from the bar before, and the next is back "
-            f"at {rows.close[i + 2]:g}",
-            "compare with another source before relying on it",
-        )
+        found.append(Finding(Severity.WARNING, Kind.SPIKE, rows.symbol, moment, moment, 1, what, _REMEDY))
+        sizes.append(float(max(abs(moves[i]) if there[i] else 0.0, above[i], below[i]) / least[i]))
+    return summed_up(found, sizes)
 
 
-def stale_runs(rows: Rows, least: int) -> Iterator[Finding]:
+def _move(before: float, price: float, relative: bool) -> str:
+    return f"{price / before - 1:+.1%}" if relative else f"{price - before:+g}"
+
+
+def stale_runs(rows: Rows, least: int) -> list[Finding]:
     """Find runs of equal bars: prices and volume."""
     same = np.ones(max(len(rows) - 1, 0), dtype=np.bool_)
     for column in (rows.open, rows.high, rows.low, rows.close, rows.volume):
         same &= column[1:] == column[:-1]
-    for first, last in _true_runs(same):
-        count = last - first + 2
-        if count >= least:
-            yield Finding(
-                Severity.WARNING,
-                Kind.STALE,
-                rows.symbol,
-                timestamp(int(rows.end_ns[first])),
-                timestamp(int(rows.end_ns[last + 1])),
-                count,
-                f"{count} bars in a row are equal, prices and volume",
-                "a feed that stood still looks like this: pull them again",
-                pull=rows.symbol,
-            )
+    found = [
+        Finding(
+            Severity.WARNING,
+            Kind.STALE,
+            rows.symbol,
+            timestamp(int(rows.end_ns[first])),
+            timestamp(int(rows.end_ns[last + 1])),
+            last - first + 2,
+            f"{last - first + 2} bars in a row are equal, prices and volume",
+            "a feed that stood still looks like this: pull them again",
+            pull=rows.symbol,
+        )
+        for first, last in _true_runs(same)
+        if last - first + 2 >= least
+    ]
+    return summed_up(found, [one.count for one in found])
 
 
 def zero_volume(rows: Rows) -> Iterator[Finding]:
@@ -99,85 +105,21 @@ def zero_volume(rows: Rows) -> Iterator[Finding]:
     )
 
 
-def splits(
-    rows: Rows, clock: ExchangeClock, actions: Sequence[CorporateAction], tolerance: float
-) -> list[Finding]:
-    """Compare jumps between sessions with the ratios of splits, and both with the known ones.
-
-    A jump from or to a price that is zero or negative is none of a split.
-    """
-    if not len(rows):
-        return []
-    session = np.searchsorted(clock.closes_ns, rows.end_ns, side="left")
-    first_of_day = np.flatnonzero(np.diff(session)) + 1
-    before, after = rows.close[first_of_day - 1], rows.open[first_of_day]
-    positive = (before > 0) & (after > 0)
-    first_of_day, jump = first_of_day[positive], before[positive] / after[positive]
-    known: dict[int, float] = {}
-    for action in actions:
-        if action.kind is ActionKind.SPLIT:
-            at = int(np.searchsorted(rows.end_ns, clock.midnight_ns(action.ex_date), side="right"))
-            known[at] = (
-                known.get(at, 1.0) * action.amount
-            )  # where bars are missing, several may have happened
-    found = []
-    for position, ratio in zip(first_of_day.tolist(), jump.tolist(), strict=True):
-        expected = known.pop(position, None)
-        if expected is not None:
-            found.append(_known_split(rows, position, ratio, expected, tolerance))
-            continue
-        if abs(np.log(ratio)) < _LEAST_JUMP:
-            continue
-        near = min(_RATIOS, key=lambda one: abs(np.log(ratio / float(one))))
-        if abs(np.log(ratio / float(near))) <= tolerance:
-            found.append(_unknown_split(rows, clock, position, ratio, near))
-    return found
+def _usual(moves: FloatArray) -> FloatArray:
+    """Return the median move around each; where most prices stand still, that of all that do not."""
+    usual = median_around(moves, _AROUND)
+    some = moves[moves > 0]
+    typical = float(np.median(some)) if len(some) >= _FEW else 0.0
+    return np.maximum(np.where(usual > 0, usual, typical), 1e-6)
 
 
-def _known_split(rows: Rows, position: int, ratio: float, expected: float, tolerance: float) -> Finding:
-    moment = timestamp(int(rows.end_ns[position]))
-    name = _name(Fraction(expected).limit_denominator(1000))
-    if abs(np.log(ratio / expected)) <= max(tolerance, abs(np.log(expected)) / 2):
-        what = f"price jumps by {ratio:.3g} at the known split {name}"
-        return Finding(Severity.NOTE, Kind.SPLIT, rows.symbol, moment, moment, 1, what, "")
-    return Finding(
-        Severity.ERROR,
-        Kind.SPLIT_WITHOUT_JUMP,
-        rows.symbol,
-        moment,
-        moment,
-        1,
-        f"price jumps by {ratio:.3g} at the known split {name}",
-        "these bars seem to be adjusted: use raw ones, or they are adjusted twice",
-    )
-
-
-def _unknown_split(rows: Rows, clock: ExchangeClock, position: int, ratio: float, near: Fraction) -> Finding:
-    moment = timestamp(int(rows.end_ns[position]))
-    closing = clock.session_closing_after(int(rows.end_ns[position]) - 1)
-    date = moment.date() if closing is None else closing.date
-    return Finding(
-        Severity.ERROR,
-        Kind.SPLIT_UNEXPLAINED,
-        rows.symbol,
-        moment,
-        moment,
-        1,
-        f"price falls to 1/{ratio:.3g}" if ratio > 1 else f"price rises {1 / ratio:.3g} times",
-        f"if this was a split {_name(near)}, add to the corporate actions: {date},{rows.symbol},split,{near}",
-        CorporateAction(rows.symbol, date, ActionKind.SPLIT, near, where="trade data check"),
-    )
-
-
-def _name(ratio: Fraction) -> str:
-    return f"{ratio.numerator}-for-{ratio.denominator}"
-
-
-def _median_around(values: FloatArray) -> FloatArray:
+def median_around(values: FloatArray, around: int) -> FloatArray:
     """Return the median of the values around each, the ends using what there is of a full window."""
-    width = min(2 * _AROUND + 1, len(values))
+    width = min(2 * around + 1, len(values))
     windows = np.lib.stride_tricks.sliding_window_view(values, width)
-    medians = np.median(windows, axis=1)
+    medians = np.concatenate(
+        [np.median(windows[i : i + _BLOCK], axis=1) for i in range(0, len(windows), _BLOCK)]
+    )
     index = np.clip(np.arange(len(values)) - width // 2, 0, len(medians) - 1)
     return np.asarray(medians[index], dtype=np.float64)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from data.bars import DAY_NS
 from data.calendars import ExchangeClock
 from data.corporate_actions import CorporateAction, CorporateActionSource
-from data.errors import CorporateActionDataError
+from data.errors import CalendarRecordsError, CorporateActionDataError
 from data.files import bar_files
 from data.quality.check import Thresholds, by_gravity, check
 from data.quality.finding import Finding, Kind, Severity
@@ -94,7 +94,11 @@ def plan_folder(
             first, last = (
                 int(of) // (1 if raw.daily else DAY_NS) for of in (raw.times.min(), raw.times.max())
             )
-            clock = clocks.over(first, last)
+            try:
+                clock = clocks.over(first, last)
+            except CalendarRecordsError as error:
+                yield _unknown_days(symbol, size, len(raw.times), str(error))
+                continue
             signed = is_signed(symbol, against.signed)
             rows = Rows.of_raw(symbol, raw, size, clock, signed=signed)
             yield _checked(rows, clock, against, unreadable)
@@ -128,7 +132,11 @@ def plan_store(
             series = store.read(one.symbol, one.timeframe, as_of=as_of).to_series().get(one.symbol)
             if series is None:
                 continue  # nothing was known of it at that moment
-            clock = clocks.over(int(series.end_ns[0]) // DAY_NS, int(series.end_ns[-1]) // DAY_NS)
+            try:
+                clock = clocks.over(int(series.end_ns[0]) // DAY_NS, int(series.end_ns[-1]) // DAY_NS)
+            except CalendarRecordsError as error:
+                yield _unknown_days(one.symbol, one.timeframe, len(series), str(error))
+                continue
             rows = Rows.of_series(series, signed=is_signed(one.symbol, against.signed))
             yield _checked(rows, clock, against, [])
 
@@ -162,6 +170,11 @@ def _checked(rows: Rows, clock: ExchangeClock, against: Against, found: list[Fin
     actions, unknown = _actions(rows, against.actions)
     found = [*found, *unknown, *check(rows, clock, actions, against.thresholds)]
     return Checked(rows.symbol, rows.timeframe, rows, clock, tuple(by_gravity(found)))
+
+
+def _unknown_days(symbol: str, size: Timeframe, count: int, why: str) -> Checked:
+    found = Finding(Severity.ERROR, Kind.OUTSIDE, symbol, None, None, count, why, "nothing of it was checked")
+    return Checked(symbol, size, None, None, (found,))
 
 
 def _actions(

@@ -7,18 +7,18 @@
    session's open. It is not made from hours, since no session of New York begins on one.
 3. On TimescaleDB's community edition these are continuous aggregates (`data.schema.continuous`).
 4. Elsewhere they are tables. Whoever writes bars notes the span in ``bar_changes`` in the same transaction
-   (`mark_changed`); `refresh` computes the spans anew and takes the notes away, in one transaction.
+   (`mark_changed`); a refresh computes the spans anew and takes the notes away, in one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, bindparam, delete, false, func, insert, select, text
 
 from data.schema.edition import Edition
-from data.schema.market import BarChangeRow
+from data.schema.market import BarChangeRow, MinuteBarRow
 from data.schema.types import MICROSECOND
 from execution.clocks import NANOS
 
@@ -60,40 +60,58 @@ class Span:
     last_ns: int
 
 
-def mark_changed(connection: Connection, spans: Iterable[Span]) -> None:
-    """Note spans of bars that this transaction writes, so that the aggregates follow."""
-    rows = [{"symbol": s.symbol, "first_ts": s.first_ns, "last_ts": s.last_ns} for s in spans]
+def mark_changed(connection: Connection, spans: Iterable[Span]) -> dict[int, Span]:
+    """Note spans of bars that this transaction writes, for the aggregates to follow; return their numbers."""
+    noted = list(spans)
+    if not noted:
+        return {}
+    rows = [{"symbol": s.symbol, "first_ts": s.first_ns, "last_ts": s.last_ns} for s in noted]
+    query = insert(BarChangeRow).returning(BarChangeRow.change_id, sort_by_parameter_order=True)
+    return dict(zip(connection.scalars(query, rows), noted, strict=True))
+
+
+def note_everything(connection: Connection) -> None:
+    """Note every minute as changed, in this transaction and in place of what was noted before."""
+    connection.execute(
+        delete(BarChangeRow)
+    )  # before the look at the minutes: what comes meanwhile stays noted
+    bars = MinuteBarRow
+    query = select(bars.symbol, func.min(bars.ts), func.max(bars.ts)).group_by(bars.symbol)
+    spans = [Span(symbol, low.value, high.value) for symbol, low, high in connection.execute(query)]
+    mark_changed(connection, spans)
+
+
+def changes(connection: Connection) -> dict[int, Span]:
+    """Return the noted changes by number, waiting for another refresh that is taking them up."""
+    table = BarChangeRow
+    if connection.dialect.name == "sqlite":  # which has no locks of rows, but one writer at a time
+        connection.execute(delete(table).where(false()))
+    query = select(table.change_id, table.symbol, table.first_ts, table.last_ts)
+    found = connection.execute(query.order_by(table.change_id).with_for_update())
+    return {number: Span(symbol, first.value, last.value) for number, symbol, first, last in found}
+
+
+def forget(connection: Connection, numbers: Iterable[int]) -> None:
+    """Take notes away that the aggregates hold."""
+    rows = [{"done": number} for number in numbers]
     if rows:
-        connection.execute(insert(BarChangeRow), rows)
+        connection.execute(delete(BarChangeRow).where(BarChangeRow.change_id == bindparam("done")), rows)
 
 
-def take_changes(connection: Connection) -> list[Span]:
-    """Take the notes away, waiting for another refresh under way rather than doing its work twice."""
-    table = BarChangeRow
-    gone = delete(table).returning(table.symbol, table.first_ts, table.last_ts)
-    return [Span(symbol, first.value, last.value) for symbol, first, last in connection.execute(gone)]
-
-
-def changes(connection: Connection) -> list[Span]:
-    """Return the noted changes that the aggregates do not hold yet."""
-    table = BarChangeRow
-    found = connection.execute(select(table.symbol, table.first_ts, table.last_ts))
-    return [Span(symbol, first.value, last.value) for symbol, first, last in found]
-
-
-def refresh(connection: Connection, progress: Callable[[Span], None] = lambda _span: None) -> int:
-    """Compute the spans of every noted change anew, in this transaction; return how many notes that were."""
-    taken = take_changes(connection)
-    if taken and connection.dialect.name != "sqlite":
+def remake(
+    connection: Connection, spans: Iterable[Span], progress: Callable[[Span], None] = lambda _span: None
+) -> None:
+    """Compute the aggregates of spans anew, in this transaction."""
+    merged = merge(spans)
+    if merged and connection.dialect.name != "sqlite":
         # Right after a load the server has no statistics, believes the tables empty, and would try every bar
         # with every slot. For this transaction only; a hash join is right at any size.
         connection.execute(text("SET LOCAL enable_nestloop = off"))
-    for span in merge(taken):
+    for span in merged:
         for level in LEVELS:
             _remake(connection, level, span)
         _remake_sessions(connection, span)
         progress(span)
-    return len(taken)
 
 
 def create_tables(connection: Connection, edition: Edition) -> None:
@@ -117,7 +135,7 @@ def create_tables(connection: Connection, edition: Edition) -> None:
             )
 
 
-def merge(spans: Sequence[Span]) -> list[Span]:
+def merge(spans: Iterable[Span]) -> list[Span]:
     """Join the spans of a symbol that lie within a day of each other."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda s: (s.symbol, s.first_ns)):

@@ -11,15 +11,14 @@ over midnight UTC together.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from data.schema.aggregates import DAILY, DAILY_PARTS, DAY_NS, DERIVED, LEVELS
+from data.schema.aggregates import DAILY, DAILY_PARTS, DAY_NS, DERIVED, LEVELS, Span, forget
 from data.schema.edition import ask
-from data.schema.market import BarChangeRow
 
 _DAY_SECONDS = 86_400
 _DAY_MINUTES = 1_440
@@ -42,12 +41,24 @@ _PARTS = """CREATE MATERIALIZED VIEW {name}
     JOIN instruments i ON i.symbol = s.symbol
     JOIN session_slots k ON k.calendar = i.calendar AND k.ts = s.ts
     GROUP BY 1, 2, 3, 4 WITH NO DATA"""
-_SESSIONS = """CREATE VIEW {name} AS
-    SELECT s.symbol, e.opens_at AS ts, e.closes_at AS ends_at, s.session_date, {folded},
-           sum(s.bars)::bigint AS bars
+_SESSIONS = """CREATE OR REPLACE VIEW {name} AS
+    SELECT s.symbol, e.opens_at AS ts, e.closes_at AS ends_at, s.session_date, s.open, s.high, s.low, s.close,
+           s.volume, s.bars
     FROM {parts} s
     JOIN exchange_sessions e ON e.calendar = s.calendar AND e.session_date = s.session_date
+        AND s.ts <= e.opens_at AND e.closes_at <= s.ts + INTERVAL '24 hours'
+    UNION ALL
+    SELECT s.symbol, e.opens_at, e.closes_at, s.session_date, {folded}, sum(s.bars)::bigint AS bars
+    FROM {parts} s
+    JOIN exchange_sessions e ON e.calendar = s.calendar AND e.session_date = s.session_date
+        AND e.closes_at > time_bucket(INTERVAL '1 day', e.opens_at) + INTERVAL '24 hours'
     GROUP BY s.symbol, e.opens_at, e.closes_at, s.session_date"""
+"""A session within one day of UTC has one part; to group those too would take longer than to read them."""
+
+_JOBS = """FROM timescaledb_information.jobs j JOIN timescaledb_information.continuous_aggregates a
+    ON j.hypertable_name IN (a.view_name, a.materialization_hypertable_name)
+    WHERE a.view_name = :name AND a.view_schema = current_schema()
+    AND j.proc_name = 'policy_refresh_continuous_aggregate'"""
 
 
 def create_continuous(engine: Engine) -> None:
@@ -65,36 +76,38 @@ def create_continuous(engine: Engine) -> None:
         if DAILY_PARTS not in kinds:
             connection.execute(text(_PARTS.format(name=DAILY_PARTS, folded=_FOLDED)))
         _policy(connection, DAILY_PARTS, _DAY_MINUTES, "1 hour")
-        if DAILY not in kinds:
-            connection.execute(text(_SESSIONS.format(name=DAILY, folded=_FOLDED, parts=DAILY_PARTS)))
+        connection.execute(text(_SESSIONS.format(name=DAILY, folded=_FOLDED, parts=DAILY_PARTS)))
 
 
 def _policy(connection: Connection, name: str, minutes: int, every: str) -> None:
-    """Refresh everything that was changed, however old: a window with a lower bound would leave it stale."""
-    connection.execute(
-        text(
-            f"SELECT add_continuous_aggregate_policy('{name}', start_offset => NULL, "
-            f"end_offset => INTERVAL '{minutes} minutes', schedule_interval => INTERVAL '{every}', "
-            "if_not_exists => true)"
-        )
-    )
+    """Refresh everything that was changed, however old: a window with a lower bound would leave it stale.
+
+    A policy that an earlier version, or somebody else, has made otherwise is set right: the server would
+    refuse a second one.
+    """
+    wanted: dict[str, object] = {"start_offset": None}
     if _takes(connection, "add_continuous_aggregate_policy", "buckets_per_batch"):
+        wanted["buckets_per_batch"] = _batch(minutes)
+    places = {"name": name, "wanted": json.dumps(wanted)}
+    if not connection.scalar(text(f"SELECT count(*) {_JOBS}"), {"name": name}):
         connection.execute(
             text(
-                "SELECT alter_job(j.job_id, config => j.config || CAST(:batches AS jsonb)) "
-                "FROM timescaledb_information.jobs j JOIN timescaledb_information.continuous_aggregates a "
-                "ON j.hypertable_name IN (a.view_name, a.materialization_hypertable_name) "
-                "WHERE a.view_name = :name AND a.view_schema = current_schema() "
-                "AND j.proc_name = 'policy_refresh_continuous_aggregate' "
-                "AND NOT j.config @> CAST(:batches AS jsonb)"
-            ),
-            {"name": name, "batches": _batches(minutes)},
+                f"SELECT add_continuous_aggregate_policy('{name}', start_offset => NULL, "
+                f"end_offset => INTERVAL '{minutes} minutes', schedule_interval => INTERVAL '{every}')"
+            )
         )
+    connection.execute(
+        text(
+            f"SELECT alter_job(j.job_id, config => j.config || CAST(:wanted AS jsonb)) {_JOBS} "
+            "AND NOT j.config @> CAST(:wanted AS jsonb)"
+        ),
+        places,
+    )
 
 
-def _batches(minutes: int) -> str:
-    """Return how many buckets of so many minutes a refresh computes in one transaction, as it is told."""
-    return json.dumps({"buckets_per_batch": _BATCH_DAYS * _DAY_MINUTES // minutes})
+def _batch(minutes: int) -> int:
+    """Return how many buckets of so many minutes a refresh computes in one transaction."""
+    return _BATCH_DAYS * _DAY_MINUTES // minutes
 
 
 def _takes(connection: Connection, function: str, argument: str) -> bool:
@@ -103,31 +116,26 @@ def _takes(connection: Connection, function: str, argument: str) -> bool:
     return bool(connection.scalar(query, {"function": function, "argument": argument}))
 
 
-def refresh_continuous(engine: Engine) -> int:
-    """Refresh what was changed, if this user owns the aggregates; else leave the notes to the owner.
+def refresh_continuous(engine: Engine, noted: Mapping[int, Span]) -> bool:
+    """Refresh what was noted, if this user owns the aggregates; else leave the notes to the owner.
 
     The server does not follow changes of sessions: the days of the noted spans are computed anew by force.
-    A note is taken away when the aggregates hold its span: a refresh that fails leaves all of them.
+    Notes are taken away when the aggregates hold their spans: a refresh that fails leaves all of them.
     """
-    noted = select(BarChangeRow.change_id, BarChangeRow.first_ts, BarChangeRow.last_ts)
-    with engine.begin() as connection:
-        owned = connection.scalar(
-            text(
-                "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class "
-                "WHERE oid = to_regclass('bars_5m')"
-            )
-        )
-        notes = connection.execute(noted).all() if owned else []
-    if not notes:
-        return 0
-    spans = [(first.value // DAY_NS, last.value // DAY_NS) for _, first, last in notes]
+    if not noted:
+        return True
+    spans = [(span.first_ns // DAY_NS, span.last_ns // DAY_NS) for span in noted.values()]
+    owns = text(
+        "SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('bars_5m')"
+    )
     with autocommit(engine) as connection:
+        if not connection.scalar(owns):
+            return False
         for low, high in _windows(spans):
             _refresh(connection, low * _DAY_SECONDS, high * _DAY_SECONDS)
     with engine.begin() as connection:
-        done = delete(BarChangeRow).where(BarChangeRow.change_id == bindparam("done"))
-        connection.execute(done, [{"done": number} for number, _, _ in notes])
-    return len(notes)
+        forget(connection, noted)
+    return True
 
 
 def _windows(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -142,11 +150,21 @@ def _windows(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _refresh(connection: Connection, low: int, high: int) -> None:
+    """Refresh every aggregate from one second to another, but for the bucket that is not over yet.
+
+    The server computes that one when asked, unless a refresh has been there: then what comes after it would
+    stay out until the next.
+    """
     in_batches = _takes(connection, "refresh_continuous_aggregate", "options")
+    now = int(connection.scalar(text("SELECT extract(epoch FROM now())::bigint")) or 0)
     for name, minutes in (*((level.name, level.minutes) for level in LEVELS), (DAILY_PARTS, _DAY_MINUTES)):
+        end = min(high, now - now % (minutes * 60))
+        if end <= low:
+            continue
         force = ", force => true" if name == DAILY_PARTS else ""
-        batches = f", options => '{_batches(minutes)}'" if in_batches else ""
-        window = f"to_timestamp({low}), to_timestamp({high})"
+        batch = json.dumps({"buckets_per_batch": _batch(minutes)})
+        batches = f", options => '{batch}'" if in_batches else ""
+        window = f"to_timestamp({low}), to_timestamp({end})"
         _patiently(connection, f"CALL refresh_continuous_aggregate('{name}', {window}{force}{batches})")
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, text
 
+from data.errors import SchemaError
 from data.schema import aggregates, continuous
 from data.schema.base import Base, Series, series_of
 from data.schema.edition import Edition, ask
 from data.schema.grants import append_only_tables, grant, roles
-from data.schema.retention import policies, retained
+from data.schema.retention import install_policies, policies, retained, too_short
+
+_AGGREGATES = {*(level.name for level in aggregates.LEVELS), aggregates.DAILY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def install(engine: Engine) -> None:
     """Give this server what it can do beyond tables; what is there already stays as it is."""
     with engine.connect() as connection:
         edition = ask(connection)
+        if edition.has_hypertables and not edition.is_community:
+            _require_readable(connection)
     if edition.has_hypertables:
         with engine.begin() as connection:
             install_hypertables(connection)
@@ -58,13 +63,7 @@ def install(engine: Engine) -> None:
     if edition.is_community:
         with engine.begin() as connection:
             _install_compression(connection)
-            for table, age in retained().items():
-                connection.execute(
-                    text(
-                        f"SELECT add_retention_policy('{table}', drop_after => INTERVAL '{age}', "
-                        "if_not_exists => true)"
-                    )
-                )
+            install_policies(connection)
     if edition.dialect == "postgresql":
         with engine.begin() as connection:
             grant(connection)
@@ -91,13 +90,32 @@ def _install_aggregates(engine: Engine, edition: Edition) -> None:
     with engine.connect() as connection:
         kinds = continuous.kinds_of(connection)
     was_community = aggregates.DAILY_PARTS in kinds
-    if was_community != edition.is_community and kinds:  # made when the server was of another edition
+    if was_community != edition.is_community:  # made when the server was of another edition
         continuous.remove_derived(engine)
+        kinds = {}
+    if _AGGREGATES - kinds.keys():  # made below, and empty
+        with engine.begin() as connection:
+            aggregates.note_everything(connection)
     if edition.is_community:
         continuous.create_continuous(engine)
     else:
         with engine.begin() as connection:
             aggregates.create_tables(connection, edition)
+
+
+def _require_readable(connection: Connection) -> None:
+    """Refuse an edition that cannot read what another compressed, before anything is made anew for it."""
+    query = (
+        "SELECT DISTINCT hypertable_name FROM timescaledb_information.chunks "
+        "WHERE is_compressed AND hypertable_schema = current_schema() ORDER BY 1"
+    )
+    compressed = list(connection.execute(text(query)).scalars())
+    if compressed:
+        raise SchemaError(
+            f"{', '.join(compressed)}: compressed rows, which only the community edition reads; give the "
+            "server timescaledb.license = timescale again, or decompress them there first: "
+            "decompress_chunk(c, true) of each c of show_chunks"
+        )
 
 
 def _install_compression(connection: Connection) -> None:
@@ -163,17 +181,20 @@ def _compression(connection: Connection, edition: Edition) -> Feature:
 
 
 def _retention(connection: Connection, edition: Edition) -> Feature:
-    wanted = ", ".join(f"{table} {age}" for table, age in retained().items())
     if not edition.is_community:
+        wanted = ", ".join(f"{table} {age}" for table, age in retained().items())
         return Feature(
             "retention",
             False,
             f"trade db refresh removes what is older: {wanted}",
             edition.why_not_community(),
         )
-    missing = sorted(retained().keys() - policies(connection).keys())
-    why = f"run trade db upgrade: missing {', '.join(missing)}" if missing else ""
-    return Feature("retention", not missing, wanted, why)
+    made = policies(connection)
+    wrong = [f"missing {table}" for table in sorted(retained().keys() - made.keys())]
+    wrong += [f"{table} after {age}, too soon for the record" for table, age in too_short(connection).items()]
+    why = f"run trade db upgrade: {', '.join(wrong)}" if wrong else ""
+    detail = ", ".join(f"{table} {age}" for table, age in sorted(made.items()))
+    return Feature("retention", not wrong, detail or "none", why)
 
 
 def _grants(connection: Connection, edition: Edition) -> Feature:

@@ -65,11 +65,37 @@ def policies(connection: Connection) -> dict[str, str]:
     """Return the retention policies that a community server runs: table to age."""
     found = connection.execute(
         text(
-            "SELECT hypertable_name, config ->> 'drop_after' FROM timescaledb_information.jobs "
+            "SELECT hypertable_name, coalesce(config ->> 'drop_after', config::text) "
+            "FROM timescaledb_information.jobs "
             "WHERE proc_name = 'policy_retention' AND hypertable_schema = current_schema()"
         )
     )
     return {row[0]: row[1] for row in found}
+
+
+def too_short(connection: Connection) -> dict[str, str]:
+    """Return the policies that somebody has put on the record and that the guard refuses: table to age."""
+    found = {}
+    for table, age in policies(connection).items():
+        try:
+            checked_age(table, age)
+        except RetentionError:
+            if table in RECORD:
+                found[table] = age
+    return found
+
+
+def install_policies(connection: Connection) -> None:
+    """Have a community server remove what is past its age, and nothing of the record before its time."""
+    for table in too_short(connection):
+        connection.execute(text(f"SELECT remove_retention_policy('{table}')"))
+    for table, age in retained().items():
+        connection.execute(
+            text(
+                f"SELECT add_retention_policy('{table}', drop_after => INTERVAL '{age}', "
+                "if_not_exists => true)"
+            )
+        )
 
 
 def remove_expired(connection: Connection, now: pd.Timestamp) -> dict[str, int]:

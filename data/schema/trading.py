@@ -72,7 +72,7 @@ class OrderRow(Base):
     client_order_id: Mapped[str] = mapped_column(_ORDER)
     order_id: Mapped[str | None] = mapped_column(String(32))
     attempt: Mapped[int] = mapped_column()
-    symbol: Mapped[str] = mapped_column(_SYMBOL, index=True)
+    symbol: Mapped[str] = mapped_column(_SYMBOL)
     side: Mapped[str] = mapped_column(String(8))
     quantity: Mapped[Decimal] = mapped_column(Money)
     order_type: Mapped[str] = mapped_column(String(32))
@@ -83,7 +83,7 @@ class OrderRow(Base):
     account: Mapped[str | None] = mapped_column(String(64))
     strategy: Mapped[str | None] = mapped_column(String(64))
     signal_id: Mapped[str | None] = mapped_column(String(64), index=True)
-    status: Mapped[str] = mapped_column(String(24), index=True)
+    status: Mapped[str] = mapped_column(String(24))
     filled_quantity: Mapped[Decimal] = mapped_column(Money)
     average_fill_price: Mapped[Decimal | None] = mapped_column(Money)
     reason: Mapped[str | None] = mapped_column(Text)
@@ -120,7 +120,6 @@ class FillRow(Base):
 
     __tablename__ = "fills"
     __table_args__ = (
-        Index(None, "run_id", "timestamp"),
         Index(None, "run_id", "fill_id"),
         {"info": append_only(series("timestamp"))},
     )
@@ -142,10 +141,7 @@ class CommissionRow(Base):
     """What a fill cost; of several rows of one fill the last counts."""
 
     __tablename__ = "commissions"
-    __table_args__ = (
-        Index(None, "run_id", "fill_id"),
-        {"info": append_only(series("timestamp"))},
-    )
+    __table_args__ = {"info": append_only(series("timestamp"))}  # noqa: RUF012
 
     run_id: Mapped[str] = mapped_column(_RUN, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from data.bars import BarSeries
 from execution.clocks import NANOS, timestamp
@@ -12,8 +13,9 @@ from execution.ibkr.description import Description
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 
+OPTIONS: Final = frozenset(("OPT", "FOP"))
 _DAY_NS = 86_400 * NANOS
-_MONDAY_NS = 4 * _DAY_NS  # 1970-01-05
+_SATURDAY_NS = 5 * _DAY_NS // 2  # 1970-01-03 12:00 UTC: no exchange that closes is open then
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class HistorySource(ABC):
         """Return how many days one question covers: whole weeks."""
 
     @abstractmethod
-    async def head_ns(self, instrument: Instrument, timeframe: Timeframe) -> int:
+    async def head_ns(self, instrument: Instrument, timeframe: Timeframe) -> int | None:
         """Return where the source's bars of an instrument begin at the earliest, UTC nanoseconds.
+
+        None if it has such an instrument, and does not say where its bars begin.
 
         Raises
         ------
@@ -87,9 +91,25 @@ class HistorySource(ABC):
         del instrument
         return None
 
+    async def now_ns(self) -> int | None:
+        """Return what time it is at the source, UTC nanoseconds; None, as by default, if it does not say.
+
+        A bar that is not over there still forms, whatever the clock of this machine says.
+
+        Raises
+        ------
+        HistoryUnavailableError
+            As `bars` does.
+        """
+        return None
+
     async def close(self) -> None:
         """Release connections; the next question makes new ones."""
         return
+
+    def was_asked(self, source: str, seconds_ago: float) -> None:
+        """Take note of a question that an earlier pull asked a source of this name; by default nothing."""
+        del source, seconds_ago
 
     def seconds_for(self, questions: int) -> float:
         """Return how long so many further questions have to wait for the source's limits, in seconds."""
@@ -98,13 +118,14 @@ class HistorySource(ABC):
 
 
 def windows(days: int, start_ns: int, end_ns: int) -> list[Window]:
-    """Cut ``[start_ns, end_ns)`` along a grid of `days` that begins on a Monday, the same for every call.
+    """Cut ``[start_ns, end_ns)`` along a grid of `days` that begins on a Saturday, the same for every call.
 
-    So the windows of one pull are those of any other, but for the first and the last.
+    So the windows of one pull are those of any other, but for the first and the last; and no cut falls into
+    a session, of which a question could only bring a part.
     """
     step = days * _DAY_NS
     cuts = [start_ns]
-    following = (start_ns - _MONDAY_NS) // step * step + _MONDAY_NS + step
+    following = (start_ns - _SATURDAY_NS) // step * step + _SATURDAY_NS + step
     while following < end_ns:
         cuts.append(following)
         following += step

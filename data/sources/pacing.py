@@ -54,6 +54,10 @@ class HistoryPace:
         """Take note of a request that goes out now."""
         self._asked.append((self._clock.monotonic(), request, contract))
 
+    def asked_before(self, seconds_ago: float) -> None:
+        """Count a request of an earlier run; those come oldest first, before any is noted."""
+        self._asked.append((self._clock.monotonic() - seconds_ago, None, None))
+
     def fill_up(self) -> None:
         """Count as if everything allowed had been asked: TWS says that the pace is broken, by others too."""
         now = self._clock.monotonic()

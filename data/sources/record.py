@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +42,7 @@ class PullRecord:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._answered: dict[Hashable, list[Answer]] = {}
+        self._answered: dict[tuple[str, ...], list[Answer]] = {}
         for line in self._lines():
             try:
                 row = json.loads(line)
@@ -59,6 +58,16 @@ class PullRecord:
             if answer.window.start_ns <= window.start_ns and window.end_ns <= answer.window.end_ns:
                 return answer
         return None
+
+    def asked_since(self, ns: int) -> list[tuple[str, int]]:
+        """Return which source was asked when (UTC nanoseconds), from a moment on, oldest first."""
+        found = [
+            (str(key[0]), one.asked_ns)
+            for key, answers in self._answered.items()
+            for one in answers
+            if one.asked_ns >= ns
+        ]
+        return sorted(found, key=lambda asked: asked[1])
 
     def add(self, key: tuple[str, ...], window: Window, bars: int, now_ns: int, basis: str = "") -> None:
         """Take note of an answer; one about a time that is hardly over is not kept.

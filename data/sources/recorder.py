@@ -91,7 +91,7 @@ class MinuteRecorder:
             by_symbol.setdefault(key[0], []).append(self._minutes[key])
         series = {symbol: series_of(symbol, Timeframe.MINUTE, bars) for symbol, bars in by_symbol.items()}
         try:
-            known_at = timestamp(now_ns)
+            known_at = timestamp(max(now_ns, *(bars[-1].end_ns for bars in by_symbol.values())))
             self._store.write(series, known_at=known_at, timeframe=Timeframe.MINUTE, signed=self._signed)
         except (BarStoreError, DatabaseUnavailableError) as error:
             _log().warning("minutes wait for the store", minutes=len(over), error=str(error))
@@ -109,11 +109,15 @@ class MinuteRecorder:
         """Minutes in memory."""
         return len(self._minutes)
 
-    def broken_off(self, now_ns: int) -> None:
-        """Take note that the streams ended: what is not over stays unwritten, whatever comes later."""
+    def broken_off(self, now_ns: int, symbol: str | None = None) -> None:
+        """Take note that a symbol's stream, or every one, has a hole: what is not over stays unwritten."""
         del now_ns  # the parts themselves say what is over
-        self._minutes = {key: bar for key, bar in self._minutes.items() if self._is_over(bar)}
-        self._whole_from.clear()
+        ended = self._whole_from if symbol is None else {symbol}
+        self._minutes = {
+            key: bar for key, bar in self._minutes.items() if key[0] not in ended or self._is_over(bar)
+        }
+        for name in list(ended):
+            self._whole_from.pop(name, None)
 
     def _is_over(self, bar: Bar) -> bool:
         """Return whether nothing more of a minute can come: parts come in order."""
@@ -203,11 +207,20 @@ class OptionRecorder:
         """Minutes in memory."""
         return len(self._minutes)
 
-    def broken_off(self, now_ns: int) -> None:
-        """Take note that the streams ended: what is not over stays unwritten, and no quote stands."""
-        self._minutes = {key: held for key, held in self._minutes.items() if key[1] + MINUTE_NS <= now_ns}
-        self._whole_from.clear()
-        self._state.clear()
+    def broken_off(self, now_ns: int, symbol: str | None = None) -> None:
+        """Take note that a symbol's stream, or every one, has a hole.
+
+        What is not over stays unwritten, and no quote stands.
+        """
+        ended = set(self._state) if symbol is None else {symbol}
+        self._minutes = {
+            key: held
+            for key, held in self._minutes.items()
+            if key[0] not in ended or key[1] + MINUTE_NS <= now_ns
+        }
+        for name in ended:
+            self._whole_from.pop(name, None)
+            self._state.pop(name, None)
 
     @staticmethod
     def _row(symbol: str, start_ns: int, minute: _OptionMinute, now_ns: int) -> dict[str, object]:

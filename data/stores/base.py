@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from data.stores.checked import Bars
 from data.stores.reader import Reader
-from data.stores.rows import EARLIEST_US, LATEST_US, Bars, Rows, microseconds, rows_of
+from data.stores.rows import EARLIEST_US, LATEST_US, Rows, microseconds, rows_of
 from data.stores.versions import positions
 from execution.timeframes import Timeframe
 
@@ -45,13 +46,16 @@ class Span:
     @classmethod
     def of(cls, start: pd.Timestamp | None, end: pd.Timestamp | None) -> Span:
         """Return the span between two moments; None leaves a side open."""
-        return cls(
-            EARLIEST_US if start is None else microseconds(start),
-            LATEST_US if end is None else microseconds(end),
-        )
+        first = EARLIEST_US if start is None else _within_reach(microseconds(start, up=True))
+        return cls(first, LATEST_US if end is None else _within_reach(microseconds(end, up=True)))
 
 
 ALWAYS = Span(EARLIEST_US, LATEST_US)
+
+
+def _within_reach(us: int) -> int:
+    """Return a moment, or the end of what a store can hold if it is beyond: both mean the same."""
+    return min(max(us, EARLIEST_US), LATEST_US)
 
 
 class BarStore(ABC):
@@ -113,7 +117,7 @@ class BarStore(ABC):
         names, span = wanted(symbols), Span.of(start, end)
         if as_of is None:
             return Reader(lambda: self._now(names, timeframe, span), timeframe)
-        when = microseconds(as_of)
+        when = _within_reach(microseconds(as_of))
         return Reader(lambda: self._then(names, timeframe, span, when).to_arrow(), timeframe)
 
     @abstractmethod
@@ -137,19 +141,23 @@ class BarStore(ABC):
         `revised` says whether the bar was known before with other values, so that a backtest run at `when`
         used numbers that no longer hold.
         """
-        span, since = Span.of(start, end), microseconds(when)
+        span, since = Span.of(start, end), _within_reach(microseconds(when))
         news = self._now(wanted(symbols), timeframe, span, since)
         names = sorted(set(news["symbol"].cast(pa.string()).to_pylist()))
         before = self._then(names, timeframe, span, since)
         return news.append_column("revised", pa.array(positions(rows_of(news), before) >= 0))
 
-    @abstractmethod
     def head(self, symbol: str, timeframe: Timeframe, count: int = 5) -> pa.Table:
         """Return the first `count` bars of a symbol."""
+        return self._edge(symbol, timeframe, max(0, count), newest=False)
 
-    @abstractmethod
     def last(self, symbol: str, timeframe: Timeframe, count: int = 1) -> pa.Table:
         """Return the last `count` bars of a symbol, oldest first."""
+        return self._edge(symbol, timeframe, max(0, count), newest=True)
+
+    @abstractmethod
+    def _edge(self, symbol: str, timeframe: Timeframe, count: int, *, newest: bool) -> pa.Table:
+        """Return the first or last `count` bars that hold of a symbol, oldest first."""
 
     @abstractmethod
     def _now(

@@ -6,8 +6,8 @@
 3. Each file is renamed to its target, then the list is removed.
 
 Whoever opens the folder and finds a list carries out step 3 for the one who died there; files without a list
-are thrown away. Writers exclude each other by ``.lock``; readers hold ``.renames`` shared, which a writer
-takes for step 3 alone, so no reader sees half of a write.
+are thrown away. Writers exclude each other by ``.lock``; readers hold the folder's own lock shared, which a
+writer takes for step 3 alone, so no reader sees half of a write.
 """
 
 from __future__ import annotations
@@ -71,25 +71,29 @@ class ReplacedTogether:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep writers from renaming while the block opens files."""
-        gate = self.root / ".renames"
-        if not gate.exists():
-            yield
-            return
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_locked(gate, fcntl.LOCK_SH))
-            if not self._list.exists():
+        """Keep writers from renaming while the block looks for files and opens them.
+
+        Raises
+        ------
+        BarStoreError
+            If a file or folder cannot be read, or the write of somebody who died cannot be finished.
+        """
+        try:
+            with contextlib.ExitStack() as stack:
+                while self.root.is_dir():
+                    held = stack.enter_context(contextlib.ExitStack())
+                    held.enter_context(_locked(self.root, fcntl.LOCK_SH))
+                    if not self._list.exists():
+                        break
+                    held.close()
+                    with _locked(self.root / ".lock", fcntl.LOCK_EX):  # a writer died in step 3
+                        self._recover()
                 yield
-                return
-        try:  # a writer died in step 3
-            with _locked(self.root / ".lock", fcntl.LOCK_EX):
-                self._recover()
         except OSError as error:
-            raise BarStoreError(
-                f"{self.root}: an interrupted write must be finished first, and {_reason(error)}"
-            ) from error
-        with _locked(gate, fcntl.LOCK_SH):
-            yield
+            if isinstance(error, BarStoreError):
+                raise
+            what = "an interrupted write must be finished first, and " if self._list.exists() else ""
+            raise BarStoreError(f"{self.root}: {what}{_reason(error)}") from error
 
     def _put_in_place(self, targets: Sequence[str]) -> None:
         if not targets:
@@ -116,10 +120,12 @@ class ReplacedTogether:
 
     def _rename(self) -> None:
         targets = [self.root / target for target in json.loads(self._list.read_text())]
-        with _locked(self.root / ".renames", fcntl.LOCK_EX):
+        with _locked(self.root, fcntl.LOCK_EX):
             for number, target in enumerate(targets):
-                with contextlib.suppress(FileNotFoundError):  # renamed before the interruption
-                    (self._pending / str(number)).rename(target)
+                replacement = self._pending / str(number)
+                if replacement.exists():  # else it was renamed before the interruption
+                    target.parent.mkdir(parents=True, exist_ok=True)  # removed by somebody since
+                    replacement.rename(target)
             for folder in {target.parent for target in targets}:
                 _sync_folder(folder)
             self._list.unlink()
@@ -144,11 +150,11 @@ class Replacement:
 
 @contextmanager
 def _locked(path: Path, kind: int) -> Iterator[None]:
-    """Hold a lock that ends with the process, whatever ends it."""
+    """Hold the lock of a folder or file that ends with the process, whatever ends it."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-    except PermissionError:
         handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, kind)
         yield

@@ -9,19 +9,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Select
+from sqlalchemy import SelectBase
 
 from data.database import Database
 from data.stores.base import BarStore, Holding, Span, WriteReport
+from data.stores.checked import Bars, checked_rows
 from data.stores.postgres import PostgresBars
-from data.stores.rows import Bars, Rows, checked_rows, rows_of
+from data.stores.rows import Rows, rows_of
 from data.stores.sqlite import SqliteBars
 from data.stores.tables import (
     BarTable,
+    as_of_query,
     bars_query,
     edge_query,
     holdings_query,
@@ -29,7 +30,7 @@ from data.stores.tables import (
     table_of,
     versions_query,
 )
-from data.stores.versions import as_known, compare
+from data.stores.versions import compare
 from execution.timeframes import Timeframe
 
 
@@ -98,14 +99,6 @@ class DatabaseBarStore(BarStore):
             found.append(Holding(symbol, size, first, end, count))
         return sorted(found, key=lambda held: (held.symbol, list(Timeframe).index(held.timeframe)))
 
-    def head(self, symbol: str, timeframe: Timeframe, count: int = 5) -> pa.Table:
-        """Return the first `count` bars of a symbol."""
-        return self._edge(symbol, timeframe, count, newest=False)
-
-    def last(self, symbol: str, timeframe: Timeframe, count: int = 1) -> pa.Table:
-        """Return the last `count` bars of a symbol, oldest first."""
-        return self._edge(symbol, timeframe, count, newest=True)
-
     def close(self) -> None:
         """Close the store's connections; those of the database stay with it."""
         self._bars.close()
@@ -114,7 +107,7 @@ class DatabaseBarStore(BarStore):
         table = table_of(timeframe)
         return self._load(table, [symbol], edge_query(table, symbol, count, newest=newest))
 
-    def _load(self, table: BarTable, symbols: list[str] | None, query: Select[Any]) -> pa.Table:
+    def _load(self, table: BarTable, symbols: list[str] | None, query: SelectBase) -> pa.Table:
         one = symbols[0] if symbols is not None and len(symbols) == 1 else None
         return self._bars.fetch_bars(table, query, one)
 
@@ -126,6 +119,4 @@ class DatabaseBarStore(BarStore):
 
     def _then(self, symbols: list[str] | None, timeframe: Timeframe, span: Span, when: int) -> Rows:
         table = table_of(timeframe)
-        held = self._load(table, symbols, bars_query(table, symbols, span, known_at=when))
-        old = self._bars.fetch_versions(table, versions_query(table, symbols, span, known_at=when))
-        return as_known(rows_of(held), old, when)
+        return rows_of(self._load(table, symbols, as_of_query(table, symbols, span, when)))

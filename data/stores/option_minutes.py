@@ -19,13 +19,13 @@ from sqlalchemy import Select, and_, func, select
 from data.database import Database
 from data.schema import InstrumentRow, OptionBarRow
 from data.stores.base import WriteReport
+from data.stores.checked import Bars, checked_rows
 from data.stores.reader import Reader
-from data.stores.rows import PRICES, Bars, arrow_table, checked_rows
+from data.stores.rows import MINUTE_US, PRICES, arrow_table
 from data.writing import upsert
 from execution.timeframes import Timeframe
 
 _TRADED = (*PRICES, "volume")
-_MINUTE_US = 60_000_000
 _MINUTE = pd.Timedelta(minutes=1)
 
 
@@ -87,7 +87,7 @@ class OptionMinutes:
             times = np.array([row.ts.value // 1_000 for row in found], np.int64)
             known = np.array([row.known_at.value // 1_000 for row in found], np.int64)
             values = [np.array([getattr(row, name) for row in found], np.float64) for name in _TRADED]
-            arrays = [times, times + _MINUTE_US, *values, known]
+            arrays = [times, times + MINUTE_US, *values, known]
             return arrow_table([symbol], np.zeros(len(found), np.int32), arrays)
 
         return Reader(load, timeframe)

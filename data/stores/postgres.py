@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from data.database import Database
 from data.errors import BarStoreError, DatabaseUnavailableError
 from data.stores.copy_binary import encoded
-from data.stores.rows import COLUMNS, SCHEMA, UTC, Rows, sort_versions, symbol_codes
+from data.stores.rows import COLUMNS, MINUTE_US, SCHEMA, UTC, Rows, sort_versions, symbol_codes
 from data.stores.runs import in_order
 from data.stores.tables import BarTable
 from data.stores.versions import Change
@@ -28,7 +28,7 @@ from execution.timeframes import Timeframe
 _LOCK = 7_161_202_403
 """Number of the advisory lock that writers of bars hold."""
 
-_MINUTE = pa.scalar(Timeframe.MINUTE.seconds * 1_000_000, pa.duration("us"))
+_MINUTE = pa.scalar(MINUTE_US, pa.duration("us"))
 
 
 class PostgresBars:
@@ -55,7 +55,7 @@ class PostgresBars:
         times = [found.column(i).cast(UTC).cast(pa.int64()).to_numpy() for i in (1, found.num_columns - 1)]
         known = found["known_at"].cast(UTC).cast(pa.int64()).to_numpy()
         if table.timeframe is None:
-            end = times[0] + Timeframe.MINUTE.seconds * 1_000_000
+            end = times[0] + MINUTE_US
         else:
             end = found["ends_at"].cast(UTC).cast(pa.int64()).to_numpy()
         numbers = [found[name].to_numpy() for name in COLUMNS[2:-1]]

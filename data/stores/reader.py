@@ -12,9 +12,8 @@ import polars as pl
 import pyarrow as pa
 
 from data.bars import BarSeries
+from data.stores.rows import MICRO
 from execution.timeframes import Timeframe
-
-_NANOS_OF_MICRO = 1_000
 
 
 class Reader:
@@ -56,7 +55,7 @@ class Reader:
         symbols = names.chunk(0).dictionary.to_pylist()
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in names.chunks])
         arrays = [
-            table[field.name.removesuffix("_ns")].cast(pa.int64()).to_numpy() * _NANOS_OF_MICRO
+            table[field.name.removesuffix("_ns")].cast(pa.int64()).to_numpy() * MICRO
             if field.name.endswith("_ns")
             else table[field.name].to_numpy()
             for field in fields(BarSeries)[2:]

@@ -14,12 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from data.database import Database
 from data.errors import BarStoreError, DatabaseUnavailableError
-from data.stores.rows import COLUMNS, SCHEMA, Rows, ranked, sort_versions
-from data.stores.tables import MICRO, BarTable
+from data.stores.rows import COLUMNS, MICRO, MINUTE_US, SCHEMA, Rows, ranked, sort_versions
+from data.stores.tables import BarTable
 from data.stores.versions import Change
 from execution.timeframes import Timeframe
 
-_MINUTE_US = Timeframe.MINUTE.seconds * 1_000_000
 _TIMES = ("start", "end", "known_at", "superseded")
 
 
@@ -140,5 +139,5 @@ def _rows(table: BarTable, found: list[tuple[Any, ...]], symbol: str | None, mor
         values = np.array(columns[i] if columns else (), dtype=kind)
         arrays[name] = values // MICRO if name in _TIMES else values
     if "end" not in arrays:
-        arrays["end"] = arrays["start"] + _MINUTE_US
+        arrays["end"] = arrays["start"] + MINUTE_US
     return Rows.of(symbols, codes, [arrays[name] for name in COLUMNS], arrays.get("superseded"))

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, Table, func, literal, null, select, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from data.schema import BarRevisionRow, MinuteBarRow, VendorBarRevisionRow, VendorBarRow
 from data.stores.base import ALWAYS, Span
-from data.stores.rows import COLUMNS, EARLIEST_US, LATEST_US, is_symbol
+from data.stores.rows import COLUMNS, EARLIEST_US, LATEST_US, MICRO, is_symbol
 from execution.timeframes import Timeframe
 
-MICRO = 1_000
 _NAMES = {"start": "ts", "end": "ends_at", "superseded": "superseded_at"}
 
 
@@ -59,22 +69,25 @@ def table_of(timeframe: Timeframe) -> BarTable:
 
 
 def bars_query(
-    table: BarTable,
-    symbols: Sequence[str] | None,
-    span: Span,
-    *,
-    learnt_after: int | None = None,
-    known_at: int | None = None,
+    table: BarTable, symbols: Sequence[str] | None, span: Span, *, learnt_after: int | None = None
 ) -> Select[Any]:
     """Select bars that hold, without their symbol if only one is asked for; bounds are microseconds."""
-    wanted = _where(table.bars, table, symbols, span)
-    if learnt_after is not None:
-        wanted.append(table.bars.c.known_at > learnt_after * MICRO)
-    if known_at is not None:
-        wanted.append(table.bars.c.known_at <= known_at * MICRO)
-    one = symbols is not None and len(symbols) == 1
-    names = [*([] if one else ["symbol"]), *(_NAMES.get(name, name) for name in table.stored)]
-    return select(*(table.bars.c[name] for name in names)).where(*wanted)
+    query = _select(table.bars, table, symbols, span)
+    return query if learnt_after is None else query.where(table.bars.c.known_at > learnt_after * MICRO)
+
+
+def as_of_query(table: BarTable, symbols: Sequence[str] | None, span: Span, when: int) -> CompoundSelect[Any]:
+    """Select bars as they were known at a moment, columns as `bars_query`.
+
+    It is one statement, so that no write comes between the bars that hold and their versions.
+    """
+    bars, versions, moment = table.bars, table.versions, when * MICRO
+    return union_all(
+        _select(bars, table, symbols, span).where(bars.c.known_at <= moment),
+        _select(versions, table, symbols, span).where(
+            versions.c.known_at <= moment, versions.c.superseded_at > moment
+        ),
+    )
 
 
 def edge_query(table: BarTable, symbol: str, count: int, *, newest: bool) -> Select[Any]:
@@ -83,17 +96,11 @@ def edge_query(table: BarTable, symbol: str, count: int, *, newest: bool) -> Sel
     return bars_query(table, [symbol], ALWAYS).order_by(time.desc() if newest else time).limit(count)
 
 
-def versions_query(
-    table: BarTable, symbols: Sequence[str] | None, span: Span, *, known_at: int | None = None
-) -> Select[Any]:
-    """Select versions that were superseded; with `known_at` only those that held at that moment."""
+def versions_query(table: BarTable, symbols: Sequence[str], span: Span) -> Select[Any]:
+    """Select versions that were superseded, with their symbol."""
     versions = table.versions
-    wanted = _where(versions, table, symbols, span)
-    if known_at is not None:
-        when = known_at * MICRO
-        wanted += [versions.c.known_at <= when, versions.c.superseded_at > when]
     names = ["symbol", *(_NAMES.get(name, name) for name in table.stored), "superseded_at"]
-    return select(*(versions.c[name] for name in names)).where(*wanted)
+    return select(*(versions.c[name] for name in names)).where(*_where(versions, table, symbols, span))
 
 
 def symbols_query(table: BarTable) -> Select[Any]:
@@ -126,6 +133,12 @@ def holdings_query() -> Any:
             func.count(),
         ).group_by(longer.c.symbol, longer.c.timeframe),
     )
+
+
+def _select(of: Table, table: BarTable, symbols: Sequence[str] | None, span: Span) -> Select[Any]:
+    one = symbols is not None and len(symbols) == 1
+    names = [*([] if one else ["symbol"]), *(_NAMES.get(name, name) for name in table.stored)]
+    return select(*(of.c[name] for name in names)).where(*_where(of, table, symbols, span))
 
 
 def _of_size(of: Table, table: BarTable) -> list[ColumnElement[bool]]:

@@ -109,7 +109,13 @@ def compare(incoming: Rows, current: Rows, versions: Callable[[Rows], Rows]) -> 
     if revised.any():
         superseded = _renamed(current.take(at[revised]), replaced).with_superseded(replaced.known)
     fresh = incoming if new.all() else incoming.take(new)
-    _require_apart(fresh, current)
+    moved = revised & (incoming.end != current.end[at])
+    if moved.any():
+        unmoved = np.ones(len(current), np.bool_)
+        unmoved[at[moved]] = False
+        _require_apart(incoming.take(new | moved), current.take(unmoved))
+    else:
+        _require_apart(fresh, current)
     if not late.any():
         return Change(fresh, replaced, superseded, nothing, len(incoming) - len(fresh) - len(replaced))
     behind = incoming.take(late)
@@ -139,7 +145,7 @@ def _refuse(rows: Rows, i: int) -> None:
 
 
 def _require_apart(fresh: Rows, current: Rows) -> None:
-    """Refuse a new bar over a stored one: a session cut by two calendars would count twice."""
+    """Refuse a bar that is new or ends anew over a stored one: a session cut by two calendars is no two."""
     held = {symbol: (first, last) for symbol, first, last in current.spans()}
     for symbol, first, last in fresh.spans():
         if symbol not in held:

@@ -118,8 +118,8 @@ class Screen:
             self.console.print(Text(f"  {self.say('none.orders')}", style="italic"))
             return
         table = self._table(title, "number", "id", "side", "quantity", "symbol", "type", "price", "status")
-        table.add_column(self.say("column.filled"), justify="right")
-        table.add_column(self.say("column.average"), justify="right")
+        table.add_column(self.say("column.filled"), justify="right", no_wrap=True)
+        table.add_column(self.say("column.average"), justify="right", no_wrap=True)
         for number, order in enumerate(orders, start=1):
             table.add_row(
                 str(number),
@@ -202,7 +202,11 @@ class Screen:
         numeric = {"number", "quantity", "price", "cost", "value"}
         for name in columns:
             table.add_column(
-                self.say(f"column.{name}"), justify="right" if name in numeric else "left", no_wrap=True
+                self.say(f"column.{name}"),
+                justify="right" if name in numeric else "left",
+                no_wrap=name
+                != "id",  # an id may be long, and can be read in two lines; nothing else gives way
+                overflow="fold" if name == "id" else "ellipsis",
             )
         return table
 

@@ -34,37 +34,40 @@ class SessionCalendar(Protocol):
         """Return the session in progress at a moment."""
 
 
-def bar_span(text: str, timeframe: Timeframe, calendar: SessionCalendar) -> tuple[int, int] | None:
+def bar_span(
+    text: str, timeframe: Timeframe, calendar: SessionCalendar, *, outside: bool = False
+) -> tuple[int, int] | None:
     """Return (start, end) in UTC nanoseconds of the bar that TWS dates `text`, or None outside sessions.
 
     A daily bar is dated ``yyyymmdd`` and spans its session. An intraday bar is dated by the epoch second of
-    its start and ends at the next full timeframe, or at the session's close if that is earlier.
+    its start and ends at the next full timeframe, or at the session's close if that is earlier; with
+    `outside` one beyond the sessions has a span, too.
     """
     if timeframe is Timeframe.DAY:
         session = calendar.session_on(_day(text))
         return (session.open_ns, session.close_ns) if session else None
     start = parse_integer(text, name="bar time") * NANOS
     session = calendar.session_at(start)
-    if session is None:
-        return None
     end = (start // timeframe.nanos + 1) * timeframe.nanos
+    if session is None:
+        return (start, end) if outside else None
     return start, min(end, session.close_ns)
 
 
 def read_history(
-    fields: list[str], symbol: str, timeframe: Timeframe, calendar: SessionCalendar
+    fields: list[str], symbol: str, timeframe: Timeframe, calendar: SessionCalendar, *, outside: bool = False
 ) -> tuple[str, list[Bar]]:
     """Read message 17; return the end of the requested period as TWS wrote it, and the bars.
 
-    Bars of dates outside sessions are left out.
+    Bars outside sessions are left out, unless `outside` keeps those within a day.
     """
     _, _, _, end_text, count, *rows = fields
     bars = []
     for i in range(0, parse_integer(count, name="number of bars") * 8, 8):
         day, open_, high, low, close, volume = rows[i : i + 6]
-        bar = _bar(symbol, day, (open_, high, low, close), volume, timeframe, calendar)
-        if bar is not None:
-            bars.append(bar)
+        span = bar_span(day, timeframe, calendar, outside=outside)
+        if span is not None:
+            bars.append(_bar(symbol, span, (open_, high, low, close), volume))
     return end_text, bars
 
 
@@ -73,20 +76,11 @@ def read_update(
 ) -> Bar | None:
     """Read message 90: the forming bar, or None if it lies outside sessions."""
     _, _, _, day, open_, close, high, low, _, volume = fields[:10]
-    return _bar(symbol, day, (open_, high, low, close), volume, timeframe, calendar)
+    span = bar_span(day, timeframe, calendar)
+    return None if span is None else _bar(symbol, span, (open_, high, low, close), volume)
 
 
-def _bar(
-    symbol: str,
-    text: str,
-    ohlc: tuple[str, str, str, str],
-    volume: str,
-    timeframe: Timeframe,
-    calendar: SessionCalendar,
-) -> Bar | None:
-    span = bar_span(text, timeframe, calendar)
-    if span is None:
-        return None
+def _bar(symbol: str, span: tuple[int, int], ohlc: tuple[str, str, str, str], volume: str) -> Bar:
     start, end = span
     open_, high, low, close = (_float(price, "bar price") for price in ohlc)
     return Bar(symbol, start, end, open_, high, low, close, max(0.0, _float(volume, "volume")))

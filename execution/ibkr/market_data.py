@@ -30,12 +30,23 @@ from execution.timeframes import Timeframe
 
 _T = TypeVar("_T")
 _HISTORY, _HEAD, _ERROR, _DATA_TYPE, _REAL_TIME = "17", "88", "4", "58", "50"
-_DETAILS, _DETAILS_END = "10", "52"
+_DETAILS, _DETAILS_END, _TIME = "10", "52", "49"
 _TICKS = frozenset(("1", "2", "21", "45"))
-_NO_DATA = "no data"
+_FAILED, _NO_DATA, _NO_HEAD = 162, "no data", "no head time"
 _REAL_TIME_SECONDS = 5
-_INFORMING = frozenset((10167, 10197))
-"""Delayed data comes instead, or another login has the live data: not that nothing comes."""
+_DELAYED_INSTEAD, _COMPETING = 10167, 10197
+_INFORMING = frozenset((_DELAYED_INSTEAD, _COMPETING))
+"""Delayed data comes instead, or another login has the live data: the stream itself stands."""
+_RESUMABLE = frozenset((10182, 10225))
+"""A stream has ended, and TWS asks to begin it again: it lost the farm, or a trade was taken back.
+
+So it may be where too many began in a short time: 420 that speaks of pacing.
+"""
+_INVALID_STREAM, _PACING = 420, "pacing"
+_CUT = {1100: 1102, 2110: 1102, 2103: 2104, 2105: 2106}
+"""TWS has lost the broker or a farm, and by what it says that it has it again."""
+_ENDED = frozenset((1101, 1300))
+"""TWS has ended what was subscribed, or moves to another port."""
 
 
 class MarketDataSession:
@@ -62,6 +73,9 @@ class MarketDataSession:
         self._details: dict[int, list[Any]] = {}
         self._listeners: dict[int, Callable[[list[str]], None]] = {}
         self._greeting: list[str] = []
+        self._timing: list[int] = []
+        self._cuts: set[int] = set()
+        self._on_cut: Callable[[str], None] = lambda _: None
         self._closed = asyncio.Event()
         self._log = structlog.get_logger("market-data")
 
@@ -103,6 +117,18 @@ class MarketDataSession:
         """Wait until the connection is gone."""
         await self._closed.wait()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether TWS has said that it lost the broker or a farm, and not yet that it has them again.
+
+        What it answers meanwhile says nothing: it knows no contract then, and has no data.
+        """
+        return bool(self._cuts)
+
+    def watch_link(self, on_cut: Callable[[str], None]) -> None:
+        """Be told when TWS loses the broker or a farm: what streams has a hole there."""
+        self._on_cut = on_cut
+
     # -- questions -----------------------------------------------------------------------------------------
 
     async def history(
@@ -114,13 +140,15 @@ class MarketDataSession:
         end_ns: int,
         duration: str,
         regular_hours: bool = True,
+        outside: bool = False,
     ) -> list[Bar]:
         """Ask for the trades' bars that end by a moment, going back by a duration such as ``1 W``.
 
         Returns
         -------
         list of Bar
-            Oldest first, those outside sessions left out; empty if TWS says that there are none.
+            Oldest first, those outside sessions left out unless `outside`; empty if TWS says that there are
+            none.
 
         Raises
         ------
@@ -137,23 +165,41 @@ class MarketDataSession:
         try:
             fields = await self._ask("bars", instrument.symbol, send)
         except BrokerUnavailableError as error:
-            if error.context.get("broker_code") == 162 and _NO_DATA in str(error):  # noqa: PLR2004 - TWS's code
+            if not self.is_cut and _says(error, _NO_DATA):
                 return []
             raise
-        return read_history(fields, instrument.symbol, timeframe, calendar)[1]
+        return read_history(fields, instrument.symbol, timeframe, calendar, outside=outside)[1]
 
-    async def head(self, instrument: Instrument, *, regular_hours: bool = True) -> int:
-        """Ask where the trades of an instrument begin; UTC nanoseconds. Raises as `history` does."""
+    async def head(self, instrument: Instrument, *, regular_hours: bool = True) -> int | None:
+        """Ask where the trades of an instrument begin: UTC nanoseconds, None if TWS does not know.
+
+        Raises as `history` does.
+        """
         client, contract = self._client, _of_the_past(instrument)
-        fields = await self._ask(
-            "head timestamp",
-            instrument.symbol,
-            lambda number: client.reqHeadTimeStamp(number, contract, "TRADES", int(regular_hours), 2),
-        )
+        try:
+            fields = await self._ask(
+                "head timestamp",
+                instrument.symbol,
+                lambda number: client.reqHeadTimeStamp(number, contract, "TRADES", int(regular_hours), 2),
+            )
+        except BrokerUnavailableError as error:
+            if not self.is_cut and (_says(error, _NO_HEAD) or _says(error, _NO_DATA)):
+                return None
+            raise
         text = fields[2]
-        return (
-            parse_integer(text, name="head") * NANOS if text.isdigit() else translate.parse_time(text, "UTC")
-        )
+        if not text.isdigit():
+            return translate.parse_time(text, "UTC") if text else None
+        return parse_integer(text, name="head") * NANOS or None
+
+    async def now_ns(self) -> int:
+        """Ask what time it is there; UTC nanoseconds, to the second. Raises as `history` does."""
+
+        def send(number: int) -> None:
+            self._timing.append(number)
+            self._client.reqCurrentTime()
+
+        fields = await self._ask("the time", "TWS", send)
+        return parse_integer(fields[2], name="time") * NANOS
 
     async def describe(self, instrument: Instrument) -> Description | None:
         """Ask what TWS knows of a contract; None where several fit. Raises as `history` does."""
@@ -179,13 +225,17 @@ class MarketDataSession:
         number = client.getReqId()
         told: asyncio.Future[Entitlement] = asyncio.get_running_loop().create_future()
         warning: list[str] = []
+        silent: int | None = None
 
         def hear(fields: list[str]) -> None:
+            nonlocal silent
             if told.done():
                 return
             if fields[0] == _ERROR:
-                warning.append(f"{fields[3]}: {fields[4]}")
-                if int(fields[3]) not in _INFORMING:
+                code = int(fields[3])
+                warning.append(f"{code}: {fields[4]}")
+                silent = {_DELAYED_INSTEAD: 3, _COMPETING: 0}.get(code, silent)
+                if code not in _INFORMING and classify(code) is not CodeClass.INFORMATIONAL:
                     told.set_result(Entitlement(instrument.symbol, 0, warning[-1]))
             elif fields[0] == _DATA_TYPE:
                 kind = parse_integer(fields[3], name="market data type")
@@ -196,7 +246,10 @@ class MarketDataSession:
             self._require_open("market data")
             client.reqMktData(number, contract, "", False, False, [])
             await asyncio.wait({told}, timeout=patience)
-            found = told.result() if told.done() else Entitlement(instrument.symbol, None)
+            if told.done():
+                found = told.result()
+            else:
+                found = Entitlement(instrument.symbol, silent, "; ".join(warning))
             if found.kind != 0 and self.is_open:
                 client.cancelMktData(number)
             return found
@@ -215,15 +268,20 @@ class MarketDataSession:
         on_tick: Callable[[QuoteTick], None],
         on_refused: Callable[[str], None],
         *,
+        on_ended: Callable[[str], None] | None = None,
         open_interest: bool = False,
     ) -> int:
-        """Stream quotes, and of an option its Greeks; return the number by which `end` stops it."""
+        """Stream quotes, and of an option its Greeks; return the number by which `end` stops it.
+
+        `on_ended` is told, instead of `on_refused`, what TWS says when it ends a stream and asks to begin
+        it again.
+        """
         symbol = instrument.symbol
 
         def hear(fields: list[str]) -> None:
             if fields[0] == _ERROR:
                 if int(fields[3]) not in _INFORMING:
-                    on_refused(f"{symbol}: {fields[3]}: {fields[4]}")
+                    self._end_of(fields, symbol, on_refused, on_ended)
                 return
             tick = read_tick(fields, symbol)
             if tick is not None:
@@ -240,14 +298,18 @@ class MarketDataSession:
         on_bar: Callable[[Bar], None],
         on_refused: Callable[[str], None],
         *,
+        on_ended: Callable[[str], None] | None = None,
         regular_hours: bool = True,
     ) -> int:
-        """Stream bars of five seconds; return the number by which `end_real_time` stops it."""
+        """Stream bars of five seconds; return the number by which `end_real_time` stops it.
+
+        `on_ended` as for `watch_quotes`.
+        """
         symbol = instrument.symbol
 
         def hear(fields: list[str]) -> None:
             if fields[0] == _ERROR:
-                on_refused(f"{symbol}: {fields[3]}: {fields[4]}")
+                self._end_of(fields, symbol, on_refused, on_ended)
                 return
             start = parse_integer(fields[3], name="bar time") * NANOS
             open_, high, low, close, volume = (_number(text) for text in fields[4:9])
@@ -269,6 +331,22 @@ class MarketDataSession:
         self._listeners.pop(number, None)
         self._client.cancelRealTimeBars(number)
 
+    def _end_of(
+        self,
+        fields: list[str],
+        symbol: str,
+        on_refused: Callable[[str], None],
+        on_ended: Callable[[str], None] | None,
+    ) -> None:
+        """Tell of an error about a stream; one that TWS has ended is heard no more."""
+        code, text = int(fields[3]), fields[4]
+        if classify(code) is CodeClass.INFORMATIONAL:
+            return
+        self._listeners.pop(int(fields[2]), None)
+        again = code in _RESUMABLE or (code == _INVALID_STREAM and _PACING in text.lower())
+        tell = on_ended if on_ended is not None and again else on_refused
+        tell(f"{symbol}: {code}: {text}")
+
     # -- what arrives --------------------------------------------------------------------------------------
 
     def _take(self, fields: list[str]) -> None:
@@ -286,6 +364,10 @@ class MarketDataSession:
             self._client.decoder.contractDetails(fields)
         elif kind == _DETAILS_END:
             self._answer(int(fields[2]), fields)
+        elif kind == _TIME:
+            asked, self._timing = self._timing, []
+            for number in asked:
+                self._answer(number, fields)
         elif kind == _ERROR:
             self._take_error(fields)
         elif kind in (_DATA_TYPE, _REAL_TIME):
@@ -317,6 +399,19 @@ class MarketDataSession:
                 BrokerUnavailableError(f"the broker answered {code}: {text}", broker_code=code)
             )
         self._hear(number, fields)
+        self._take_link(code, text)
+
+    def _take_link(self, code: int, text: str) -> None:
+        """Take note of what TWS says of its own connections."""
+        if code in _CUT:
+            self._cuts.add(_CUT[code])
+            self._log.warning("TWS has lost a connection of its own", code=code, said=text)
+            self._on_cut(f"{code}: {text}")
+        self._cuts.discard(code)
+        if code in _ENDED:
+            self._log.warning("TWS has ended what was subscribed", code=code, said=text)
+            self._client.disconnect()
+            self._lost(f"TWS ended what was subscribed ({code})")
 
     def _lost(self, reason: str = "") -> None:
         self._closed.set()
@@ -355,6 +450,11 @@ class MarketDataSession:
             return await asyncio.wait_for(answer, self._timeout)
         except TimeoutError as error:
             raise BrokerUnavailableError(f"{name}: no answer within {self._timeout:g} s") from error
+
+
+def _says(error: BrokerUnavailableError, words: str) -> bool:
+    """Return whether the service for history failed a question with these words."""
+    return error.context.get("broker_code") == _FAILED and words in str(error).lower()
 
 
 def _of_the_past(instrument: Instrument) -> ib_insync.Contract:

@@ -28,8 +28,9 @@ from data.bars import BarSeries
 from data.database import Database
 from data.files import load_bars
 from data.stores import BarStore, DatabaseBarStore, ParquetBarStore
+from data.stores.checked import checked_rows
 from data.stores.copy_binary import encoded
-from data.stores.rows import UTC, checked_rows
+from data.stores.rows import UTC
 from data.testing import LocalServer, local_server
 from execution.clocks import NANOS
 from execution.timeframes import Timeframe

@@ -14,7 +14,7 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import islice
@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql
 
 from data.database import Database
-from data.errors import DatabaseUnavailableError
+from data.errors import DatabaseUnavailableError, ProjectionError
 from data.projection.events import batches_of, read_events
 from data.projector import BATCH, Projector
 from data.testing import LocalServer, local_server
@@ -52,6 +52,7 @@ _DECISION = {
     "checks": [{"rule": "max_order_notional", "ok": True}],
 }
 _ORDERS_A_DAY = 400
+_CRASH_BATCH = 50
 _MONEY = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
 
 
@@ -262,49 +263,79 @@ def _bare(server: LocalServer, projected: Database) -> float:
             return time.perf_counter() - began
 
 
+class _Projecting(threading.Thread):
+    """Projects a journal again and again, beside another; each time it is through, all begins from nothing.
+
+    Batches are small, so that there is a transaction under way at almost any moment.
+    """
+
+    def __init__(self, url: str, path: Path, done: threading.Event) -> None:
+        super().__init__()
+        self.rounds = self.events = self.refused = self.behind = 0
+        self.fault: Exception | None = None
+        self._url, self._path, self._done = url, path, done
+
+    def run(self) -> None:
+        """Project until it is done; what ends it earlier is kept in `fault`."""
+        try:
+            with closing(Database(self._url)) as database:
+                while not self._done.is_set():
+                    self._once(Projector(database, "journal", RUN))
+        except Exception as error:  # noqa: BLE001  the thread's outermost boundary: whoever started it raises it
+            self.fault = error
+
+    def _once(self, projector: Projector) -> None:
+        try:
+            with (
+                closing(batches_of(self._path, projector.cursor(), _CRASH_BATCH)) as batches,
+                closing(projector.project_batches(batches)) as written,
+            ):
+                for events in written:
+                    self.events += events
+                    if self._done.is_set():
+                        return
+            projector.rebuild(())
+            self.rounds += 1
+        except DatabaseUnavailableError:
+            self.refused += 1
+            time.sleep(0.02)
+        except ProjectionError:  # the other one began again meanwhile
+            self.behind += 1
+
+
+def _wait_for(workers: Sequence[_Projecting], events: int) -> None:
+    """Wait until so many more events were written, however slow the machine is."""
+    goal = sum(worker.events for worker in workers) + events
+    while sum(worker.events for worker in workers) < goal and all(worker.is_alive() for worker in workers):
+        time.sleep(0.002)
+
+
 def crash(folder: Path, events: int, stops: int, tell: Tell, *, timescale: bool = True) -> Row:
-    """Stop the server `stops` times without a checkpoint while it is written; compare with a calm run."""
+    """Stop the server `stops` times without a checkpoint while two write it; compare with a calm run."""
     path, chance = folder / "journal.db", random.Random(5)  # noqa: S311  # moments of crashes
     tell(f"writing a journal of {events:,} events")
     write_journal(path, events)
-    refused, rounds, done = 0, 0, threading.Event()
     with local_server(timescale=timescale, settings={"synchronous_commit": "on"}) as server:
-        url = server.create_database("crashed")
+        url, done = server.create_database("crashed"), threading.Event()
         with closing(Database(url)) as database:
             database.upgrade()
-
-        def project() -> None:
-            nonlocal refused, rounds
-            # Small batches: there is a transaction under way at almost any moment. Once through, again.
-            with closing(Database(url)) as database:
-                while not done.is_set():
-                    projector = Projector(database, "journal", RUN)
-                    try:
-                        with (
-                            closing(batches_of(path, projector.cursor(), 50)) as batches,
-                            closing(projector.project_batches(batches)) as written,
-                        ):
-                            for _ in written:
-                                if done.is_set():
-                                    break
-                        if not done.is_set():
-                            projector.rebuild(())
-                            rounds += 1
-                    except DatabaseUnavailableError:
-                        refused += 1
-                        time.sleep(0.02)
-
-        worker = threading.Thread(target=project)
-        worker.start()
+        workers = [_Projecting(url, path, done) for _ in range(2)]
+        for worker in workers:
+            worker.start()
         try:
             for number in range(stops):
                 tell(f"stop {number + 1} of {stops}")
-                time.sleep(chance.uniform(0.05, 0.6))
+                _wait_for(workers, chance.randrange(40) * _CRASH_BATCH)
+                time.sleep(chance.uniform(0, 0.03))  # anywhere in a transaction
                 server.crash()
                 server.start()
         finally:
             done.set()
-            worker.join()
+            for worker in workers:
+                worker.join()
+        for worker in workers:
+            if worker.fault is not None:
+                raise worker.fault
         with closing(Database(url)) as database:
             projector = Projector(database, "journal", RUN)
             with closing(read_events(path, projector.cursor())) as stream:
@@ -313,7 +344,11 @@ def crash(folder: Path, events: int, stops: int, tell: Tell, *, timescale: bool 
             lost = len(differences(database, events))
             projector.rebuild(read_events(path))
             return {
-                "stops": stops, "events": events, "times begun again": rounds,
-                "transactions refused": refused, "differences from a plain fold": lost,
-                "equal to a calm run": after == digests(database),
+                "stops": stops, "events": events,
+                "events written by one of two": workers[0].events,
+                "events written by the other": workers[1].events,
+                "times begun again from nothing": sum(worker.rounds for worker in workers),
+                "times found begun again by the other": sum(worker.behind for worker in workers),
+                "transactions refused": sum(worker.refused for worker in workers),
+                "differences from a plain fold": lost, "equal to a calm run": after == digests(database),
             }  # fmt: skip

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from infrastructure.cli.streams import READER_LEFT, silence
+from infrastructure.cli.streams import READER_LEFT, drop_unwritable, silence
 
 OK, FAILED, USAGE, CONNECTION, HALTED, INTERNAL = 0, 1, 2, 3, 4, 70
 INTERRUPTED = 130
@@ -69,6 +69,8 @@ def guard(app: Callable[..., Any], arguments: Sequence[str]) -> int:
 
             print(_masked("".join(traceback.format_exception(error))), file=sys.stderr)
         print(_masked(_line(error, status)), file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            drop_unwritable(sys.stdout)
         return status
     return OK
 

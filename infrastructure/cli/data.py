@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 def import_bars(
     folder: Folder,
     symbols: d.Symbols = None,
-    timeframe: o.Timeframe = None,
+    timeframe: Annotated[str | None, o.bar_size("as the files say")] = None,
     known_at: Annotated[
         str | None,
         typer.Option("--known-at", metavar="TIME", help="When these bars were learnt [now]."),
@@ -97,7 +97,7 @@ def import_bars(
 def export_bars(
     folder: Folder,
     symbols: d.Symbols = None,
-    timeframe: o.Timeframe = None,
+    timeframe: o.StoredTimeframe = None,
     as_of: d.AsOf = None,
     calendar: d.Calendar = "XNYS",
     actions: Annotated[
@@ -117,7 +117,8 @@ def export_bars(
 ) -> None:
     """Write stored bars into a new folder, one file a symbol, as `trade data import` and --bars read them.
 
-    The folder is complete or not there. A backtest over a split needs adjusted prices: give --actions.
+    The folder is complete or not there. Prices are those that were traded, as a backtest with --actions takes
+    them; for other programs --actions here adjusts them for splits.
       trade data export prices --timeframe 1D
       trade data export adjusted --symbols AAPL --actions actions.csv
       trade data export adjusted --actions stored
@@ -131,9 +132,11 @@ def export_bars(
     settings, size = o.load(config, sets=sets), d.timeframe(timeframe or "1D")
     when = None if as_of is None else d.moment("--as-of", as_of)
     with _at_work("exporting", as_json=as_json), store_of(settings, store) as bars:
-        series = bars.read(d.names(symbols), size, as_of=when).to_series()
-        if not series:
-            raise typer.BadParameter(f"{bars} holds no such bars of {size.value}; see trade data list")
+        wanted = d.names(symbols)
+        series = bars.read(wanted, size, as_of=when).to_series()
+        if not series or (wanted and set(wanted) - set(series)):
+            d.require_held(bars, wanted, size)
+            raise typer.BadParameter(f"{bars} knew nothing of {symbols or 'these bars'} at {as_of}")
         if actions is not None:
             series = _adjusted(settings, series, actions, calendar, when)
         write_bars(Path(folder), series, calendar=calendar, parquet=parquet)
@@ -209,7 +212,7 @@ def list_bars(
 
 def head(
     symbol: Annotated[str, typer.Argument(help="Symbol, such as SPY.")],
-    timeframe: o.Timeframe = None,
+    timeframe: o.StoredTimeframe = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of bars.")] = 5,
     newest: Annotated[bool, typer.Option("--last", help="The last bars instead of the first.")] = False,
     store: d.Store = None,
@@ -229,7 +232,7 @@ def head(
         ask = bars.last if newest else bars.head
         rows = ask(symbol, size, count).to_pylist()
         if not rows:
-            raise typer.BadParameter(f"{bars} holds no bars of {symbol} at {size.value}; see trade data list")
+            d.require_held(bars, [symbol], size)
     shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
     if as_json:
         o.print_json({"symbol": symbol, "timeframe": size.value, "bars": shown})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _SHOWN = 50
-_COLUMNS = ("severity", "finding", "symbol", "bars", "first", "last", "what")
+_PULLED_BY = ("data.", "database.", "var_dir")
+"""Settings that a pull has to share with the check before it; others may hold secrets."""
+_PASSWORD = re.compile(r"(://[^/@:]*):[^@]*@")
+_COLUMNS = ("severity", "finding", "bars", "when", "what")
 
 
 def check_bars(
@@ -27,7 +31,7 @@ def check_bars(
         typer.Argument(metavar="[FOLDER]", help="Folder of SYMBOL.csv, .csv.gz or .parquet [store]."),
     ] = None,
     symbols: d.Symbols = None,
-    timeframe: o.Timeframe = None,
+    timeframe: Annotated[str | None, o.bar_size("every size")] = None,
     actions: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +106,6 @@ def _checked(
 ) -> BarReport:
     from data.quality import Against, plan_folder, plan_store
     from infrastructure.data_sources import action_source
-    from infrastructure.stores import store_of
     from monitoring.bar_report import ReportBuilder
 
     size = None if timeframe is None else d.timeframe(timeframe)
@@ -113,7 +116,10 @@ def _checked(
         if folder is not None:
             plan = plan_folder(Path(folder), d.names(symbols), against)
         else:
+            from infrastructure.stores import store_of
+
             bars = stack.enter_context(store_of(settings, store))
+            d.require_held(bars, d.names(symbols), size)
             plan = plan_store(bars, d.names(symbols), size, when, against)
         builder = ReportBuilder(plan.source, calendar)
         _run(plan, builder, shown=not as_json)
@@ -130,12 +136,12 @@ def _stored(settings: Settings) -> str | None:
 def _pull_flags(
     actions: object, calendar: str, store: str | None, config: str | None, sets: list[str] | None
 ) -> list[str]:
-    """Return what a pull has to be told to go where this check looked; a URL with a user stays unwritten."""
+    """Return what a pull has to be told to go where this check looked; no password of a URL is written."""
     flags = ["--source", "yahoo"] if actions is None else ["--actions", str(actions)]
     flags += [] if calendar == "XNYS" else ["--calendar", calendar]
-    named = [("--store", store), ("--config", config), *(("--set", one) for one in sets or ())]
-    for option, value in named:
-        flags += [] if value is None or "@" in value else [option, value]
+    told = [one for one in sets or () if one.strip().startswith(_PULLED_BY)]
+    for option, value in (("--store", store), ("--config", config), *(("--set", one) for one in told)):
+        flags += [] if value is None else [option, _PASSWORD.sub(r"\1@", value)]
     return flags
 
 
@@ -159,21 +165,24 @@ def _print(report: BarReport, html: str | None, propose: str | None) -> None:
     from data.quality import Severity
     from monitoring.bar_report import when
 
-    rows = [
-        {
-            "severity": found.severity.value,
-            "finding": found.kind.value,
-            "symbol": one.symbol,
-            "bars": one.timeframe,
-            "first": when(found.first),
-            "last": when(found.last),
-            "what": found.what if not found.proposal else f"{found.what}\n  {found.proposal}",
-        }
-        for severity in Severity
-        for one in report.symbols
-        for found in one.findings
-        if found.severity is severity
-    ]
+    rows: list[dict[str, str]] = []
+    said = ""
+    for severity in Severity:
+        for one in report.symbols:
+            for found in (found for found in one.findings if found.severity is severity):
+                remedy = (
+                    "" if found.proposal in ("", said) else f"\n  {found.proposal}"
+                )  # once for a run of them
+                said = found.proposal
+                rows.append(
+                    {
+                        "severity": severity.value,
+                        "finding": found.kind.value,
+                        "bars": f"{one.symbol} {one.timeframe}".strip(),
+                        "when": when(found, one.timeframe),
+                        "what": f"{found.what}{remedy}",
+                    }
+                )
     if rows:
         o.print_table(report.source, rows[:_SHOWN], columns=_COLUMNS)
     if len(rows) > _SHOWN:

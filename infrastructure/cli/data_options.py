@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.progress import Progress, ProgressColumn
 
+    from data.stores import BarStore
     from execution.timeframes import Timeframe
 
 Store = Annotated[
@@ -57,6 +58,28 @@ def progress(*columns: ProgressColumn, shown: bool) -> Progress:
 def names(symbols: str | None) -> list[str] | None:
     """Return the symbols of a list between commas; None for none given."""
     return None if symbols is None else [name.strip() for name in symbols.split(",") if name.strip()]
+
+
+def require_held(bars: BarStore, symbols: Sequence[str] | None, size: Timeframe | None) -> None:
+    """Refuse a question about bars that are not stored: about one of these symbols, or about any at all."""
+    import difflib
+
+    held = bars.holdings()
+    if not held:
+        raise typer.BadParameter(f"{bars} holds no bars: name another --store, or see trade data import")
+    fits = {one.symbol for one in held if size in (None, one.timeframe)}
+    of = "" if size is None else f" at {size.value}"
+    if symbols is None and not fits:
+        sizes = sorted({one.timeframe.value for one in held})
+        raise typer.BadParameter(f"{bars} holds no bars{of}; it has {', '.join(sizes)}")
+    for symbol in symbols or ():
+        if symbol in fits:
+            continue
+        others = [one.timeframe.value for one in held if one.symbol == symbol]
+        near = difflib.get_close_matches(symbol.upper(), sorted(fits), n=1)
+        hint = f"it has {', '.join(others)}" if others else "see trade data list"
+        hint = f"did you mean {near[0]}?" if near and not others else hint
+        raise typer.BadParameter(f"{bars} holds no bars of {symbol}{of}; {hint}")
 
 
 def timeframe(text: str) -> Timeframe:

@@ -32,7 +32,7 @@ _MINUTE, _HOUR = 60, 3_600
 
 def pull_bars(
     symbols: d.Contracts,
-    timeframe: o.Timeframe = None,
+    timeframe: o.StoredTimeframe = None,
     start: Annotated[
         str | None, typer.Option("--start", metavar="DATE", help="First date [where the source begins].")
     ] = None,
@@ -93,17 +93,19 @@ def pull_bars(
     size = d.timeframe(timeframe or "1D")
     contracts = read_contracts(symbols)
     settings, clock = o.load(config, profile, sets), SystemClock()
+    o.set_up_logging(settings)
     first = None if start is None else _day("--start", start)
     last = None if end is None else _day("--end", end)
     if first is not None and last is not None and last.date() < first.date():
         raise typer.BadParameter(f"--end {end} is before --start {start}: no day lies between them")
     exchange = _exchange(calendar, clock.now_ns())
-    start_ns = 0 if first is None else exchange.midnight_ns(first.date())
-    end_ns = clock.now_ns() if last is None else exchange.midnight_ns((last + _one_day()).date())
+    start_ns = 0 if first is None else _beginning_ns(exchange, first)
+    end_ns = clock.now_ns() if last is None else _beginning_ns(exchange, last + _one_day())
     asked = _source(source, settings, exchange, client_id, actions, regular_hours=not all_hours)
     with (
         store_of(settings, store) as bars,
         _register(settings, bars) as register,
+        _interruptible(),
         _Bar(shown=not as_json) as bar,
     ):
         report = asyncio.run(
@@ -130,19 +132,32 @@ def pull_bars(
         "timeframe": size.value,
         "symbols": [one.symbol for one in contracts],
         "questions": report.asked,
+        "without_bars": report.empty,
         "answered_before": report.skipped,
         "inserted": report.inserted,
         "revised": report.revised,
         "unchanged": report.unchanged,
         "contracts_registered": registered,
+        "nothing_new": report.notes,
         "refused": report.refused,
     }
     if as_json:
         o.print_json(answer)
     else:
-        o.print_pairs("pulled", answer)
+        said = {name: value for name, value in answer.items() if value is not None and value != {}}
+        o.print_pairs("pulled", said)
     if report.refused:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say, when Ctrl-C ends a pull, that nothing of it is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("what came is stored; run the same command again, and it goes on", err=True)
+        raise
 
 
 @contextmanager
@@ -246,6 +261,15 @@ def _day(option: str, text: str) -> pd.Timestamp:
     if pd.isna(day):
         raise typer.BadParameter(f"{option} {text!r} is no date; write 2024-01-31")
     return day.normalize()
+
+
+def _beginning_ns(exchange: ExchangeClock, day: pd.Timestamp) -> int:
+    """Return when a date begins: at midnight, or with its session where that opens the evening before."""
+    midnight_ns = exchange.midnight_ns(day.date())
+    session = exchange.session_closing_after(midnight_ns)
+    if session is None or session.date < day.date():
+        return midnight_ns
+    return min(midnight_ns, session.open_ns)
 
 
 def _one_day() -> pd.Timedelta:

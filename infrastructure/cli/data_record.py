@@ -67,6 +67,10 @@ def record_bars(
         "connections": report.connections,
         "refused": report.refused,
     }
+    if not (report.minutes or report.option_minutes or report.refused):
+        answer["nothing_new"] = (
+            "no whole minute has come: the first begins with the next full minute, in a market that is open"
+        )
     if as_json:
         o.print_json(answer)
     else:
@@ -77,7 +81,7 @@ def record_bars(
 
 def _register_options(store: BarStore, contracts: Sequence[Instrument]) -> None:
     """Write options that the store's database lacks: their Greeks say nothing without the contract's size."""
-    from data.sources.pull import OPTIONS
+    from data.sources.history import OPTIONS
     from data.stores import DatabaseBarStore, ParquetBarStore
 
     options = [one for one in contracts if one.security_type in OPTIONS]

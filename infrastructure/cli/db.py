@@ -57,15 +57,19 @@ def downgrade(
 ) -> None:
     """Take migrations back; the tables and columns they added are removed with their rows.
 
-    Orders, fills and positions come back from the journal; bars do not: make a backup first.
+    It says which rows go before it asks. What a run did comes back from its journal; bars, contracts,
+    universes and fundamentals do not: make a backup first.
       trade db backup /backup/before && trade db downgrade 0002 --yes
     """
     with _opened(file, config, sets) as database:
-        before = database.revision()
+        before, lost = database.revision(), database.losses(revision)
         if not yes:
-            typer.confirm(f"{database}: go from {before} back to {revision} and lose its rows?", abort=True)
+            rows = ", ".join(f"{count} of {name}" for name, count in lost.items()) or "none"
+            typer.confirm(
+                f"{database}: go from {before} back to {revision}? Rows removed: {rows}", abort=True, err=True
+            )
         database.downgrade(revision)
-        _print_status(database, as_json=as_json, moved=(before, database.revision()))
+        _print_status(database, as_json=as_json, moved=(before, database.revision()), removed=lost)
 
 
 def status(file: File = None, config: o.Config = None, sets: o.Set = None, as_json: o.Json = False) -> None:
@@ -247,6 +251,7 @@ def _print_status(
     as_json: bool,
     moved: tuple[str | None, str | None] | None = None,
     journals: list[dict[str, Any]] | None = None,
+    removed: dict[str, int] | None = None,
 ) -> str:
     from data.inspection import status as ask
 
@@ -262,12 +267,15 @@ def _print_status(
             "pending": found.pending,
             "features": features,
         }
-        told = {} if journals is None else {"journals": journals}
+        told: dict[str, Any] = {} if journals is None else {"journals": journals}
+        told |= {} if removed is None else {"removed": removed}
         o.print_json(answer | told | ({"from": moved[0]} if moved else {}))
         return found.state
     typer.echo(f"{found.database}: {found.edition}")
     if moved is not None and moved[0] != moved[1]:
         typer.echo(f"revision {moved[0] or 'none'} -> {moved[1] or 'none'}")
+    if removed:
+        typer.echo(f"rows removed: {', '.join(f'{count} of {name}' for name, count in removed.items())}")
     typer.echo(f"revision {found.revision or 'none'} of {found.newest}: {_STATES[found.state]}")
     if found.pending:
         typer.echo(f"{found.pending} changes of bars wait for trade db refresh")
@@ -278,9 +286,11 @@ def _print_status(
     o.print_table("features", rows, columns=("feature", "on", "what", "why"))
     if journals:
         short = [row | {"journal": row["journal"][:16]} for row in journals]
-        columns = ("journal", "run", "event", "recorded", "behind")
+        columns = ("journal", "run", "event", "recorded", "behind", "seconds", "problem")
         o.print_table(
-            "journals projected; events behind, where the journal lies here", short, columns=columns
+            "journals projected; events behind, and since when, where the journal lies here",
+            short,
+            columns=columns,
         )
     return found.state
 

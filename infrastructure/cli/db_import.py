@@ -75,6 +75,9 @@ def import_actions(
     calendar: Annotated[
         str, typer.Option(help="Exchange that turns a last cum date into an ex date.")
     ] = "XNYS",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="The rows of the file were wrong: take them back from now on.")
+    ] = False,
     config: o.Config = None,
     sets: o.Set = None,
     as_json: o.Json = False,
@@ -83,20 +86,25 @@ def import_actions(
 
     Pulls, checks and traders use them where nobody else is named (--actions, data.corporate_actions).
     An action with another value than before is a correction: known from now on, the old value for the past.
+    One that never was is taken back by a file that lists it as it was imported, with --withdraw and the
+    --source of then; for questions about the past it stays.
       trade db import-actions actions.csv
       trade db import-actions vendor/2024 --source vendor
+      trade db import-actions wrong.csv --withdraw --source actions.csv
     """
     from data.corporate_actions.stored_source import import_actions as take_in
+    from data.corporate_actions.stored_source import withdraw_actions
     from execution.clocks import SystemClock, timestamp
 
     now = timestamp(SystemClock().now_ns())
+    change = withdraw_actions if withdraw else take_in
     _take(
-        "corporate actions",
+        "corporate actions withdrawn" if withdraw else "corporate actions",
         path,
         file,
         config,
         sets,
-        lambda database, named: take_in(database, named, now, calendar, source),
+        lambda database, named: change(database, named, now, calendar, source),
         as_json=as_json,
     )
 

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 Config = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="FILE", envvar="ALPHEC_CONFIG", help="YAML configuration file."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", envvar="ALPHEC_CONFIG", help="YAML configuration file [none]."
+    ),
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", "-p", metavar="demo|paper|live", help="Which broker this is meant for."),
+    typer.Option(
+        "--profile",
+        "-p",
+        metavar="demo|paper|live",
+        help="Which broker this is meant for [paper where data.source is ib, else demo].",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -29,20 +36,37 @@ Set = Annotated[
 ]
 Bars = Annotated[
     str | None,
-    typer.Option("--bars", metavar="DIR", help="Folder of CSV or Parquet bars instead of the sample."),
+    typer.Option("--bars", metavar="DIR", help="Folder of CSV or Parquet bars [data.bars, else the sample]."),
 ]
 Symbols = Annotated[
-    str | None, typer.Option("--symbols", metavar="A,B", help="Trade these symbols only, comma-separated.")
+    str | None,
+    typer.Option("--symbols", metavar="A,B", help="Trade these only, comma-separated [all the bars offer]."),
 ]
-Timeframe = Annotated[str | None, typer.Option("--timeframe", metavar="1D|1h|1m", help="Size of a bar.")]
-RunsDir = Annotated[str | None, typer.Option("--runs-dir", metavar="DIR", help="Folder of runs [runs].")]
+
+
+def bar_size(default: str) -> Any:
+    """Return the option that names the size of a bar; `default` says what is taken without it."""
+    return typer.Option("--timeframe", metavar="1D|1h|1m", help=f"Size of a bar [{default}].")
+
+
+Timeframe = Annotated[str | None, bar_size("timeframe: 1D")]
+StoredTimeframe = Annotated[str | None, bar_size("1D")]
+RunsDir = Annotated[
+    str | None, typer.Option("--runs-dir", metavar="DIR", help="Folder of runs [runs_dir: runs].")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables.")]
 
 
 def with_examples(text: str) -> str:
     """Keep the lines of paragraphs that hold indented ones: typer would otherwise flow them together."""
-    paragraphs = inspect.cleandoc(text).split("\n\n")
-    return "\n\n".join(f"\b\n{part}" if "\n  " in f"\n{part}" else part for part in paragraphs)
+    return "\n\n".join(_kept(part) for part in inspect.cleandoc(text).split("\n\n"))
+
+
+def _kept(part: str) -> str:
+    lines = part.split("\n")
+    if all(line.startswith("trade ") for line in lines):  # their indent was the margin of the docstring
+        lines = [f"  {line}" for line in lines]
+    return "\n".join(["\b", *lines]) if any(line.startswith("  ") for line in lines) else part
 
 
 def add(app: typer.Typer, command: Callable[..., None], name: str | None = None) -> None:

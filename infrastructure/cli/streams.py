@@ -83,6 +83,14 @@ def silence(stream: TextIO) -> None:
     os.close(nowhere)
 
 
+def drop_unwritable(stream: TextIO) -> None:
+    """Let go of what a stream holds back and cannot write, once that has been said."""
+    try:
+        stream.flush()
+    except OSError:
+        silence(stream)
+
+
 def settle(status: int) -> int:
     """Write out what is held back, and return the status to leave with."""
     for stream in (sys.stdout, sys.stderr):

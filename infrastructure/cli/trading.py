@@ -26,19 +26,34 @@ def backtest(
     bars: o.Bars = None,
     symbols: o.Symbols = None,
     timeframe: o.Timeframe = None,
+    actions: Annotated[
+        str | None,
+        typer.Option(
+            "--actions",
+            metavar="FILE|DIR|yahoo|stored|none",
+            help="Who knows splits and dividends, which the run books; none: there were none "
+            "[data.corporate_actions].",
+        ),
+    ] = None,
     runs_dir: o.RunsDir = None,
     keep_bars: KeepBars = False,
 ) -> None:
     """Run the configured strategy over past bars and write ledgers and a report.
 
     The strategy, risk rules, matching and accounts are those of live trading.
+
+    With --actions the bars are those that were traded. When an ex date begins, a split multiplies the
+    position, ends open orders as Interactive Brokers does, and is told to the strategy; a dividend is paid
+    in cash. Without it bars that hold a split are refused.
       trade backtest
       trade backtest --config config.yaml --symbols SPY,IWM
       trade backtest --bars bars/daily --set strategy.params.fast=10
+      trade backtest --bars bars/daily --actions actions.csv
       trade backtest --keep-bars
     """
+    named = [*(sets or []), *([] if actions is None else [f"data.corporate_actions={actions}"])]
     settings = o.load(
-        config, profile, sets, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
+        config, profile, named, bars=bars, symbols=symbols, timeframe=timeframe, runs_dir=runs_dir
     )
     o.set_up_logging(settings)
     from infrastructure.backtests import run_backtest

@@ -15,7 +15,7 @@ from infrastructure.bench import processes, projector
 def main() -> int:
     """Measure, print the figures, and return the exit status: 1 if a row was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, help="events of the journal [1,000,000; with --stops 60,000]")
+    parser.add_argument("--events", type=int, help="events of the journal [1,000,000; with --stops 6,000]")
     parser.add_argument("--stops", type=int, default=0, help="crash the server so often instead of measuring")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     options = parser.parse_args()
@@ -29,7 +29,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-projector-") as name:
         try:
             if options.stops:
-                figures |= projector.crash(Path(name), options.events or 60_000, options.stops, tell)
+                figures |= projector.crash(Path(name), options.events or 6_000, options.stops, tell)
             else:
                 figures |= projector.measure(Path(name), options.events or 1_000_000, tell)
         except ServerNotInstalledError as error:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtesting import metrics
+from execution.book.adjustments import Adjustment, AdjustmentKind
 from execution.models import Fill, Side
 
 DAY = 86_400_000_000_000
@@ -200,3 +201,23 @@ def test_ratios_do_not_depend_on_the_currency_unit(values: list[float], unit: fl
 @given(CURVES.filter(len))
 def test_a_rising_curve_has_no_drawdown(values: list[float]) -> None:
     assert metrics.max_drawdown(curve(*sorted(values))) == 0
+
+
+def test_a_round_trip_over_a_split_is_one_and_its_dividends_and_fractions_are_profit() -> None:
+    fills = [fill(1, Side.BUY, 10, "100"), fill(4, Side.SELL, 14, "70"), fill(9, Side.BUY, 1, "1")]
+    moved = [
+        Adjustment(AdjustmentKind.DIVIDEND, "SPY", 2 * DAY, cash=Decimal(5)),
+        Adjustment(AdjustmentKind.SPLIT, "SPY", 3 * DAY, Decimal(4), Decimal("0.5"), Decimal(70)),
+        Adjustment(AdjustmentKind.DIVIDEND, "SPY", 5 * DAY, cash=Decimal(7)),  # nothing is held any more
+        Adjustment(AdjustmentKind.SPLIT, "IWM", 3 * DAY, Decimal(4)),
+    ]
+    fees = sum((one.commission or Decimal(0) for one in fills[:2]), Decimal(0))
+    (trip,) = metrics.round_trips(fills, None, moved)
+    assert trip.profit == 14 * 70 + 35 + 5 - 1_000 - fees
+    assert (trip.opened_ns, trip.closed_ns) == (DAY, 4 * DAY)
+
+
+def test_a_round_trip_ends_where_a_reverse_split_leaves_nothing() -> None:
+    gone = Adjustment(AdjustmentKind.SPLIT, "SPY", 3 * DAY, Decimal(-3), Decimal("0.2"), Decimal(150))
+    (trip,) = metrics.round_trips([fill(1, Side.BUY, 3, "10", "0")], None, [gone])
+    assert (trip.profit, trip.closed_ns) == (Decimal(0), 3 * DAY)

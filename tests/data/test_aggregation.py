@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import delete, insert, text
+from sqlalchemy import delete, event, insert, text
 
-from data.aggregation import mark_everything, refresh
+from data.aggregation import Refreshed, mark_everything, refresh
 from data.calendars import ExchangeClock
 from data.database import Database
 from data.inspection import check, status
@@ -23,20 +27,20 @@ START = pd.Timestamp("2024-11-27 09:00", tz="UTC").value
 """Before the open of a Wednesday; Thursday is a holiday, Friday a half day."""
 
 
-def minutes(count: int, seed: int = 7, symbol: str = "SPY") -> pd.DataFrame:
+def minutes(count: int, seed: int = 7, symbol: str = "SPY", start: int = START) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     close = 100 + np.round(rng.normal(0, 0.1, count).cumsum(), 2)
     opens = np.round(close + rng.normal(0, 0.05, count), 2)
     return pd.DataFrame(
         {
             "symbol": symbol,
-            "ts": START + np.arange(count) * MINUTE,
+            "ts": start + np.arange(count) * MINUTE,
             "open": opens,
             "high": np.maximum(opens, close) + 0.01,
             "low": np.minimum(opens, close) - 0.01,
             "close": close,
             "volume": rng.integers(0, 1000, count).astype(float),
-            "known_at": START,
+            "known_at": start,
         }
     )
 
@@ -73,9 +77,9 @@ def folded(bars: pd.DataFrame, bucket: Any) -> pd.DataFrame:
     return result.reset_index()
 
 
-def expected_days(bars: pd.DataFrame) -> pd.DataFrame:
-    days = pd.to_datetime(bars["ts"])
-    clock = ExchangeClock("XNYS", days.min().date(), days.max().date())
+def expected_days(bars: pd.DataFrame, calendar: str = "XNYS") -> pd.DataFrame:
+    days, one = pd.to_datetime(bars["ts"]), pd.Timedelta(days=1)
+    clock = ExchangeClock(calendar, (days.min() - one).date(), (days.max() + one).date())
     parts = []
     for opens, closes in zip(clock.opens_ns, clock.closes_ns, strict=True):
         inside = bars[(bars["ts"] >= opens) & (bars["ts"] < closes)]
@@ -84,7 +88,7 @@ def expected_days(bars: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).sort_values(["symbol", "ts"]).reset_index(drop=True)
 
 
-def assert_equal(database: Database, bars: pd.DataFrame) -> None:
+def assert_equal(database: Database, bars: pd.DataFrame, calendar: str = "XNYS") -> None:
     columns = ["symbol", "ts", "open", "high", "low", "close", "volume", "bars"]
     for name, width in (("bars_5m", 5), ("bars_15m", 15), ("bars_1h", 60)):
         ordered = bars.sort_values("ts")
@@ -96,7 +100,10 @@ def assert_equal(database: Database, bars: pd.DataFrame) -> None:
             check_exact=True,
         )
     pd.testing.assert_frame_equal(
-        read(database, "bars_1d")[columns], expected_days(bars)[columns], check_dtype=False, check_exact=True
+        read(database, "bars_1d")[columns],
+        expected_days(bars, calendar)[columns],
+        check_dtype=False,
+        check_exact=True,
     )
 
 
@@ -209,3 +216,136 @@ def test_rows_past_their_retention_go_and_others_stay(database: Database, years:
     with database.connection() as connection:
         left = connection.scalar(text("SELECT count(*) FROM audit_events"))
     assert (left, removed["audit_events"]) == ((1, 0) if years == 9 else (0, 1))
+
+
+@pytest.mark.parametrize("weekend", ["2024-03-08", "2024-11-01"])
+def test_sessions_over_midnight_are_whole_in_weeks_when_the_clocks_change(
+    database: Database, weekend: str
+) -> None:
+    register(database, [Instrument("ES")], calendar="CMES")
+    bars = minutes(5 * 1440, symbol="ES", start=pd.Timestamp(weekend, tz="UTC").value)[::3]
+    late = bars.sample(frac=0.3, random_state=1)
+    write(database, bars.drop(late.index))
+    refresh(database)
+    write(database, late)
+    refresh(database)
+    assert_equal(database, bars, "CMES")
+    opens = pd.to_datetime(read(database, "bars_1d")["ts"], utc=True).dt.hour
+    assert {22, 23} == set(opens)  # 17:00 in Chicago, in winter and in summer
+    ends = [pd.Timestamp(at) for at in read(database, "bars_1d")["ends_at"]]
+    assert len(set(ends)) == len(ends)
+
+
+def test_an_instrument_that_gets_another_calendar_is_cut_by_that(database: Database) -> None:
+    bars = minutes(3 * 1440)
+    write(database, bars)
+    for calendar in ("XNYS", "CMES", "24/7", "XNYS"):
+        register(database, [Instrument("SPY")], calendar=calendar)
+        refresh(database)
+        assert_equal(database, bars, calendar)
+
+
+class _OlderClock(ExchangeClock):
+    """The calendar before two announcements: no session on the 27th, a whole one on the 29th."""
+
+    def __init__(self, calendar: str, start: dt.date, end: dt.date) -> None:
+        super().__init__(calendar, start, end)
+        stay = [day != dt.date(2024, 11, 27) for day in self.dates]
+        half = np.array([day == dt.date(2024, 11, 29) for day in self.dates])[stay]
+        self.dates = tuple(day for day, kept in zip(self.dates, stay, strict=True) if kept)
+        self.opens_ns = self.opens_ns[stay]
+        self.closes_ns = self.closes_ns[stay] + half * 3 * 60 * MINUTE
+
+
+def test_a_changed_calendar_cuts_the_days_of_every_symbol_anew_when_one_of_them_is_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(database, [Instrument("SPY"), Instrument("QQQ")])
+    spy, qqq = minutes(3 * 1440), minutes(3 * 1440, seed=8, symbol="QQQ")
+    holiday = (qqq["ts"] >= START + 1440 * MINUTE) & (qqq["ts"] < START + 2 * 1440 * MINUTE)
+    with monkeypatch.context() as patched:
+        patched.setattr("data.sessions.ExchangeClock", _OlderClock)
+        write(database, pd.concat([spy, qqq[~holiday]]))
+        refresh(database)
+        assert read(database, "bars_1d")["bars"].tolist() == [390, 390]
+    write(database, qqq[holiday].head(5))
+    refresh(database)
+    assert_equal(database, pd.concat([spy, qqq[~holiday], qqq[holiday].head(5)]))
+
+
+def test_a_late_minute_after_the_new_close_of_a_session_does_not_lose_its_day(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(database, [Instrument("SPY")])
+    bars = minutes(3 * 1440).query("ts >= @START + 1440 * @MINUTE")
+    late = bars[bars["ts"] == pd.Timestamp("2024-11-29 19:00", tz="UTC").value]
+    with monkeypatch.context() as patched:
+        patched.setattr("data.sessions.ExchangeClock", _OlderClock)
+        write(database, bars.drop(late.index))
+        refresh(database)
+    write(database, late)
+    refresh(database)
+    assert_equal(database, bars)
+
+
+def test_migrations_taken_back_and_done_again_lose_no_aggregate(database: Database) -> None:
+    register(database, [Instrument("SPY")])
+    bars = minutes(1440)
+    write(database, bars)
+    refresh(database)
+    database.downgrade("0004")
+    database.upgrade()
+    refresh(database)
+    assert_equal(database, bars)
+
+
+@pytest.fixture
+def shared(database: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The same database on connections of its own, of a server that has several."""
+    kind = request.node.callspec.params["database"]
+    if kind != "sqlite" and not request.getfixturevalue(f"{kind}_server").whole:
+        pytest.skip("needs a server with sessions side by side")
+    with closing(Database(database.url.render_as_string(hide_password=False))) as other:
+        yield other
+
+
+@pytest.mark.parametrize("database", ["postgres", "timescale"], indirect=True)
+def test_minutes_that_come_while_a_refresh_runs_are_left_to_the_next(
+    database: Database, shared: Database
+) -> None:
+    register(database, [Instrument("SPY")])
+    bars, later = minutes(1440), minutes(1440, start=START + 7 * 1440 * MINUTE)
+    write(database, bars)
+    came: list[str] = []
+
+    def come(_c: object, _u: object, statement: str, *_: object) -> None:
+        if "FROM instruments" in statement and not came:
+            came.append(statement)
+            write(shared, later)
+
+    event.listen(database.engine, "before_cursor_execute", come)
+    refresh(database)
+    assert came
+    refresh(database)
+    assert_equal(database, pd.concat([bars, later]))
+
+
+def test_two_refreshes_at_once_do_the_work_once_and_neither_fails(
+    database: Database, shared: Database
+) -> None:
+    register(database, [Instrument("SPY")])
+    bars = minutes(1440)
+    write(database, bars)
+    with ThreadPoolExecutor(1) as threads:
+        second: list[Future[Refreshed]] = []
+
+        def join(_c: object, _u: object, statement: str, *_: object) -> None:
+            if statement.startswith("INSERT INTO exchange_sessions") and not second:
+                second.append(threads.submit(refresh, shared))
+                wait(second, timeout=1)  # until it is done or, more likely, waits for this one
+
+        event.listen(database.engine, "after_cursor_execute", join)
+        refresh(database)
+        second[0].result()
+    assert_equal(database, bars)
+    assert status(database).pending == 0

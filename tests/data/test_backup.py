@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import stat
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from data.aggregation import refresh
-from data.backup import MANIFEST, backup, checksums, count_rows
+from data.backup import MANIFEST, backup, checksums, count_rows, written
 from data.database import Database
 from data.errors import BackupError, DatabaseUnavailableError, SchemaError
 from data.inspection import check
@@ -142,7 +144,7 @@ def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
     backup(file_database, tmp_path / "kept")
     manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
     manifest["tables"]["signals"]["sha256"] = "0"
-    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / "kept" / MANIFEST).write_bytes(written(manifest))
     target = Database(url if not url.startswith("sqlite") else f"sqlite:///{tmp_path / 'target.db'}")
     empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     empty.upgrade()
@@ -151,7 +153,7 @@ def test_a_damaged_backup_is_refused_and_leaves_the_database_empty(
     assert checksums(target) == checksums(empty)
     file = tmp_path / "kept" / "bars_1m.parquet"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(BackupError, match=r"bars_1m\.parquet cannot be read"):
+    with pytest.raises(BackupError, match=r"bars_1m\.parquet is not as it was written; nothing was touched"):
         restore(target, tmp_path / "kept")
     assert checksums(target) == checksums(empty)
     target.close()
@@ -202,7 +204,7 @@ def test_half_a_backup_and_one_of_a_newer_program_are_refused(
 ) -> None:
     backup(file_database, tmp_path / "kept")
     manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
-    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest | {"revision": "9999"}))
+    (tmp_path / "kept" / MANIFEST).write_bytes(written(manifest | {"revision": "9999"}))
     with pytest.raises(SchemaError, match="newer version"):
         restore(file_database, tmp_path / "kept")
     (tmp_path / "kept" / MANIFEST).unlink()
@@ -283,7 +285,7 @@ def test_tables_of_another_revision_are_not_backed_up(sqlite_url: str, tmp_path:
     database.close()
 
 
-@pytest.mark.parametrize("spoil", ["table", "column"])
+@pytest.mark.parametrize("spoil", ["table", "column", "place", "foreign"])
 def test_a_backup_cannot_smuggle_a_statement_in_as_a_name(
     file_database: Database, tmp_path: Path, spoil: str
 ) -> None:
@@ -291,10 +293,90 @@ def test_a_backup_cannot_smuggle_a_statement_in_as_a_name(
     manifest = json.loads((tmp_path / "kept" / MANIFEST).read_text())
     if spoil == "table":
         manifest["tables"]['fills"; DROP TABLE fills; --'] = manifest["tables"]["fills"]
+    elif spoil == "place":
+        manifest["tables"]["../fills"] = manifest["tables"]["fills"]
+    elif spoil == "foreign":
+        manifest["tables"]["alembic_version"] = manifest["tables"]["fills"]
     else:
         manifest["tables"]["fills"]["columns"][0]["name"] = 'x") SELECT 1; DROP TABLE fills; --'
-    (tmp_path / "kept" / MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / "kept" / MANIFEST).write_bytes(written(manifest))
     target = Database(f"sqlite:///{tmp_path / 'target.db'}")
-    with pytest.raises(BackupError, match="no name of a table or column"):
+    with pytest.raises(BackupError, match=r"no name of a table or column|no table of this"):
         restore(target, tmp_path / "kept")
+    assert target.revision() is None
+
+
+def test_a_backup_is_its_owners_alone(file_database: Database, tmp_path: Path) -> None:
+    fill(file_database)
+    before = os.umask(0)
+    try:
+        backup(file_database, tmp_path / "kept")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "kept").iterdir()} == {0o600}
+
+
+def test_a_bit_that_fell_over_anywhere_is_seen_before_anything_is_touched(
+    file_database: Database, tmp_path: Path
+) -> None:
+    fill(file_database)
+    refresh(file_database)
+    backup(file_database, tmp_path / "kept")
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}")
+    places = np.random.default_rng(7)
+    for path in sorted((tmp_path / "kept").iterdir()):
+        whole = path.read_bytes()
+        for place in places.integers(0, len(whole), 20 if path.name == MANIFEST else 1):
+            spoilt = bytearray(whole)
+            spoilt[place] ^= 1 << int(places.integers(0, 8))
+            path.write_bytes(spoilt)
+            try:
+                restore(target, tmp_path / "kept")
+            except (BackupError, SchemaError):
+                assert target.revision() is None
+            else:  # a space of the manifest's, or a letter of the name of its checksum
+                assert path.name == MANIFEST
+                assert checksums(target) == checksums(file_database)
+                target.downgrade("base")
+        path.write_bytes(whole)
+    restore(target, tmp_path / "kept")
+    assert checksums(target) == checksums(file_database)
     target.close()
+
+
+@pytest.mark.parametrize("spoil", ["[]", "5", "tables", "columns", "kind", "rows", "missing"])
+def test_a_manifest_that_does_not_hang_together_is_refused(
+    file_database: Database, tmp_path: Path, spoil: str
+) -> None:
+    backup(file_database, tmp_path / "kept")
+    path = tmp_path / "kept" / MANIFEST
+    manifest = json.loads(path.read_text())
+    fills = manifest["tables"]["fills"]
+    match spoil:
+        case "tables":
+            manifest["tables"] = []
+        case "columns":
+            fills["columns"] = {"name": 1}
+        case "kind":
+            fills["columns"][0]["kind"] = "picture"
+        case "rows":
+            fills["rows"] = "many"
+        case "missing":
+            del fills["sha256"]
+    path.write_bytes(spoil.encode() if spoil in ("[]", "5") else written(manifest))
+    with pytest.raises(BackupError, match="damaged; restore another backup"):
+        restore(Database(f"sqlite:///{tmp_path / 'target.db'}"), tmp_path / "kept")
+    assert not (tmp_path / "target.db").exists()
+
+
+def test_a_file_that_unpacks_beyond_all_bounds_is_refused_unread(
+    file_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(file_database)
+    backup(file_database, tmp_path / "kept")
+    monkeypatch.setattr("data.restore._MOST_BYTES", 1_000)
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}")
+    with pytest.raises(BackupError, match=r"bars_1m\.parquet unpacks to \d+ bytes at a time"):
+        restore(target, tmp_path / "kept")
+    assert target.revision() is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.calendars import ExchangeClock, Session
-from data.errors import CalendarError, CalendarRangeError
+from data.errors import CalendarError, CalendarRangeError, CalendarRecordsError
 
 CLOCK = ExchangeClock("XNYS", dt.date(2012, 11, 1), dt.date(2012, 12, 31))
 
@@ -94,6 +94,33 @@ def test_a_range_without_sessions_is_legal_and_empty() -> None:
 def test_a_wrong_calendar_is_named(name: str, first: str, last: str, fault: str) -> None:
     with pytest.raises(CalendarError, match=fault):
         ExchangeClock(name, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+
+
+def test_the_first_days_on_record_are_known_though_nothing_is_known_before_them() -> None:
+    clock = ExchangeClock("XTKS", dt.date(1997, 1, 1), dt.date(1997, 1, 31))
+    assert clock.dates[0] == dt.date(1997, 1, 6)
+    with pytest.raises(CalendarRecordsError, match=r"1997.*leave out what lies beyond"):
+        ExchangeClock("XTKS", dt.date(1996, 12, 31), dt.date(1997, 1, 31))
+
+
+@pytest.mark.parametrize(
+    "closed",
+    ["2001-09-11", "2001-09-14", "2012-10-29", "2012-10-30", "2018-12-05", "2025-01-09", "2022-06-20"],
+)
+def test_days_on_which_new_york_did_not_open_have_no_session(closed: str) -> None:
+    day = dt.date.fromisoformat(closed)
+    clock = ExchangeClock("XNYS", day - dt.timedelta(days=7), day + dt.timedelta(days=7))
+    assert clock.session_on(day) is None
+    assert clock.session_closing_after(ns(f"{closed} 16:00")) is not None
+
+
+def test_a_plain_datetime_is_a_moment_too() -> None:
+    moment = dt.datetime(2012, 12, 3, 14, 30, tzinfo=dt.UTC)
+    assert CLOCK.is_session_open(moment)
+    wake = CLOCK.next_session_open(moment) + dt.timedelta(seconds=2)
+    assert wake == pd.Timestamp("2012-12-04 14:30:02", tz="UTC")
+    with pytest.raises(ValueError, match="no timezone"):
+        CLOCK.is_session_open(moment.replace(tzinfo=None))
 
 
 def test_sessions_and_repr_state_the_range() -> None:

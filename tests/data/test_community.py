@@ -22,14 +22,14 @@ from data.aggregation import refresh
 from data.backup import backup, checksums
 from data.bars import BarSeries
 from data.database import Database
-from data.errors import DatabaseUnavailableError
+from data.errors import DatabaseUnavailableError, SchemaError
 from data.inspection import check, status
 from data.instruments import register
 from data.restore import restore
 from data.schema.aggregates import MINUTE_NS
 from data.schema.features import all_series
 from data.stores import DatabaseBarStore
-from data.testing import DatabaseServer
+from data.testing import DatabaseServer, LocalServer, local_server
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 
@@ -142,15 +142,55 @@ def test_everything_is_on_and_policies_refresh_a_month_in_a_transaction(communit
         assert sorted(config["buckets_per_batch"] for config in configs) == [30, 720, 2880, 8640]
 
 
-def test_a_policy_of_an_earlier_version_is_given_its_batches_by_an_upgrade(community: Database) -> None:
+def test_what_an_earlier_version_made_otherwise_is_set_right_by_an_upgrade(community: Database) -> None:
     community.upgrade()
     jobs = "FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+    views = "SELECT pg_get_viewdef('bars_1d'::regclass)"
     with bare(community) as connection:
-        connection.execute(f"SELECT alter_job(job_id, config => config - 'buckets_per_batch') {jobs}")  # type: ignore[arg-type, unused-ignore]
+        before = connection.execute(f"SELECT config {jobs} ORDER BY job_id").fetchall()  # type: ignore[arg-type, unused-ignore]
+        view = connection.execute(views).fetchall()
+        other = """config - 'buckets_per_batch' || '{"start_offset": "7 days"}'"""
+        connection.execute(f"SELECT alter_job(job_id, config => {other}) {jobs}")  # type: ignore[arg-type, unused-ignore]
+        connection.execute("CREATE OR REPLACE VIEW bars_1d AS " + view[0][0].split("UNION ALL")[0])
     community.upgrade()
     with bare(community) as connection:
-        configs = [row[0] for row in connection.execute(f"SELECT config {jobs}")]  # type: ignore[arg-type, unused-ignore]
-    assert all("buckets_per_batch" in config for config in configs)
+        assert connection.execute(f"SELECT config {jobs} ORDER BY job_id").fetchall() == before  # type: ignore[arg-type, unused-ignore]
+        assert connection.execute(views).fetchall() == view
+
+
+def test_a_policy_that_removes_the_record_too_soon_is_told_and_taken_away(community: Database) -> None:
+    community.upgrade()
+    with bare(community) as connection:
+        connection.execute("SELECT remove_retention_policy('audit_events')")
+        for table, age in (("audit_events", "6 years"), ("fills", "1 day"), ("orders", "8 years")):
+            connection.execute("SELECT add_retention_policy(%s, drop_after => %s::interval)", [table, age])
+    (retention,) = (feature for feature in status(community).features if feature.name == "retention")
+    assert not retention.on
+    assert "audit_events after 6 years" in retention.why
+    assert "fills after 1 day" in retention.why
+    assert any("too soon" in finding.problem for finding in check(community))
+    community.upgrade()
+    (retention,) = (feature for feature in status(community).features if feature.name == "retention")
+    assert retention.on
+    assert "audit_events 10 years" in retention.detail
+    assert "orders 8 years" in retention.detail
+    assert "fills" not in retention.detail
+
+
+@pytest.mark.parametrize("owner", [True, False])
+def test_minutes_that_come_after_a_refresh_are_in_the_bars_of_today(community: Database, owner: bool) -> None:
+    community.upgrade()
+    register(community, [Instrument("BTC")], calendar="24/7")
+    day = pd.Timestamp.now("UTC").floor("D")
+    count = max((pd.Timestamp.now("UTC") - day) // pd.Timedelta(minutes=1), 2)
+    bars = series("BTC", 1440 + count, start=(day - pd.Timedelta(days=1)).value)
+    hours = 1440 + count // 120 * 60  # whole ones: what comes later belongs to none that is over
+    load(community, bars.slice(0, hours))
+    refresh(community)
+    load(community, bars.slice(hours, 1440 + count))
+    if owner:
+        refresh(community)
+    assert set(counts(community).values()) == {1440 + count}
 
 
 def test_migrations_go_down_and_up_over_compressed_rows(community: Database) -> None:
@@ -217,8 +257,9 @@ def test_a_refresh_that_fails_leaves_its_notes_and_the_next_one_does_it(communit
         pytest.raises(DatabaseUnavailableError, match="statement_timeout"),
     ):
         refresh(impatient)
-    assert status(community).pending == 1
-    assert refresh(community).changes == 1
+    waiting = status(community).pending
+    assert waiting
+    assert refresh(community).changes == waiting
     assert status(community).pending == 0
     assert counts(community)["bars_1h"] == 100_000
 
@@ -268,3 +309,39 @@ def test_a_backup_of_compressed_rows_restored_elsewhere_is_equal_with_its_aggreg
     timescale_server.drop_database("elsewhere")
     restore(file_database, tmp_path / "kept")
     assert checksums(file_database) == checksums(community)
+
+
+def test_a_server_that_changes_its_edition_and_back_has_the_same_bars(
+    local_timescale_server: LocalServer,
+) -> None:
+    def turn(server: LocalServer, edition: str) -> None:
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET timescaledb.license = '{edition}'")  # type: ignore[arg-type, unused-ignore]
+        server.stop()
+        server.start()
+
+    recent = (pd.Timestamp.now("UTC").floor("D") - pd.Timedelta(days=5)).value  # not compressed by a policy
+    with local_server(timescale=True, programs=local_timescale_server.programs) as server:
+        url = server.create_database("turned")
+        with closing(Database(url)) as database:
+            database.upgrade()
+            register(database, [Instrument("BTC")], calendar="24/7")
+            load(database, series("BTC", 1440, start=recent))
+            refresh(database)
+        for number, edition in enumerate(("apache", "timescale"), start=1):
+            turn(server, edition)
+            with closing(Database(url)) as database:
+                database.upgrade()
+                load(database, series("BTC", 1440, start=recent + number * 1440 * MINUTE_NS))
+                refresh(database)
+                assert status(database).edition.license == edition
+                assert set(counts(database).values()) == {(number + 1) * 1440}
+                assert not any(finding.problem for finding in check(database))
+        with closing(Database(url)) as database:
+            assert compress(database)
+        turn(server, "apache")
+        with closing(Database(url)) as database, pytest.raises(SchemaError, match="decompress them there"):
+            database.upgrade()
+        turn(server, "timescale")
+        with closing(Database(url)) as database:
+            assert set(counts(database).values()) == {3 * 1440}

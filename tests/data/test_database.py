@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, make_url, text
 
 from data.aggregation import mark_everything, refresh
 from data.backup import backup, checksums
@@ -123,6 +123,109 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(DatabaseUnavailableError, match="whether the server runs") as caught:
         database.upgrade()
     assert "hunter2" not in str(caught.value) + repr(database)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+psycopg://u:pa@hunter2@127.0.0.1/desk", "postgresql+psycopg://u:pa@x/hunter2@127.0.0.1/desk",
+     "postgresql+psycopg://u:hunter2@127.0.0.1:5432x/desk"],
+)  # fmt: skip
+def test_a_password_that_is_cut_at_its_own_at_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(DatabaseUnavailableError, match=r"%40|cannot be read") as caught:
+        Database(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_behind_the_question_mark_is_not_shown() -> None:
+    url = "postgresql+psycopg://u@127.0.0.1:1/desk?password=hunter2&sslpassword=hunter3&sslmode=disable"
+    database = Database(url)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        database.upgrade()
+    assert "hunter" not in str(caught.value) + repr(database)
+    assert "sslmode=disable" in str(database)
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [(lambda url: url.set(database="gone"), "CREATE DATABASE"),
+     (lambda url: url.set(username="gone"), "correct the user and the password"),
+     (lambda url: url.set(host="no.such.host.invalid"), "correct the host"),
+     (lambda url: url.set(port=1), "check host and port"),
+     (lambda url: url.update_query_dict({"sslmode": "verify-full"}), "sslmode and sslrootcert"),
+     (lambda url: url.update_query_dict({"sslmode": "odd"}), "follows the [?]"),
+     (lambda url: url.update_query_dict({"sslmod": "require"}), "sslmod.*follows the [?]")],
+    ids=["database", "user", "host", "port", "tls", "value", "option"],
+)  # fmt: skip
+def test_what_is_wrong_with_an_address_is_named(
+    postgres_url: str, change: Callable[[URL], URL], remedy: str
+) -> None:
+    url = change(make_url(postgres_url).set(password="hunter2"))
+    database = Database(url.render_as_string(hide_password=False))
+    with pytest.raises(DatabaseUnavailableError, match=remedy) as caught:
+        database.upgrade()
+    assert "hunter2" not in str(caught.value)
+    database.close()
+
+
+def test_a_password_that_the_server_does_not_take_is_named(postgres_server: LocalServer) -> None:
+    rules = postgres_server.data / "pg_hba.conf"
+    before = rules.read_text()
+    first = "host all locked 127.0.0.1/32 scram-sha-256\nhost all shut 127.0.0.1/32 reject\n"
+    name = postgres_server.create_database("locked")
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
+        for role in ("locked", "shut"):
+            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'right @:/?'")
+        rules.write_text(first + before)
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            for user, password, said in (
+                ("locked", "hunter2", "correct the user and the password"),
+                ("locked", None, "correct the user and the password"),
+                ("shut", "hunter2", "pg_hba.conf"),
+            ):
+                database = Database(
+                    make_url(name).set(username=user, password=password).render_as_string(False)
+                )
+                with pytest.raises(DatabaseUnavailableError, match=said) as caught:
+                    database.revision()
+                assert "hunter2" not in str(caught.value)
+            url = make_url(name).set(username="locked", password="right @:/?")
+            right = Database(url.render_as_string(hide_password=False))
+            assert right.revision() is None
+            with psycopg.connect(right.conninfo()) as bare:
+                assert bare.info.user == "locked"
+            right.close()
+        finally:
+            rules.write_text(before)
+            connection.execute("SELECT pg_reload_conf()")
+            postgres_server.drop_database("locked")
+            connection.execute("DROP ROLE locked, shut")
+
+
+def test_tables_that_something_else_made_are_named_and_left_alone(url: str) -> None:
+    database = Database(url)
+    database._make_folder()
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE fills (what TEXT)"))
+        connection.execute(text("INSERT INTO fills VALUES ('theirs')"))
+    with pytest.raises(DatabaseUnavailableError, match=r"fills.* something else made it"):
+        database.upgrade()
+    with database.engine.connect() as connection:
+        assert connection.execute(text("SELECT what FROM fills")).all() == [("theirs",)]
+        assert connection.dialect.get_table_names(connection) == ["fills"]
+    database.close()
+
+
+def test_a_file_whose_pages_are_damaged_is_named(file_database: Database) -> None:
+    with file_database.engine.connect() as connection:
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    file_database.close()
+    path = Path(str(file_database.url.database))
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(DatabaseUnavailableError, match="restore a backup"):
+        Repository(file_database).runs()
 
 
 @pytest.mark.parametrize(

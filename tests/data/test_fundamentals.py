@@ -43,6 +43,21 @@ def test_a_restatement_is_known_from_its_day_on_and_never_before(database: Datab
         (HEADER + FIRST.replace("AAPL", "A" * 33), "line 2: symbol 'A*'... has 33 letters, 32 at most"),
         (HEADER + FIRST + FIRST, "line 3: the same figure as line 2"),
         ("", "line 1: columns none"),
+        (
+            HEADER + "AAPL,eps,31.3.2024,2024-05-02T00:00Z,1,\n",
+            "period_end '31.3.2024' is not written like 2024-03",
+        ),
+        (
+            HEADER + "AAPL,eps,2024-03-31,05/02/2024 20:30Z,1,\n",
+            "known_at '05/02/2024 20:30Z' is not written like",
+        ),
+        (HEADER + "AAPL,eps,2024-03-31,9999-05-02T20:30Z,1,\n", "line 2: known_at '9999-05-02T20:30Z'"),
+        (
+            HEADER + "AA\0PL,eps,2024-03-31,2024-05-02T20:30Z,1,\n",
+            "line 2: (symbol holds|cannot be read).* NUL",
+        ),
+        (HEADER + "AAPL,eps,2024-03-31,2024-05-02T20:30Z,1,USD,7\n", "line 2: more fields than columns"),
+        (HEADER + FIRST + FIRST.replace("1.53", "6.11"), "line 3: .*an item of its own, such as revenue_fy"),
     ],
 )
 def test_an_unsound_file_is_named_with_its_line_and_nothing_is_written(

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import column, event, table, text
+from sqlalchemy import JSON, Boolean, Date, Double, Integer, column, event, insert, table, text
 from sqlalchemy.engine import Connection
 
+from data.aggregation import refresh
+from data.backup import checksums
 from data.database import Database
 from data.errors import DatabaseUnavailableError, SchemaError
 from data.inspection import check, status
+from data.projection.events import Entry
+from data.projector import Projector
 from data.revisions import known_revisions, newest_revision
-from data.schema import Base, UtcTime
+from data.schema import Base, MinuteBarRow, Money, UtcTime
 from data.schema.features import all_series
 from data.schema.types import Document
 from data.testing import LocalServer
-from execution.journal.chain import chain_hash
+from execution.journal.chain import GENESIS, canonical, chain_hash
 
 
 def tables_of(database: Database) -> set[str]:
@@ -82,6 +88,110 @@ def test_signals_get_the_names_of_their_events_and_keep_everything_else_on_the_w
     database.upgrade()
     assert not any(finding.problem for finding in check(database))
     database.close()
+
+
+def told() -> list[Entry]:
+    """Return events of two runs in one journal, of each kind whose rows a migration makes later."""
+    noon, head = 1_700_000_000_123_456_789, GENESIS
+    entries: list[Entry] = []
+    tail = {"value_at_risk_95": "1.5", "value_at_risk_99": "2.5", "expected_shortfall_95": 1.75,
+            "expected_shortfall_99": 3.0, "tail_returns": 250}  # fmt: skip
+    money = ("cash", "equity", "unrealized_pnl", "realized_pnl", "fees", "gross_exposure")
+    snapshot: dict[str, Any] = dict.fromkeys(money, "10.50") | {"positions": []}
+    split = {"what": "split", "symbol": "AAPL", "quantity": "30", "fraction": "0.5", "cash": "-0.10"}
+    for kind, body in (
+        ("run_started", {"run_id": "first"}),
+        (
+            "adjustment",
+            split | {"time": noon, "price": "99.990", "by": "ops", "reason": "", "action": "s-1"},
+        ),
+        ("risk_metrics", tail | {"trading_time": noon}),
+        ("risk_metrics", tail | {"trading_time": noon + 10**9}),
+        ("snapshot", snapshot | {"trading_time": noon + 10**9}),
+        ("run_started", {"run_id": "second"}),
+        ("risk_metrics", {"trading_time": noon, "scope": "tech", "tail_unknown": "SPY: 3 of 60 days"}),
+        ("adjustment", split | {"time": noon + 1, "price": None, "new_symbol": "APLE"}),
+    ):
+        seq, text = len(entries) + 1, canonical(body)
+        digest = chain_hash(head, seq, noon, kind, text)
+        entries.append((seq, noon, kind, text, head, digest))
+        head = digest
+    return entries
+
+
+def test_what_the_projector_has_passed_is_there_again_after_down_and_up(url: str) -> None:
+    database = Database(url)
+    database.upgrade()
+    Projector(database, "j", "before").project(told())
+    before = checksums(database)
+    with database.session() as session:
+        assert session.scalar(text("SELECT count(*) FROM adjustments WHERE run_id = 'second'")) == 1
+        assert session.scalar(text("SELECT count(*) FROM risk_metrics WHERE tail_returns = 250")) == 1
+    for revision in ("0005", "0004", "0003"):
+        database.downgrade(revision)
+        database.upgrade()
+        assert checksums(database) == before
+    assert not any(finding.problem for finding in check(database))
+    database.close()
+
+
+def test_aggregates_that_a_downgrade_took_are_made_again_by_a_refresh(database: Database) -> None:
+    bar = {
+        "symbol": "A",
+        "ts": 0,
+        "open": 1.0,
+        "high": 1.0,
+        "low": 1.0,
+        "close": 1.0,
+        "volume": 5.0,
+        "known_at": 0,
+    }
+    with database.session() as session:
+        session.execute(insert(MinuteBarRow), [bar | {"ts": n * 60 * 10**9} for n in range(7)])
+    refresh(database)
+    database.downgrade("0004")
+    database.upgrade()
+    if not status(database).edition.is_community:
+        assert status(database).pending == 1
+    refresh(database)
+    with database.session() as session:
+        assert session.execute(text("SELECT bars FROM bars_5m ORDER BY ts")).scalars().all() == [5, 2]
+    assert not any(finding.problem for finding in check(database))
+
+
+def test_a_downgrade_removes_just_the_rows_that_it_names(url: str) -> None:
+    database = Database(url)
+    database.upgrade()
+    fill_all(database)
+    held = dict.fromkeys(Base.metadata.tables, 2)
+    for revision in (*known_revisions()[-2::-1], "base"):
+        named = database.losses(revision)
+        database.downgrade(revision)
+        with database.engine.connect() as connection:
+            names = sorted(tables_of(database))
+            counts = {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) for name in names}  # noqa: S608
+        left = {name: count for name, count in counts.items() if count}
+        assert named == {name: count for name, count in held.items() if name not in left}
+        held = left
+    assert held == {}
+    assert database.losses("base") == {}
+    database.close()
+
+
+def fill_all(database: Database) -> None:
+    """Put two rows into every table."""
+    plain = {Money: Decimal("-0.10"), UtcTime: 4 * 10**18, Date: dt.date(2096, 1, 2), JSON: {}, Boolean: True}
+    with database.session() as session:
+        for table in Base.metadata.sorted_tables:
+            for n in (1, 2):
+                row = {
+                    column.name: next(
+                        (value for kind, value in plain.items() if isinstance(column.type, kind)),
+                        n if isinstance(column.type, Integer | Double) else f"{n}",
+                    )
+                    for column in table.columns
+                }
+                session.execute(table.insert().values(row))
 
 
 def test_on_timescaledb_every_time_series_is_a_hypertable_partitioned_by_its_time(timescale_url: str) -> None:

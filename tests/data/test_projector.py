@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event as sql_event
 
 from data.database import Database
 from data.errors import ProjectionError
+from data.projection.book import Book
+from data.projection.stored import Stored
 from data.projector import Projector
 from data.repositories import Repository
 from data.schema import Base
@@ -216,8 +220,31 @@ def test_a_faulty_event_rolls_its_batch_back(database: Database, bad: tuple[str,
 
 def test_events_out_of_order_are_refused(database: Database) -> None:
     first, second = numbered([snapshot(1), snapshot(2)])
-    with pytest.raises(ProjectionError, match="event 1 follows 2"):
-        Projector(database, "j", "r").project([second, first])
+    with pytest.raises(ProjectionError, match="event 2 follows 2"):
+        Projector(database, "j", "r").project([first, second, second])
+
+
+def test_an_event_that_is_missing_is_not_passed_over(database: Database) -> None:
+    projector, events = Projector(database, "j", "r"), numbered([snapshot(at) for at in range(1, 7)])
+    with pytest.raises(ProjectionError, match="event 1 is missing, the journal goes on with 2"):
+        projector.project(events[1:])
+    projector.project(events[:2])
+    with pytest.raises(ProjectionError, match="event 3 is missing, the journal goes on with 5"):
+        projector.project(events[4:])
+    with pytest.raises(ProjectionError, match="event 4 is missing, the journal goes on with 6"):
+        Projector(database, "j", "r", batch=1).project([*events[:3], events[5]])
+    assert projector.cursor() == 3
+
+
+def test_a_run_of_another_journal_is_left_alone(database: Database) -> None:
+    Projector(database, "j", "r").project(numbered([started(), submitted("a"), fill("a")]))
+    before = everything(database)
+    other = Projector(database, "k", "q")
+    with pytest.raises(ProjectionError, match="run r of journal k is here already, of journal j"):
+        other.project(numbered([started(), submitted("b")]))
+    with pytest.raises(ProjectionError, match="run r of journal k is here already, of journal j"):
+        Projector(database, "k", "r").rebuild(numbered([snapshot(2)]))
+    assert everything(database) == before
 
 
 def test_event_by_event_equals_all_at_once_and_a_moment_seen_again_replaces_its_positions(
@@ -262,6 +289,42 @@ def test_names_that_were_let_go_are_read_again(database: Database, monkeypatch: 
     assert Repository(database).orders("r")["status"].tolist() == ["FILLED"]
 
 
+def test_catching_up_after_a_restart_asks_the_database_as_often_however_much_there_is(
+    file_database: Database,
+) -> None:
+    def life(number: int) -> list[tuple[str, dict[str, Any]]]:
+        name = f"o{number}"
+        return [submitted(name), fill(name), status(name, "FILLED"), paid(name)]
+
+    told = numbered([started(), *itertools.chain.from_iterable(map(life, range(300)))])
+    Projector(file_database, "j", "r").project(told[:3])
+    asked_for: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked_for.append(statement)
+
+    sql_event.listen(file_database.engine, "before_cursor_execute", note)
+    Projector(file_database, "j", "r").project(told)
+    assert sum(statement.startswith("SELECT") for statement in asked_for) < 20
+    whole = everything(file_database)
+    Projector(file_database, "j", "r").rebuild(told)
+    assert everything(file_database) == whole
+    assert len(Repository(file_database).fills("r")) == 300
+
+
+def test_what_a_batch_costs_does_not_grow_with_the_orders_that_are_kept(database: Database) -> None:
+    class Kept(dict[str, Any]):
+        def keys(self) -> Any:
+            pytest.fail("every order that is kept was gone through")
+
+        __iter__ = keys
+
+    book = Book(Stored(database, lambda: None), "r", ZoneInfo("UTC"))
+    book._orders = Kept(a={"client_order_id": "a"})
+    book.load({"a", "b"}, set())
+    assert book.order("a") == {"client_order_id": "a"}
+
+
 KEYS = st.sampled_from(["a", "b"])
 EVENTS = st.lists(
     st.one_of(
@@ -282,15 +345,23 @@ EVENTS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(EVENTS, st.lists(st.integers(0, 25), max_size=6))
+@given(EVENTS, st.lists(st.integers(0, 25), max_size=6), st.sampled_from([2, 200]), st.booleans())
 def test_any_batching_equals_a_rebuild(
-    memory: Database, migrated_file: Path, events: list[Recorded], cuts: list[int]
+    memory: Database,
+    migrated_file: Path,
+    events: list[Recorded],
+    cuts: list[int],
+    at_a_time: int,
+    restarted: bool,
 ) -> None:
     empty(memory, migrated_file)
     projector = Projector(memory, "j", "r")
     borders = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
-    for low, high in itertools.pairwise(borders):
-        projector.project(events[max(0, low - 1) : high])  # one event is offered twice
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.projection.fold._AT_A_TIME", at_a_time)
+        for low, high in itertools.pairwise(borders):
+            projector = Projector(memory, "j", "r") if restarted else projector
+            projector.project(events[max(0, low - 1) : high])  # one event is offered twice
     piecewise = everything(memory)
     projector.rebuild(events)
     assert everything(memory) == piecewise

@@ -8,13 +8,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import event, insert, text
 
 from data.database import Database
 from data.errors import RecordsError
 from data.projector import Projector
 from data.records import TABLES, records
 from data.repositories import Repository
-from data.schema import Base
+from data.schema import Base, CommissionRow, FillRow
+from data.testing import LocalServer
 from execution.journal import MemoryJournal
 
 NOON = 1_704_214_800 * 10**9  # 2024-01-02 17:00 UTC
@@ -100,3 +102,62 @@ def test_what_cannot_be_asked_is_named(
 ) -> None:
     with pytest.raises(RecordsError, match=why):
         records(file_database, table, **chosen)
+
+
+def test_the_fills_of_a_run_are_read_once_and_not_each_with_each(
+    postgres_server: LocalServer, postgres_url: str
+) -> None:
+    if not postgres_server.whole:
+        pytest.skip("needs a server with sessions side by side")
+    database = Database(postgres_url)
+    database.upgrade()
+    fill = {"run_id": "r", "symbol": "SPY", "side": "BUY", "price": Decimal("10.50"), "timestamp": NOON}
+    with database.session() as session:
+        session.execute(
+            insert(FillRow),
+            [fill | {"seq": n, "fill_id": f"f{n % 300:03}", "quantity": Decimal(n)} for n in range(1, 401)],
+        )
+        paid = [{"fill_id": f"f{n % 200:03}", "commission": Decimal(n)} for n in range(1, 251)]
+        rows = [{"run_id": "r", "seq": n, "timestamp": NOON} | one for n, one in enumerate(paid)]
+        session.execute(insert(CommissionRow), rows)
+    with database.connection() as connection:
+        connection.execute(text("ANALYZE"))
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: object) -> None:
+        asked.append((statement, values))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    fills = Repository(database).fills("r").set_index("fill_id")
+    event.remove(database.engine, "before_cursor_execute", note)
+    assert fills.index.tolist() == [f"f{n:03}" for n in range(300)]
+    assert (fills["quantity"]["f100"], fills["quantity"]["f101"]) == (400, 101)
+    assert (fills["commission"]["f050"], fills["commission"]["f051"]) == (250, 51)
+    assert fills["commission"]["f299"] is None
+    with database.connection() as connection:
+        for statement, values in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", values).scalars().all()
+            assert "Nested Loop" not in "\n".join(plan)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("orders", "created_at", "2024-01-02"), ("orders", "created_at", "NaT"),
+        ("orders", "created_at", "9999-01-01T00:00Z"), ("orders", "quantity", "NaN"),
+        ("orders", "quantity", "1e999999"), ("orders", "seq", "99999999999999999999"),
+        ("orders", "attempt", "9999999999"), ("orders", "symbol", "a\0b"), ("orders", "symbol", "\ud800"),
+        ("orders", "symbol", "X" * 33), ("signals", "features", "x"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_no_value_of_a_column_is_refused_on_every_server(
+    database: Database, table: str, column: str, value: str
+) -> None:
+    with pytest.raises(RecordsError, match=rf"{table}\.{column}: .* is no value of it"):
+        records(database, table, where={column: value})
+
+
+def test_a_bound_without_a_time_zone_is_refused(database: Database) -> None:
+    with pytest.raises(RecordsError, match="has no time zone"):
+        records(database, "orders", until=pd.Timestamp("2024-01-02"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -12,11 +13,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
-from execution.examples.order_tester_screen import CHOICES, MENU
+from execution.examples.order_tester_screen import CHOICES, MENU, Screen
 from execution.examples.order_tester_texts import CATALOGUES, language_of
+from execution.models import Order, OrderStatus, OrderType, Side
 
 PROGRAM = [sys.executable, "-m", "execution.examples.interactive_order_tester", "--days-a-second", "4"]
 PATIENCE = 60.0
@@ -46,6 +51,29 @@ def test_hardly_a_text_was_left_untranslated() -> None:
 )
 def test_the_language_is_that_of_the_locale(locale: str | None, language: str) -> None:
     assert language_of(locale) == language
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_a_long_id_takes_no_room_from_what_a_person_decides_by(language: str) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    order = Order(
+        *("4", "cbb95efc-60f8-402c-a67a-25fe16945347", "SPXSIM", Decimal(5), OrderType.MARKET, Side.SELL),
+        *(
+            None,
+            None,
+            OrderStatus.FILLED,
+            pd.Timestamp("2026-01-02", tz="UTC"),
+            Decimal(5),
+            Decimal("1247.17"),
+        ),
+    )
+    texts = CATALOGUES[language]
+    Screen(texts, console).orders("open_orders", [order])
+    shown = console.export_text()
+    assert "…" not in shown
+    for word in ("side.SELL", "type.MARKET", "status.FILLED", "column.average"):
+        assert texts[word] in shown
+    assert "1247.17" in shown
 
 
 def test_every_entry_of_the_menu_is_named_in_both_languages() -> None:

@@ -297,6 +297,11 @@ def test_examples_in_help_keep_their_lines() -> None:
     assert with_examples("A.\n\nSay:\n  trade x") == "A.\n\n\b\nSay:\n  trade x"
 
 
+def test_examples_keep_their_lines_where_they_are_all_that_follows_the_first_line() -> None:
+    text = "A.\n\n      trade x\n      trade x --json\n    "
+    assert with_examples(text) == "A.\n\n\b\n  trade x\n  trade x --json"
+
+
 def test_a_journal_that_is_not_there_is_a_file_and_not_a_run(trade: Any) -> None:
     status, _, err = trade("audit", "verify", "var/paper/DU1/journal.db")
     assert (status, len(err.splitlines())) == (2, 1)

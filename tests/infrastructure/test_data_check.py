@@ -116,7 +116,8 @@ def test_what_a_pull_is_told_is_what_the_check_was_told(capsys: pytest.CaptureFi
     private = "database.url=postgresql+psycopg://u:pw@h/d"  # pragma: allowlist secret
     where = ["--store", url, "--actions", "none", "--set", private]
     told = trade(capsys, "check", *where, "--json", status=1)["proposals"]["pull"][0]["command"]
-    assert told.endswith(f"--actions none --store {url}")
+    public = "database.url=postgresql+psycopg://u@h/d"
+    assert told.endswith(f"--actions none --store {url} --set {public}")
     plain = trade(capsys, "check", "--store", url, "--json", status=1)
     assert plain["proposals"]["pull"][0]["command"].endswith(f"--source yahoo --store {url}")
 
@@ -144,8 +145,6 @@ def test_stored_bars_are_checked_without_being_changed(
     assert {path: path.read_bytes() for path in before} == before
     then = trade(capsys, "check", "--store", "bars", "--as-of", "2024-04-30T00:00Z", "--json")
     assert (then["ok"], then["symbols"]) == (True, [])
-    none = trade(capsys, "check", "--store", "bars", "--timeframe", "1m", "--json")
-    assert none["symbols"] == []
 
 
 def test_many_findings_are_cut_in_the_terminal_and_counted(
@@ -166,6 +165,7 @@ def test_many_findings_are_cut_in_the_terminal_and_counted(
         (["prices", "--actions", "none.csv"], "cannot be read"),
         (["prices", "--calendar", "XNY"], "did you mean XNYS"),
         (["--timeframe", "2h"], "use 1D, 1h, 1m"),
+        (["--store", "nowhere"], "nowhere holds no bars: name another --store"),
         (["--as-of", "2024-01-01"], "has no timezone"),
         (["--as-of", "soon"], "is no time"),
     ],
@@ -175,3 +175,34 @@ def test_a_wrong_question_says_what_to_do(
 ) -> None:
     told = trade(capsys, "check", *arguments, status=2)
     assert said in " ".join(told.replace("\u2502", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "--symbols", "aaa"], "bars holds no bars of aaa; did you mean AAA?"),
+        (["check", "--timeframe", "1m"], "bars holds no bars at 1m; it has 1D"),
+        (["check", "--timeframe", "1h", "--symbols", "AAA"], "bars holds no bars of AAA at 1h; it has 1D"),
+        (["head", "AAAA"], "no bars of AAAA at 1D; did you mean AAA?"),
+        (["head", "ZZZ"], "no bars of ZZZ at 1D; see trade data list"),
+        (["export", "out", "--symbols", "AAA,BBX"], "no bars of BBX at 1D; did you mean BBB?"),
+        (["export", "out", "--as-of", "2020-01-01T00:00Z"], "knew nothing of these bars"),
+    ],
+)
+def test_bars_that_are_not_stored_are_told_with_what_may_be_meant(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trade(capsys, "import", "prices", "--store", "bars")
+    told = trade(capsys, *arguments, "--store", "bars", status=2)
+    assert said in " ".join(told.replace("\u2502", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_remedy_is_told_once_for_findings_in_a_row(
+    prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (prices / "CCC.csv").read_text().splitlines()
+    (prices / "CCC.csv").write_text("\n".join(lines[:20] + lines[21:40] + lines[41:]))
+    told = trade(capsys, "check", "prices", "--symbols", "CCC", status=1)
+    assert told.count("1 session without a bar") == 2
+    assert told.count("pull these days from a source that has them") == 1

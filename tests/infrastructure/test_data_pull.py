@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import select
 
@@ -23,7 +27,7 @@ from execution.models import Instrument
 from execution.timeframes import Timeframe
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard
-from infrastructure.cli.data_pull import time_text
+from infrastructure.cli.data_pull import _beginning_ns, _exchange, time_text
 
 FIRST_NS = 1_514_989_800 * NANOS  # 2018-01-03 14:30 UTC
 COUNT = 30
@@ -49,8 +53,6 @@ def test_bars_are_pulled_once_and_found_again(capsys: pytest.CaptureFixture[str]
     bars = sample_bars()
     last = str(bars["SPXSIM"].bar(-1).end.date())
     before = str(bars["SPXSIM"].bar(-2).end.date())
-    import pandas as pd
-
     start = pd.Timestamp(last, tz="UTC")
     config = GatewayConfig(speed="1", paused=True, historical_pacing=True, start=start)
     with GatewayThread(bars, config=config) as gateway:
@@ -93,15 +95,16 @@ def test_futures_and_options_are_pulled_into_their_tables(
         again = trade(capsys, "pull", *at)
         other = contracts.replace("20180316", "20180615")
         refused = trade(capsys, "pull", other, *at[1:], status=1)
-    assert (first["inserted"], first["refused"]) == (2 * COUNT, {})
-    assert (again["questions"], again["answered_before"]) == (0, first["questions"])
+    assert (first["inserted"], first["refused"]) == (2 * (COUNT - 1), {})  # the last ones still form there
+    assert (again["inserted"], again["unchanged"]) == (0, first["inserted"])
+    assert set(again["nothing_new"]) == {"ESH8", CALL.symbol}
     assert list(refused["refused"]) == ["ESH8"]  # another contract is never taken for it
     held = {row["symbol"]: row["bars"] for row in trade(capsys, "list", "--store", url, "--json")["holdings"]}
-    assert held == {"ESH8": COUNT}
+    assert held == {"ESH8": COUNT - 1}
     database = Database(url)
     with database.session() as session:
         rows = session.scalars(select(OptionBarRow).order_by(OptionBarRow.ts)).all()
-        assert [row.close for row in rows][:-1] == price[:-1].tolist()  # the last one still forms there
+        assert [row.close for row in rows] == price[:-1].tolist()
         assert {row.symbol for row in rows} == {CALL.symbol}
     database.close()
 
@@ -194,3 +197,51 @@ def _instruments(url: str) -> list[dict[str, Any]]:
             records(database, "instruments").to_dict("records")]  # fmt: skip
     database.close()
     return rows
+
+
+def test_a_pull_that_brings_nothing_says_why_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = sample_bars(["SPXSIM"])
+    config = GatewayConfig(speed="1", paused=True, start=bars["SPXSIM"].bar(-2).end)
+    with GatewayThread(bars, config=config) as gateway:
+        at = ["SPXSIM", "--set", f"data.ib.port={gateway.port}", "--actions", "none"]
+        late = trade(capsys, "pull", *at, "--start", "2026-01-01")
+        early = trade(capsys, "pull", *at, "--end", "1990-01-31", "--json")
+        trade(capsys, "pull", *at, "--start", "2018-06-01", "--end", "2018-06-30")
+        again = trade(capsys, "pull", *at, "--start", "2018-06-01", "--end", "2018-06-30")
+        stranger = trade(capsys, "pull", "ZZZ", *at[1:], status=1)
+    assert "SPXSIM: --start is not over at the source, where it is" in late
+    assert "the clocks of this machine and of the source differ" in late
+    assert early["inserted"] == 0
+    assert "bars begin on" in early["nothing_new"]["SPXSIM"]
+    assert "answered before; --again asks once more" in again
+    assert "ZZZ: ZZZ" not in stranger
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.sources import pull as pulls
+
+    async def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr(pulls, "pull", interrupted)
+    said = trade(capsys, "pull", "SPY", "--actions", "none", status=130)
+    assert "run the same command again, and it goes on" in said
+
+
+@pytest.mark.parametrize(
+    ("calendar", "date", "begins"),
+    [
+        ("XNYS", "2024-01-08", "2024-01-08T05:00Z"),
+        ("CMES", "2024-01-08", "2024-01-07T23:00Z"),  # Monday's session opens on Sunday evening
+        ("CMES", "2024-01-06", "2024-01-06T06:00Z"),  # a Saturday has none
+        ("CMES", "2024-03-12", "2024-03-11T22:00Z"),  # summer time
+    ],
+)
+def test_a_date_begins_with_its_session_where_that_opens_the_evening_before(
+    calendar: str, date: str, begins: str
+) -> None:
+    exchange = _exchange(calendar, timestamp(FIRST_NS).value + 10**18 // 2)
+    assert _beginning_ns(exchange, pd.Timestamp(date)) == pd.Timestamp(begins).value

@@ -83,6 +83,14 @@ def test_minutes_are_stored_until_ctrl_c_and_a_second_recording_goes_on(
     assert [row["close"] for row in rows] == BARS.close[4:9].tolist()
 
 
+def test_a_recording_without_a_whole_minute_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with GatewayThread({"AAA": BARS}, config=GatewayConfig(speed="1", paused=True)) as gateway:
+        thread = interrupted_after(gateway, 0)
+        said = trade(capsys, "record", "AAA", "--set", f"data.ib.port={gateway.port}")
+        thread.join()
+    assert "nothing_new: no whole minute has come" in said
+
+
 def test_delayed_quotes_are_refused_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     config = GatewayConfig(speed="1", paused=True, market_data="delayed")
     with GatewayThread({"AAA": BARS}, config=config) as gateway:

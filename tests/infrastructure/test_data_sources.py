@@ -133,7 +133,7 @@ def test_a_check_and_an_export_use_the_stored_actions(
     assert guard(app, ["data", "import", str(prices)]) == 0
     assert guard(app, ["data", "export", "out", "--actions", "stored"]) == 0
     assert guard(app, ["data", "export", "then", "--actions", "stored", "--as-of", "2020-09-30T00:00Z"]) == 2
-    assert "no such bars" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "knew nothing of these bars" in " ".join(capsys.readouterr().err.replace("│", " ").split())
     with gzip.open(tmp_path / "out" / "AAPL.csv.gz", "rt") as file:
         closes = [float(line.split(",")[4]) for line in file.read().splitlines()[1:]]
     assert closes == [round((400 + i) / 4, 6) for i in range(len(days))]

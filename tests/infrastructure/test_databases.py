@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def test_status_says_how_far_the_database_is_behind_each_journal(program: Any) -
         journal.append("run_started", {"run_id": "r1"})
         journal.commit()
         program("db", "upgrade", "trading.db")
-        assert program.json("db", "status", "trading.db")["journals"] == []
+        (told,) = program.json("db", "status", "trading.db")["journals"]  # nothing was projected yet
+        assert (told["run"], told["event"], told["behind"], told["recorded"]) == (None, 0, 1, None)
         with closing(Database(f"sqlite:///{program.folder / 'trading.db'}")) as database:
             JournalFollower(database, program.folder / "journal.db", "r1").advance()
         (told,) = program.json("db", "status", "trading.db")["journals"]
@@ -82,12 +84,35 @@ def test_status_says_how_far_the_database_is_behind_each_journal(program: Any) -
             journal.append("note", {"number": number})
         journal.commit()
     (told,) = program.json("db", "status", "trading.db")["journals"]
-    assert (told["event"], told["behind"]) == (1, 3)
+    assert (told["event"], told["behind"], told["seconds"], told["problem"]) == (1, 3, 2.0, None)
     assert told["recorded"].startswith("2023-11-14T22:13")
     assert "events behind" in program("db", "status", "trading.db").stdout
     (program.folder / "journal.db").unlink()  # somewhere else: nobody can say
     (told,) = program.json("db", "status", "trading.db")["journals"]
     assert (told["event"], told["behind"]) == (1, None)
+
+
+def test_a_journal_that_cannot_be_read_or_is_an_older_copy_is_told_and_hides_no_other(program: Any) -> None:
+    path = program.folder / "journal.db"
+    with closing(SqliteJournal(path, lambda: 7)) as journal:
+        journal.append("run_started", {"run_id": "r1"})
+    shutil.copy(path, program.folder / "older.db")
+    with closing(SqliteJournal(path, lambda: 7)) as journal:
+        journal.append("note", {})
+        journal.commit()
+    with closing(Database(f"sqlite:///{program.folder / 'trading.db'}")) as database:
+        JournalFollower(database, path, "r1").advance()
+    shutil.copy(program.folder / "older.db", path)
+    broken = program.folder / "var" / "runs" / "r2" / "journal.db"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("no journal")
+    (told,) = program.json("db", "status", "trading.db")["journals"]
+    assert (told["event"], told["behind"]) == (2, 0)
+    assert "ends 1 events before that: it is an older copy" in told["problem"]
+    path.write_text("no journal")
+    known, unread = program.json("db", "status", "trading.db")["journals"]
+    assert (known["event"], known["behind"]) == (2, None)
+    assert "cannot be read" in unread["problem"]
 
 
 def test_a_server_that_is_away_leaves_with_3_and_hides_its_password(program: Any) -> None:

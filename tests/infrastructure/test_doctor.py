@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from data.database import Database
 from infrastructure import doctor
 from infrastructure.settings import load_settings
 
@@ -49,6 +51,31 @@ def test_the_broker_port_is_tried() -> None:
         assert doctor.broker_port("127.0.0.1", port, "paper").status == "ok"
     assert doctor.broker_port("127.0.0.1", port, "paper").status == "warn"
     assert doctor.broker_port("127.0.0.1", port, "demo").status == "ok"
+
+
+def test_the_configured_database_is_asked(tmp_path: Path) -> None:
+    def check(**more: str) -> doctor.Check:
+        return doctor.database(load_settings("paper", None, more, {}, None))
+
+    file = tmp_path / "x.db"
+    url = {"database.url": f"sqlite:///{file}"}
+    assert check().status == "ok"
+    assert check(**url).status == "warn"
+    assert not file.exists()
+    with closing(Database(url["database.url"])) as database:
+        database.upgrade("0001")
+        assert (check(**url).status, check(**url).remedy) == ("warn", "trade db upgrade")
+        database.upgrade()
+    assert check(**url).status == "ok"
+
+
+def test_a_database_that_is_away_does_not_make_a_machine_unfit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    url = f"postgresql+psycopg://u:geheim@127.0.0.1:{port}/x"  # pragma: allowlist secret
+    found = doctor.database(load_settings("paper", None, {"database.url": url}, {}, None))
+    assert (found.status, "geheim" in str(found)) == ("warn", False)
+    assert "a trader starts without it" in found.remedy
 
 
 def test_the_clock_is_asked_of_the_system(tmp_path: Path) -> None:

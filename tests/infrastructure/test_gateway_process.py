@@ -31,6 +31,13 @@ def test_the_lock_tells_that_it_lives_and_keeps_a_second_one_out(tmp_path: Path)
     assert not GatewayProcess(tmp_path).is_alive()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write what is read-only")
+def test_the_gateway_of_an_ended_run_is_gone_though_its_folder_is_read_only(tmp_path: Path) -> None:
+    os.close(hold(tmp_path))
+    (tmp_path / "gateway.lock").chmod(0o444)
+    assert not GatewayProcess(tmp_path).is_alive()
+
+
 def test_it_comes_up_once_and_leaves_a_statement(tmp_path: Path) -> None:
     gateway = GatewayProcess(tmp_path / "gateway")
     gateway.launch(settings(**{"execution.participation": "0.000001"}))

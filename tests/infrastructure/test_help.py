@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,17 @@ def test_no_word_in_brackets_is_lost_to_markup(
 def test_there_are_words_in_brackets_to_be_lost() -> None:
     helps = [getattr(param, "help", None) or "" for command in EVERY.values() for param in command.params]
     assert sum(bool(BRACKETED.search(text)) for text in helps) > 20
+
+
+def test_the_page_of_the_command_line_names_every_command_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = set()
+    for cell in re.findall(r"^\| (`trade .+?) \| ", page, re.M):
+        group: list[str] = []
+        for text in re.findall(r"`([^`]+)`", cell):
+            words = [word for word in text.split() if not word.isupper()]
+            if words[0] == "trade":
+                group = words[1:-1]
+            named.add((*group, words[-1]))
+    leaves = {path for path, command in EVERY.items() if not hasattr(command, "commands")} | {("gateway",)}
+    assert named == leaves

@@ -154,6 +154,22 @@ def test_a_gateway_that_leaves_is_waited_for_until_somebody_stops_the_trader(des
     desk.stop(trader)
 
 
+@pytest.mark.slow
+def test_a_trader_starts_while_its_database_is_away_and_catches_up(desk: Desk) -> None:
+    blocked = desk.program.folder / "blocked"
+    blocked.write_text("no folder")
+    trader = desk.trade("--dry-run", "--set", f"database.url=sqlite:///{blocked}/x.db")
+    desk.wait(trader, lambda: len(desk.events("snapshot")) >= 2)
+    status = desk.ask("status")
+    assert status["ready"], status
+    assert "blocked" in status["database_problem"]
+    blocked.unlink()
+    desk.wait(trader, lambda: desk.ask("status")["database_problem"] is None)
+    _, err = desk.stop(trader)
+    assert "database behind the journal; trading goes on" in err
+    assert "the database is back and has caught up" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "env", "said"),
     [

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from backtesting.gateway.config import GatewayConfig
+from backtesting.gateway.control import GatewayControl
 from backtesting.gateway.server import GatewayServer
 from backtesting.gateway.testing import simulated_gateway
 from backtesting.gateway.wire.codec import message
@@ -20,6 +21,7 @@ from data.bars import BarSeries
 from data.database import Database
 from data.errors import DelayedDataError
 from data.schema import OptionBarRow
+from data.sources import recording as streams
 from data.stores import BarStore, DatabaseBarStore, ParquetBarStore
 from execution.clocks import NANOS, SteppedClock, timestamp
 from execution.errors import NotConnectedError
@@ -200,3 +202,129 @@ def day(symbol: str) -> BarSeries:
 def test_an_option_needs_a_database(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="AAA 180119C100: Greeks of options are kept in a database"):
         Recording(settings(1), [AAA, CALL], ParquetBarStore(tmp_path), SteppedClock(FIRST_NS))
+
+
+async def begun(gateway: GatewayServer, recording: Recording, stop: asyncio.Event) -> asyncio.Task[Any]:
+    task = asyncio.ensure_future(recording.run(stop))
+    await until(lambda: watching(gateway) == 1)
+    return task
+
+
+def part(gateway: GatewayServer, seconds: int) -> None:
+    """Play a part of the minute that is forming."""
+    service = gateway.service
+    for _ in service.play_until(service.clock.now_ns() + seconds * NANOS):
+        pass
+
+
+@pytest.mark.parametrize("cut", ["connectivity_lost", {"farm": 2103}])
+async def test_a_minute_in_which_tws_loses_its_connection_is_a_gap(tmp_path: Path, cut: Any) -> None:
+    store, stop = ParquetBarStore(tmp_path / "bars"), asyncio.Event()
+    async with simulated_gateway(BARS, config=config(), instruments=[AAA, CALL, FUTURE]) as gateway:
+        control = GatewayControl(gateway)
+        recording = Recording(settings(gateway.port), [AAA], store, SteppedClock(FIRST_NS))
+        task = await begun(gateway, recording, stop)
+        gateway.service.step(2)
+        await until(lambda: recording._minutes.waiting == 2)
+        part(gateway, 30)
+        await until(lambda: recording._minutes.waiting == 3)
+        control.fault(cut)
+        await until(lambda: recording._minutes.waiting == 2)
+        part(gateway, 15)
+        control.fault({"connectivity_restored": "kept"} if cut == "connectivity_lost" else {"farm": 2104})
+        gateway.service.step(3)
+        await until(lambda: recording._minutes.waiting == 4)
+        stop.set()
+        report = await task
+    assert (report.minutes, report.connections) == (4, 1)
+    starts = [int(BARS["AAA"].start_ns[i]) for i in (4, 5, 7, 8)]
+    assert stored(store, "AAA").start_ns.tolist() == starts
+
+
+async def test_what_tws_has_ended_is_subscribed_again(tmp_path: Path) -> None:
+    store, stop = ParquetBarStore(tmp_path / "bars"), asyncio.Event()
+    async with simulated_gateway(BARS, config=config(), instruments=[AAA, CALL, FUTURE]) as gateway:
+        control = GatewayControl(gateway)
+        recording = Recording(settings(gateway.port), [AAA], store, SteppedClock(FIRST_NS))
+        task = await begun(gateway, recording, stop)
+        gateway.service.step(1)
+        control.fault("connectivity_lost")
+        control.fault({"connectivity_restored": "lost"})
+        await until(lambda: recording.report.connections == 2 and watching(gateway) == 1)
+        gateway.service.step(2)
+        await until(lambda: recording._minutes.waiting == 2)  # the first is stored
+        stop.set()
+        report = await task
+    assert (report.minutes, report.refused) == (3, {})
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (10225, "Bust event occurred, current subscription is deactivated."),
+        (10182, "Failed to request live updates (disconnected)."),
+        (420, "Invalid Real-time Query:Historical data request pacing violation"),
+    ],
+)
+async def test_a_stream_that_tws_asks_to_begin_again_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, text: str
+) -> None:
+    monkeypatch.setattr(streams, "RESUME_SECONDS", 0.01)
+    monkeypatch.setattr(streams, "PACING_SECONDS", 0.02)
+    store, stop = ParquetBarStore(tmp_path / "bars"), asyncio.Event()
+    async with simulated_gateway(BARS, config=config(), instruments=[AAA, CALL, FUTURE]) as gateway:
+        recording = Recording(settings(gateway.port), [AAA], store, SteppedClock(FIRST_NS))
+        task = await begun(gateway, recording, stop)
+        gateway.service.step(1)
+        ((session, feed),) = gateway.service.data._feeds.items()
+        (old,) = feed.real_time
+        del feed.real_time[old]
+        session.send_error(old, code, text)
+        session.flush()
+        await until(lambda: watching(gateway) == 1)
+        gateway.service.step(2)
+        await until(lambda: recording._minutes.waiting == 3)
+        stop.set()
+        report = await task
+    assert (report.minutes, report.refused, report.connections) == (3, {}, 1)
+
+
+async def test_a_gateway_that_is_away_for_long_and_comes_back_delayed_is_waited_for(tmp_path: Path) -> None:
+    store, stop = ParquetBarStore(tmp_path / "bars"), asyncio.Event()
+    async with simulated_gateway(BARS, config=config(), instruments=[AAA, CALL, FUTURE]) as gateway:
+        port = gateway.port
+        chosen = settings(port, data__ib__reconnect_max_attempts="1")
+        recording = Recording(chosen, [AAA], store, SteppedClock(FIRST_NS))
+        task = await begun(gateway, recording, stop)
+        gateway.service.step(1)
+        await until(lambda: recording._minutes.waiting == 1)
+    await asyncio.sleep(0.2)  # some tries
+    async with simulated_gateway(
+        BARS, config=config(port=port, market_data="delayed"), instruments=[AAA, CALL, FUTURE]
+    ) as gateway:
+        await until(lambda: bool(gateway.service.sessions))
+        await asyncio.sleep(0.1)
+        assert not task.done()
+    async with simulated_gateway(BARS, config=config(port=port), instruments=[AAA, CALL, FUTURE]) as gateway:
+        await until(lambda: watching(gateway) == 1)
+        gateway.service.step(3)
+        await until(lambda: recording._minutes.waiting == 2)
+        stop.set()
+        report = await task
+    assert (report.minutes, report.connections) == (3, 2)
+
+
+async def test_it_can_be_stopped_while_it_connects(tmp_path: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        stop.set()
+        await reader.read()
+        writer.close()
+
+    stop = asyncio.Event()
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        recording = Recording(settings(port), [AAA], ParquetBarStore(tmp_path), SteppedClock(FIRST_NS))
+        report = await asyncio.wait_for(recording.run(stop), 10)
+    assert report.connections == 0

@@ -19,10 +19,11 @@ from infrastructure.cli.streams import LastingStream, settle, silence
 needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 
 
-def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def shell(command: str, folder: Path, *, unbuffered: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a command of the shell in which ``trade`` is the program."""
     trade = f"trade() {{ '{sys.executable}' -m infrastructure.cli \"$@\"; }}; set -o pipefail; "
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environ["PYTHONUNBUFFERED"] = "1" if unbuffered else ""
     return subprocess.run(
         ["bash", "-c", trade + command], cwd=folder, env=environ, capture_output=True, text=True, check=False
     )
@@ -40,8 +41,10 @@ def test_a_reader_that_leaves_is_told_by_the_status_alone(tmp_path: Path) -> Non
 
 
 @needs_full_device
-def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
-    done = shell("trade strategies >/dev/full", tmp_path)
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("command", ["strategies", "strategies --json", "data list"])
+def test_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str, unbuffered: bool) -> None:
+    done = shell(f"trade {command} >/dev/full", tmp_path, unbuffered=unbuffered)
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["error: No space left on device; free space, or write elsewhere"]
 

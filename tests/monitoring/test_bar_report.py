@@ -109,6 +109,48 @@ def test_the_gravest_come_first_and_what_is_sound_is_listed() -> None:
     assert "SPLIT,split,4" in view["proposals"]
 
 
+def test_the_gravest_finding_of_each_series_is_told_at_the_top_with_a_way_to_it() -> None:
+    view = bar_report.view(whole())
+    assert [one["name"] for one in view["worst"]] == ["HOLE 1D", "SPLIT 1D", "BROKEN"]
+    assert view["worst"][0]["what"].startswith("400 sessions without a bar")
+    page = bar_report.render(whole())
+    for number in range(3):
+        assert f'href="#series-{number}"' in page
+        assert f'id="series-{number}"' in page
+    many = made(*(checked(rows(f"S{i}", hole=(300, 310))) for i in range(9)))
+    shown = bar_report.view(many)
+    assert (len(shown["worst"]), shown["unsaid"]) == (bar_report.MAX_WORST, 9 - bar_report.MAX_WORST)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "timeframe", "said"),
+    [
+        ("2014-06-09 14:00", "2014-06-09 20:00", "1D", "2014-06-09"),
+        ("2004-12-01 14:30", "2011-03-22 20:00", "1D", "2004-12-01 to 2011-03-22"),
+        ("2014-06-09 18:24", "2014-06-09 18:24", "1m", "2014-06-09 18:24"),
+        ("2014-06-09 18:24", "2014-06-09 18:31", "1m", "2014-06-09 18:24 to 18:31"),
+        (None, None, "", "\N{EN DASH}"),
+    ],
+)
+def test_a_time_is_written_as_exactly_as_the_bars_are_long(
+    first: str | None, last: str | None, timeframe: str, said: str
+) -> None:
+    times = [None if of is None else pd.Timestamp(of, tz="UTC") for of in (first, last)]
+    found = Finding(Severity.NOTE, Kind.SPARSE, "X", times[0], times[1], 1, "", "")
+    assert bar_report.when(found, timeframe) == said
+
+
+def test_a_spike_is_marked_at_its_own_price_and_not_at_the_close() -> None:
+    spiked = rows("SPIKE")
+    for day in range(500, 580, 10):
+        spiked.low[day] = 2.0 if day == 550 else 20.0
+    charts = data_of(bar_report.render(made(checked(spiked))))["charts"]
+    marks = charts[0]["marks"]
+    assert sorted(mark["y"] for mark in marks)[:2] == [2.0, 20.0]
+    assert {mark["kind"] for mark in marks} == {"spike"}
+    assert bar_report.view(made(checked(spiked)))["worst"][0]["what"].startswith("low ")
+
+
 def test_no_bars_and_no_findings_are_pages_as_well(tmp_path: Path) -> None:
     assert "There are no bars here" in bar_report.render(made())
     path = bar_report.write(made(checked(rows("CLEAN"))), tmp_path / "check.html")

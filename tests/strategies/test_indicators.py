@@ -110,3 +110,24 @@ def test_a_rate_of_change_refuses_prices_that_are_not_positive() -> None:
 def test_a_window_of_nothing_is_refused(make: type[SMA]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         make(0)
+
+
+@given(windows, prices, prices, st.sampled_from([0.25, 0.5, 2.0, 8.0]))
+def test_an_indicator_that_is_scaled_goes_on_as_if_all_prices_had_been_in_the_new_shares(
+    window: int, before: list[float], after: list[float], factor: float
+) -> None:
+    for make in (SMA, RateOfChange, lambda n: EMA(n, warmup=1)):
+        scaled, told = make(window), make(window)
+        for value in before:
+            told.update(value)
+            scaled.update(value * factor)
+        told.scale(factor)
+        assert [told.update(x) for x in after] == [scaled.update(x) for x in after]
+    scaled_range, told_range = ATR(window), ATR(window)
+    told_range.scale(factor)  # nothing is kept yet
+    for value in before:
+        told_range.update(value * 1.5, value, value)
+        scaled_range.update(value * 1.5 * factor, value * factor, value * factor)
+    told_range.scale(factor)
+    ranges = [[one.update(x, x, x) for x in after] for one in (told_range, scaled_range)]
+    assert ranges[0] == ranges[1]

@@ -6,21 +6,22 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal, getcontext
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from data.calendars import ExchangeClock
-from execution.book.adjustments import Adjustment, AdjustmentKind
+from execution.book.adjustments import Adjustment, AdjustmentKind, CorporateAction
 from execution.book.ledger import Ledger
 from execution.book.portfolio import LedgerPortfolio
-from execution.clocks import timestamp
+from execution.clocks import NANOS, timestamp
 from execution.errors import JournalError, NotConnectedError, OrderInDoubtError, OrderRejectedError
 from execution.events import KillSwitchEvent, StepProgress
 from execution.models import Bar, Fill, OrderRequest, OrderType, Side
 from execution.testing import FixedClock, RecordingExecutionEngine, bars_from_closes
-from strategies.base import Gap, StrategyParams
+from strategies.base import Gap, Split, Strategy, StrategyParams
 from strategies.identities import order_identity
 from strategies.signals import Direction, Signal, StatedSignal
 from strategies.step import TradingStep, missing_sessions
@@ -41,6 +42,11 @@ class Scripted:
         self.seen: list[str] = []
         self.fills: list[Fill] = []
         self.gaps: list[Gap] = []
+        self.splits: list[Split] = []
+
+    def on_split(self, split: Split) -> None:
+        self.seen.append(f"split of {split.symbol}")
+        self.splits.append(split)
 
     def on_gap(self, gap: Gap) -> None:
         self.seen.append(f"gap before {gap.symbol}")
@@ -515,3 +521,86 @@ def test_what_a_strategy_sets_while_it_is_told_of_a_fill_stays_its_own() -> None
             Fill(f"f{number}", "1", "AAA", Decimal(12_345), Decimal("100.013"), Side.BUY, timestamp(0))
         )
     assert desk.portfolio.ledger.holdings["AAA"].cost == 2 * 12_345 * Decimal("100.013")
+
+
+class KnownSplits:
+    """Who knows of one split of AAA, and of a dividend beside it."""
+
+    def __init__(self, time_ns: int) -> None:
+        kinds = AdjustmentKind
+        self.known = [
+            CorporateAction(kinds.DIVIDEND, "AAA", time_ns, amount=Decimal(1)),
+            CorporateAction(kinds.SPLIT, "AAA", time_ns, ratio=Fraction(4)),
+        ]
+        self.asked = 0
+
+    def actions(self, symbol: str, since_ns: int, until_ns: int) -> list[CorporateAction]:
+        self.asked += 1
+        return [one for one in self.known if one.symbol == symbol and since_ns < one.time <= until_ns]
+
+
+def test_a_strategy_is_told_of_a_split_between_two_bars_before_the_second() -> None:
+    desk = Desk(corporate_actions=KnownSplits(CLOCK.opens_ns[2] - 1))
+    for number in range(4):
+        desk.run(session_bar(number), session_bar(number, "BBB"))
+    split = Split("AAA", Fraction(4), CLOCK.closes_ns[1], CLOCK.opens_ns[2])
+    assert desk.strategy.splits == [split]
+    assert desk.strategy.seen[4:6] == ["split of AAA", "AAA"]
+    assert split.price_factor == 0.25
+
+
+def test_a_split_that_the_history_is_adjusted_for_is_not_told_again() -> None:
+    split_ns = CLOCK.opens_ns[2] - 1
+    for asked_ns, times in ((split_ns, 0), (split_ns - 1, 1)):
+        desk = Desk(corporate_actions=KnownSplits(split_ns))
+        desk.step.splits_since_ns = asked_ns
+        for number in range(4):
+            desk.run(session_bar(number), replay=number < 2)
+        assert len(desk.strategy.splits) == times
+
+
+def test_nobody_is_asked_for_splits_between_bars_that_adjoin() -> None:
+    source = KnownSplits(0)
+    desk = Desk(corporate_actions=source)
+    first = session_bar(0)
+    for n in range(5):
+        start = first.start_ns + n * 60 * NANOS
+        desk.run(replace(first, start_ns=start, end_ns=start + 60 * NANOS))
+    assert source.asked == 0
+
+
+def test_a_source_that_may_be_slow_is_asked_only_where_the_price_jumped() -> None:
+    source = KnownSplits(CLOCK.opens_ns[2] - 1)
+    desk = Desk(corporate_actions=source, splits_from=0.1)
+    for number, close in enumerate((400.0, 410.0, 101.0, 102.0)):
+        desk.run(session_bar(number, close=close))
+    assert source.asked == 1
+    assert [split.ratio for split in desk.strategy.splits] == [4]
+
+
+def test_a_strategy_that_raises_on_a_split_still_sees_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(corporate_actions=KnownSplits(CLOCK.opens_ns[1] - 1))
+
+    def raises(split: Split) -> None:
+        raise ArithmeticError(split)
+
+    monkeypatch.setattr(desk.strategy, "on_split", raises)
+    for number in range(2):
+        desk.run(session_bar(number))
+    assert desk.strategy.seen == ["AAA", "AAA"]
+
+
+def test_a_strategy_that_knows_nothing_of_splits_takes_one_for_a_gap() -> None:
+    class Plain(Strategy):
+        def __init__(self) -> None:
+            self.gaps: list[Gap] = []
+
+        def on_bar(self, bar: Bar) -> None:
+            return None
+
+        def on_gap(self, gap: Gap) -> None:
+            self.gaps.append(gap)
+
+    plain = Plain()
+    plain.on_split(Split("AAA", Fraction(4), 10, 20))
+    assert plain.gaps == [Gap("AAA", 10, 20, 0)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from data.database import Database
 from data.projector import Projector
 from data.samples import sample_bars
 from data.schema import OrderRow, RiskMetricRow, SignalRow
+from execution.book.adjustments import AdjustmentKind, CorporateAction
 from execution.clocks import timestamp
 from execution.connection import IBKRConnectionManager
 from execution.errors import JournalError, JournalLockedError, SettlementError
@@ -25,6 +27,7 @@ from execution.models import Instrument, OrderRequest, OrderType, Side, TimeInFo
 from execution.reconciliation.policies import ExpiredDay, Unanswered
 from risk.limits import RiskLimits
 from strategies.live import LoopEnd
+from strategies.ma_crossover import MACrossover
 from strategies.spec import RunSpec
 from strategies.trader import Trader, TraderOptions
 
@@ -275,6 +278,33 @@ async def test_the_loop_ends_at_the_given_moment(tmp_path: Path) -> None:
         run = Run(gateway.port, tmp_path / "until.db", until_ns=int(series.end_ns[9]))
         assert await run.trade() is LoopEnd.COMPLETED
         assert run.trader.orchestrator.last_end_ns == int(series.end_ns[9])
+
+
+class KnownSplit:
+    """Who knows of one split."""
+
+    def __init__(self, action: CorporateAction) -> None:
+        self.action = action
+
+    def actions(self, symbol: str, since_ns: int, until_ns: int) -> list[CorporateAction]:
+        known = self.action
+        return [known] if known.symbol == symbol and since_ns < known.time <= until_ns else []
+
+
+async def test_a_strategy_is_told_of_a_split_after_the_start_and_not_of_one_in_its_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strategies.trader._SPLITS_FROM", 0.0)  # these prices do not jump
+    told: list[int] = []
+    monkeypatch.setattr(MACrossover, "on_split", lambda _, split: told.append(split.until_ns))
+    symbol, series = next(iter(FOLDER.series.items()))
+    split = CorporateAction(AdjustmentKind.SPLIT, symbol, int(series.start_ns[10]) - 1, ratio=Fraction(4))
+    async with simulated_gateway(FOLDER.series, sessions=FOLDER.clock) as gateway:
+        run = Run(gateway.port, tmp_path / "split.db", corporate_actions=KnownSplit(split))
+        assert await run.trade(stop_after=15) is LoopEnd.STOPPED
+        assert told == [series.start_ns[10]]
+        assert await run.trade() is LoopEnd.COMPLETED
+    assert told == [series.start_ns[10]]
 
 
 class FailAt:

@@ -13,6 +13,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+LOST = (
+    "equity", "fills", "orders", "positions", "projection_cursor", "runs",
+)  # fmt: skip
+
 
 def upgrade() -> None:
     op.create_table(

@@ -15,6 +15,12 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+LOST = (
+    "account_snapshots", "audit_events", "commissions", "daily_pnl", "fills", "order_events", "orders",
+    "position_history", "positions", "projection_cursor", "risk_metrics", "runs", "signals",
+    "trading_sessions",
+)  # fmt: skip
+
 
 def upgrade() -> None:
     _drop_first_tables()

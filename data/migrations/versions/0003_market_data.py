@@ -10,6 +10,12 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+LOST = (
+    "bar_changes", "bar_revisions", "bars_1m", "corporate_actions", "exchange_sessions", "fundamentals",
+    "instruments", "option_bars_1m", "session_slots", "universe_members", "vendor_bar_revisions",
+    "vendor_bars",
+)  # fmt: skip
+
 
 def upgrade() -> None:
     op.create_table(

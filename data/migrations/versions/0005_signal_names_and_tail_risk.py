@@ -1,9 +1,17 @@
-"""Name a signal and say whether it was replayed; risk in the tail at two levels, or why it is not known."""
+"""Name a signal and say whether it was replayed; risk in the tail at two levels, or why it is not known.
+
+Both are taken from the audit events, where these tell of them: the projector has passed them.
+"""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+from data.migrations import events
+from data.schema import types
 
 revision = "0005"
 down_revision = "0004"
@@ -11,6 +19,12 @@ branch_labels = None
 depends_on = None
 
 _RENAMED = {"value_at_risk": "value_at_risk_95", "expected_shortfall": "expected_shortfall_95"}
+_TAIL: dict[str, Callable[[Any], object]] = {
+    "value_at_risk_99": float,
+    "expected_shortfall_99": float,
+    "tail_returns": int,
+    "tail_unknown": events.text,
+}
 _BATCH = 5_000
 
 
@@ -31,6 +45,7 @@ def upgrade() -> None:
     op.add_column("risk_metrics", sa.Column("expected_shortfall_99", sa.Double(), nullable=True))
     op.add_column("risk_metrics", sa.Column("tail_returns", sa.Integer(), nullable=True))
     op.add_column("risk_metrics", sa.Column("tail_unknown", sa.Text(), nullable=True))
+    _take_tails(op.get_bind())
 
 
 def downgrade() -> None:
@@ -67,3 +82,33 @@ def _told(run_id: str, seq: int, body: str) -> dict[str, object]:
     event = json.loads(body)
     name = str(event.get("name") or event["strategy"]).replace("\0", "\ufffd")
     return {"run_id": run_id, "seq": seq, "name": name, "replayed": bool(event.get("replayed", False))}
+
+
+def _take_tails(connection: sa.Connection) -> None:
+    """Take the tails of the last that was told of each moment and scope: a snapshot tells of none."""
+    tails: dict[tuple[str, int, str], dict[str, object]] = {}
+    for run_id, _, kind, body in events.told(connection, "risk_metrics", "snapshot"):
+        moment = int(body["trading_time"]) // types.MICROSECOND
+        place = (run_id, moment, events.text(body.get("scope")) or "book")
+        tails[place] = {
+            name: read(body[name])
+            for name, read in _TAIL.items()
+            if kind == "risk_metrics" and body.get(name) is not None
+        }
+    key = ("run_id", "timestamp", "scope")
+    risk = sa.table(
+        "risk_metrics", *map(sa.column, ("run_id", "scope", *_TAIL)), sa.column("timestamp", types.UtcTime)
+    )
+    statement = (
+        risk.update()
+        .where(*(risk.c[name] == sa.bindparam(f"its_{name}") for name in key))
+        .values({name: sa.bindparam(f"new_{name}") for name in _TAIL})
+    )
+    rows = [
+        {"its_run_id": run_id, "its_timestamp": moment * types.MICROSECOND, "its_scope": scope}
+        | {f"new_{name}": tail.get(name) for name in _TAIL}
+        for (run_id, moment, scope), tail in tails.items()
+        if tail
+    ]
+    for first in range(0, len(rows), _BATCH):
+        connection.execute(statement, rows[first : first + _BATCH])

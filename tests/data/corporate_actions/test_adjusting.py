@@ -146,3 +146,87 @@ def test_an_action_of_another_stock_or_an_impossible_dividend_is_refused() -> No
         adjusted(bars, [other], CLOCK, as_of=DAYS[2])
     with pytest.raises(CorporateActionDataError, match="that the bars are not adjusted"):
         total_return(bars, [action(DAYS[1], ActionKind.DIVIDEND, "100")], CLOCK)
+
+
+def test_a_ticker_that_another_company_had_before_or_has_now_is_not_taken_for_the_stock() -> None:
+    """ONE is FIRST's from day 2 on; before, it was another company's, which left it on day 1."""
+    left = CorporateAction("ONE", DAYS[1], ActionKind.RENAME, new_symbol="GONE")
+    renamed = CorporateAction("FIRST", DAYS[2], ActionKind.RENAME, new_symbol="ONE")
+    onwards = CorporateAction("ONE", DAYS[4], ActionKind.RENAME, new_symbol="NEW")
+    taken = CorporateAction("THIRD", DAYS[5], ActionKind.RENAME, new_symbol="ONE")
+    series = {
+        "ONE": daily([70, 3, 3, 3, 3, 90], "ONE"),
+        "FIRST": daily([1, 2, 80], "FIRST"),
+        "NEW": daily([5, 6], "NEW", 4),
+        "GONE": daily([71, 72], "GONE", 1),
+        "THIRD": daily([91, 92, 93, 94, 95], "THIRD"),
+    }
+    for actions in ([left, renamed, onwards, taken], [taken, onwards, renamed, left]):
+        assert continuous("NEW", series, actions, CLOCK).close.tolist() == [1, 2, 3, 3, 5, 6]
+        assert continuous("GONE", series, actions, CLOCK).close.tolist() == [70, 71, 72]
+        assert continuous("ONE", series, actions, CLOCK).close.tolist() == [91, 92, 93, 94, 95, 90]
+
+
+def test_a_new_company_under_an_old_ticker_begins_when_the_old_one_left_it() -> None:
+    left = CorporateAction("ONE", DAYS[2], ActionKind.RENAME, new_symbol="GONE")
+    bars = {"ONE": daily([70, 71, 3, 4], "ONE")}
+    assert continuous("ONE", bars, [left], CLOCK).close.tolist() == [3, 4]
+
+
+def test_two_stocks_that_exchange_their_tickers_keep_their_bars() -> None:
+    swap = [
+        CorporateAction("AAA", DAYS[2], ActionKind.RENAME, new_symbol="BBB"),
+        CorporateAction("BBB", DAYS[2], ActionKind.RENAME, new_symbol="AAA"),
+    ]
+    bars = {"AAA": daily([1, 2, 30, 40]), "BBB": daily([10, 20, 3, 4], "BBB")}
+    assert continuous("BBB", bars, swap, CLOCK).close.tolist() == [1, 2, 3, 4]
+    assert continuous("AAA", bars, swap, CLOCK).close.tolist() == [10, 20, 30, 40]
+
+
+MICROSOFT = ExchangeClock("XNYS", dt.date(2003, 2, 3), dt.date(2003, 2, 28))
+
+
+def microsoft() -> tuple[BarSeries, list[CorporateAction]]:
+    """Yahoo's own example of adjusted closes ("What is the adjusted close?"): MSFT in February 2003."""
+    days = [dt.date(2003, 2, day) for day in (13, 14, 18, 19)]
+    at = [MICROSOFT.dates.index(day) for day in days]
+    closes = np.array([46.99, 48.30, 24.96, 24.53])
+    spans = MICROSOFT.opens_ns[at], MICROSOFT.closes_ns[at]
+    bars = BarSeries("MSFT", Timeframe.DAY, *spans, closes, closes, closes, closes, np.full(4, 1e6))
+    return bars, [
+        CorporateAction("MSFT", days[2], ActionKind.SPLIT, Decimal(2)),
+        CorporateAction("MSFT", days[3], ActionKind.DIVIDEND, Decimal("0.08")),
+    ]
+
+
+def test_adjusted_closes_are_those_of_a_published_example() -> None:
+    bars, actions = microsoft()
+    view = adjusted(bars, actions, MICROSOFT, as_of=dt.date(2003, 2, 28), dividends=True)
+    assert view.close.round(2).tolist() == [23.42, 24.07, 24.88, 24.53]
+    assert view.volume.tolist() == [2e6, 2e6, 1e6, 1e6]
+
+
+def test_total_returns_follow_the_published_formula() -> None:
+    """CRSP, "Data Definitions & Coding Schemes": r(t) = (p(t) f(t) + d(t)) / p(t') - 1."""
+    bars, actions = microsoft()
+    returns = np.diff(total_return(bars, actions, MICROSOFT)) / total_return(bars, actions, MICROSOFT)[:-1]
+    assert returns.tolist() == pytest.approx(
+        [48.30 / 46.99 - 1, 24.96 * 2 / 48.30 - 1, (24.53 + 0.08) / 24.96 - 1], rel=1e-12
+    )
+    assert returns[2] == pytest.approx(-0.014022, abs=5e-7)
+
+
+def test_an_action_that_was_learnt_later_is_not_in_an_earlier_view() -> None:
+    bars = daily([100, 102, 51, 52])
+    learnt = pd.Timestamp(DAYS[3], tz="UTC") + pd.Timedelta(hours=1)
+    split = action(DAYS[2], ActionKind.SPLIT, "2", known_at=learnt)
+    assert adjusted(bars, [split], CLOCK, as_of=DAYS[2]).close.tolist() == [100, 102, 51]
+    assert adjusted(bars, [split], CLOCK, as_of=DAYS[3]).close.tolist() == [50, 51, 51, 52]
+    assert total_return(bars, [split], CLOCK, as_of=DAYS[2])[2] == pytest.approx(0.51)
+
+
+def test_a_date_far_ahead_that_somebody_mistyped_stops_no_view() -> None:
+    bars = daily([100, 102, 51, 52])
+    typo = action(dt.date(3018, 1, 3), ActionKind.SPLIT, "2")
+    assert adjusted(bars, [typo], CLOCK, as_of=DAYS[3]).close.tolist() == [100, 102, 51, 52]
+    assert total_return(bars, [typo], CLOCK).tolist() == pytest.approx([1, 1.02, 0.51, 0.52])

@@ -77,6 +77,9 @@ def test_a_symbol_without_a_file_is_not_covered_rather_than_without_actions(tmp_
         ("date,symbol,kind,value\n2018-02-28,A,split,1e3\n", "line 2"),
         ("date,symbol,kind,value\n2018-02-28,A,dividend,0\n", "dividend: 0 must be more than zero"),
         ("date,symbol,kind,value\n2018-02-28,A,rename,A\n", "give the new symbol, another one"),
+        ("date,symbol,kind,value\n2018-02-28,A,rename,b\n", "line 2: new symbol 'b': write it in capital"),
+        ("date,symbol,kind,value\n2018-02-28,A,rename,\n", "line 2"),
+        (f"date,symbol,kind,value\n2018-02-28,A,rename,{'B' * 33}\n", "line 2: new symbol"),
         ("date,symbol,kind,value\n2018-02-28,A,split\n", "line 2: 3 fields, the header has 4"),
         ("date,kind,value\n2018-02-28,split,2\n", "it needs date,symbol,kind,value"),
         (
@@ -112,3 +115,11 @@ def test_comments_are_skipped_and_lines_are_still_counted(tmp_path: Path) -> Non
     path.write_text("\n".join([*lines, "2020-08-31,AAPL,split,4"]))
     found = FileActionSource(path).actions("AAPL", dt.date(2000, 1, 1), dt.date(2024, 1, 1))
     assert [str(action.value) for action in found] == ["7", "4"]
+
+
+@pytest.mark.parametrize("date", ["9999-12-31", "9999-12-28", "0001-01-01", "1700-01-03", "2262-06-01"])
+@pytest.mark.parametrize("heading", ["last_cum_date", "date"])
+def test_a_date_outside_of_what_can_be_told_names_its_line(tmp_path: Path, date: str, heading: str) -> None:
+    write(tmp_path / "AAPL.csv", f"{heading},kind,value\n2014-06-06,split,7\n{date},split,7\n")
+    with pytest.raises(CorporateActionDataError, match=f"AAPL.csv, line 3: .*{date}"):
+        FileActionSource(tmp_path)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from data.corporate_actions import ActionKind
-from data.corporate_actions.stored_source import StoredActionSource, import_actions
+from data.corporate_actions.stored_source import StoredActionSource, import_actions, withdraw_actions
 from data.database import Database
 from data.errors import CorporateActionDataError
 from data.records import records
@@ -107,3 +107,84 @@ def test_a_name_that_is_too_long_is_refused_before_the_database_does(database: D
     with pytest.raises(CorporateActionDataError, match="give --source, at most 64"):
         import_actions(database, file, NOW, origin="x" * 65)
     assert records(database, "corporate_actions").empty
+
+
+def test_an_action_that_never_was_is_withdrawn_from_now_on_and_stays_for_the_past(
+    database: Database, file: Path, tmp_path: Path
+) -> None:
+    import_actions(database, file, NOW)
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(HEADER + "2020-08-31,AAPL,split,4.0\n")
+    for _ in range(2):  # again, it changes nothing
+        assert withdraw_actions(database, wrong, NOW, origin="actions.csv") == 1
+    assert len(records(database, "corporate_actions")) == 4
+    now = StoredActionSource(database)
+    assert [one.kind for one in now.actions("AAPL", *EVER)] == [ActionKind.DIVIDEND]
+    for believed in ("2020-09-01", "2024-06-01"):
+        then = StoredActionSource(database, as_of=at(believed))
+        assert [one.value for one in then.actions("AAPL", *EVER)] == [Decimal("0.82"), Fraction(4)]
+    later = NOW + pd.Timedelta(days=1)
+    import_actions(database, file, later)  # it was right after all: learnt now, not in 2020
+    split = now.actions("AAPL", *EVER)[1]
+    assert (split.value, split.known_at) == (Fraction(4), later)
+    assert not split.is_known(dt.date(2024, 6, 1))
+    between = StoredActionSource(database, as_of=NOW + pd.Timedelta(hours=1))
+    assert [one.kind for one in between.actions("AAPL", *EVER)] == [ActionKind.DIVIDEND]
+
+
+def test_a_symbol_whose_actions_are_all_withdrawn_is_not_covered_any_more(
+    file_database: Database, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(HEADER + "2020-08-31,APPL,split,4\n2021-01-04,OLD,rename,NEW\n")
+    import_actions(file_database, wrong, NOW)
+    withdraw_actions(file_database, wrong, NOW)
+    for symbol in ("APPL", "OLD"):
+        with pytest.raises(CorporateActionDataError, match=f"no corporate actions of {symbol}"):
+            StoredActionSource(file_database).actions(symbol, *EVER)
+        then = StoredActionSource(file_database, as_of=at("2023-01-01"))
+        assert len(then.actions(symbol, *EVER)) == 1
+
+
+def test_what_one_source_withdraws_another_may_still_say(file_database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "actions.csv"
+    path.write_text(HEADER + "2020-08-31,AAPL,split,4\n")
+    for name in ("one", "two"):
+        import_actions(file_database, path, NOW, origin=name)
+    withdraw_actions(file_database, path, NOW, origin="one")
+    (split,) = StoredActionSource(file_database).actions("AAPL", *EVER)
+    assert split.where == "two"
+    with pytest.raises(CorporateActionDataError, match="no corporate actions of AAPL from 'one'"):
+        StoredActionSource(file_database, origin="one").actions("AAPL", *EVER)
+
+
+@pytest.mark.parametrize(
+    ("row", "origin", "words"),
+    [
+        ("2020-08-31,AAPL,split,7", "actions.csv", "line 3: split of AAPL on 2020-08-31: .* holds it as 4"),
+        ("2020-08-31,AAPL,split,4", None, "line 2: .*'wrong.csv' holds none; .* --source actions.csv"),
+        ("2020-08-31,MSFT,split,4", "actions.csv", "'actions.csv' holds none; take it out"),
+    ],
+)
+def test_only_what_is_held_is_withdrawn_all_or_nothing(
+    file_database: Database, file: Path, tmp_path: Path, row: str, origin: str | None, words: str
+) -> None:
+    import_actions(file_database, file, NOW)
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(f"{HEADER}2020-08-07,AAPL,dividend,0.82\n{row}\n")
+    with pytest.raises(CorporateActionDataError, match=words):
+        withdraw_actions(file_database, wrong, NOW, origin=origin)
+    assert len(StoredActionSource(file_database).actions("AAPL", *EVER)) == 2
+
+
+@pytest.mark.parametrize(
+    "ratio", ["1/7", "3/2", "1.0483673", "1.0000001", "2.00001", "1/999983", "0.0666667"]
+)
+def test_a_ratio_comes_back_as_it_was_given(database: Database, tmp_path: Path, ratio: str) -> None:
+    path = tmp_path / "actions.csv"
+    path.write_text(f"{HEADER}2020-08-31,ODD,split,{ratio}\n")
+    for _ in range(2):
+        import_actions(database, path, NOW)
+    (split,) = StoredActionSource(database).actions("ODD", *EVER)
+    assert split.value == Fraction(ratio)
+    assert len(records(database, "corporate_actions")) == 1

@@ -81,7 +81,12 @@ def test_a_damaged_cache_is_asked_anew(tmp_path: Path, text: str) -> None:
     ("answer", "complaint"),
     [
         (frame().rename(columns={"Dividends": "dividends"}), "instead of Dividends and Stock Splits"),
-        (frame().assign(Dividends=-1.0), "on 2020-11-06: a negative value"),
+        (frame().assign(Dividends=-1.0), "on 2012-08-09: .*-1"),
+        (frame().assign(Dividends=float("nan")), "on 2012-08-09: .*nan"),
+        (frame().assign(**{"Stock Splits": float("nan")}), "on 2012-08-09: .*nan"),
+        (frame().assign(**{"Stock Splits": float("inf")}), "on 2012-08-09: .*inf"),
+        (frame().assign(Dividends="0.2"), "on 2012-08-09: .*0.2"),
+        (pd.concat([frame(), frame().iloc[5:].assign(Dividends=0.3)]), "2020-11-06 stands there twice"),
     ],
 )
 def test_what_cannot_be_read_is_no_empty_answer(tmp_path: Path, answer: pd.DataFrame, complaint: str) -> None:
@@ -147,3 +152,72 @@ def test_what_the_package_says_is_told_apart(
         return
     with pytest.raises(CorporateActionDataError, match=complaint):
         source.actions("AAPL", *EVER)
+
+
+def test_rows_in_any_order_and_twice_are_read_once(tmp_path: Path) -> None:
+    told = YahooActionSource(tmp_path / "a", SteppedClock(NOW), fetch=Yahoo(frame()))
+    mixed = pd.concat([frame().iloc[::-1], frame().iloc[2:4]])
+    source = YahooActionSource(tmp_path / "b", SteppedClock(NOW), fetch=Yahoo(mixed))
+    assert source.actions("AAPL", *EVER) == told.actions("AAPL", *EVER)
+
+
+def test_capital_gains_of_a_fund_are_cash_like_its_dividends(tmp_path: Path) -> None:
+    answer = frame().assign(**{"Capital Gains": [0.0, 0.5, 0.0, 0.0, 0.0, 0.0]})
+    found = YahooActionSource(tmp_path, SteppedClock(NOW), fetch=Yahoo(answer)).actions("FUND", *EVER)
+    assert found[1].value == Decimal("17.2900")  # 28 of today's shares: 3.29 and 14.00
+
+
+def test_a_dividend_below_a_hundredth_of_a_cent_is_still_one(tmp_path: Path) -> None:
+    answer = frame().iloc[5:].assign(Dividends=0.00004)
+    (paid,) = YahooActionSource(tmp_path, SteppedClock(NOW), fetch=Yahoo(answer)).actions("PENNY", *EVER)
+    assert paid.value == Decimal("0.00004")
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        (1.5, "3/2"),
+        (0.142857, "1/7"),
+        (0.333333, "1/3"),
+        (1.046129, "1.046129"),
+        (2.002, "1001/500"),
+        (50.0, "50"),
+    ],
+)
+def test_a_ratio_is_the_simple_one_that_yahoo_rounded_or_what_it_says(
+    told: float, meant: str, tmp_path: Path
+) -> None:
+    answer = frame().iloc[:1].copy()
+    answer["Dividends"], answer["Stock Splits"] = 0.0, told
+    (split,) = YahooActionSource(tmp_path, SteppedClock(NOW), fetch=Yahoo(answer)).actions("ODD", *EVER)
+    assert split.value == Fraction(meant)
+
+
+def test_what_the_package_says_of_capital_gains_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = frame()
+    whole["Dividends"], whole["Capital Gains"] = 0.0, [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+
+    class Ticker:
+        def __init__(self, symbol: str) -> None: ...
+
+        def history(self, **_: object) -> pd.DataFrame:
+            return whole
+
+    errors = types.SimpleNamespace(YFPricesMissingError=_NoPricesError, YFException=_FailedError)
+    monkeypatch.setitem(sys.modules, "yfinance", types.SimpleNamespace(Ticker=Ticker, exceptions=errors))
+    found = YahooActionSource(tmp_path, SteppedClock(NOW)).actions("FUND", *EVER)
+    assert [one.kind for one in found] == [ActionKind.DIVIDEND, ActionKind.SPLIT, ActionKind.SPLIT]
+
+
+def test_an_answer_that_reaches_far_enough_serves_while_yahoo_is_away(tmp_path: Path) -> None:
+    YahooActionSource(tmp_path, SteppedClock(NOW), fetch=Yahoo(frame())).actions("AAPL", *EVER)
+
+    def away(symbol: str) -> pd.DataFrame:
+        raise CorporateActionDataError(f"Yahoo on {symbol}: network is unreachable")
+
+    later = YahooActionSource(tmp_path, SteppedClock(NOW + 90 * 86_400 * NANOS), fetch=away)
+    assert len(later.actions("AAPL", EVER[0], dt.date(2024, 2, 29))) == 6
+    with pytest.raises(CorporateActionDataError, match="unreachable"):  # nobody knows what has happened since
+        later.actions("AAPL", EVER[0], dt.date(2024, 5, 1))

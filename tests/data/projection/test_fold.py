@@ -308,12 +308,3 @@ def test_what_stands_for_pruned_events_is_no_event(database: Database) -> None:
     assert Projector(database, "j", "r").project([stub]) == 1
     with database.session() as session:
         assert session.scalars(select(AuditEventRow)).all() == []
-
-
-def test_the_lag_is_counted_in_events_and_in_the_time_between_them(story: Story) -> None:
-    projector = Projector(story.database, "j", "r")
-    assert projector.lag(1, NOON).events == 1
-    story.project()
-    assert projector.lag(1, NOON) == projector.lag(0, 0)
-    behind = projector.lag(4, NOON + 3_000_000_000)
-    assert (behind.events, behind.seconds) == (3, 3.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from data.database import Database
 from data.errors import ProjectionError
-from data.projection.events import batches_of, head_of, read_events
+from data.inspection import check
+from data.projection.events import Entry, Lag, batches_of, behind, head_of, read_events
 from data.projection.following import JournalFollower, ProjectionState, identity
-from data.projector import Lag, Projector
+from data.projector import Projector
 from data.repositories import Repository
 from data.testing import LocalServer
 from execution.errors import JournalCorruptError, JournalError
@@ -53,8 +55,9 @@ def test_an_empty_journal_has_no_name_and_nothing_to_project(
     assert follower.advance() == 0
     assert follower.attempt().problem == ""
     assert head_of(path) == (0, 0)
+    assert follower.lag() == Lag(0, 0.0)
     begin(journal)
-    assert (follower.lag().events, follower.advance(), follower.lag().events) == (1, 1, 0)
+    assert (follower.lag(), follower.advance(), follower.lag()) == (Lag(1, 0.0), 1, Lag(0, 0.0))
     follower.close()
 
 
@@ -70,7 +73,7 @@ async def test_it_follows_while_the_journal_grows_and_says_what_is_behind(
     assert (state.problem, state.failures, state.lag and state.lag.events) == ("", 0, 0)
     journal.append("barrier", {})
     journal.commit()
-    while follower.lag().events:
+    while (lag := follower.lag()) is None or lag.events:
         await states.get()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -103,11 +106,83 @@ async def test_a_database_that_is_away_is_tried_ever_less_often_and_caught_up_wi
     await asyncio.gather(task, return_exceptions=True)
     assert pauses == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 2.0]
     assert [state.failures for state in seen] == [0, 1, 2, 3, 4, 5, 6, 0]
-    assert seen[3].lag == seen[0].lag
+    assert [seen[i].lag for i in (0, 3)] == [Lag(0, 0.0), Lag(1, 0.0)]  # the journal goes on meanwhile
     assert "whether the server runs" in seen[3].problem
     assert seen[-1].lag is not None
     assert seen[-1].lag.events == 0
     follower.close()
+
+
+def test_the_lag_is_counted_from_the_first_event_that_is_not_projected(
+    journal: SqliteJournal, path: Path
+) -> None:
+    for _ in range(5):  # one a second
+        begin(journal)
+    assert behind(path, 0) == Lag(5, 4.0)
+    assert behind(path, 4) == Lag(1, 0.0)  # it was quiet before, nobody waited
+    assert behind(path, 5) == Lag(0, 0.0)
+
+
+def continued(path: Path, name: str, events: int) -> None:
+    """Go on with a journal, each event by another name."""
+    with closing(SqliteJournal(path, lambda: 7)) as journal:
+        for number in range(events):
+            journal.append("barrier", {"name": f"{name}-{number}"})
+        journal.commit()
+
+
+def test_a_journal_put_back_to_an_older_copy_is_refused_before_anything_is_mixed(
+    path: Path, tmp_path: Path, database: Database
+) -> None:
+    with closing(SqliteJournal(path, lambda: 7)) as journal:
+        begin(journal)
+    copy = tmp_path / "copy.db"
+    shutil.copy(path, copy)
+    continued(path, "lost", 3)
+    follower = JournalFollower(database, path, "r")
+    assert follower.advance() == 4
+    shutil.copy(copy, path)
+    with pytest.raises(ProjectionError, match="ends 3 events before what was projected of it"):
+        follower.advance()
+    state = follower.attempt()
+    assert (state.failures, state.lag) == (1, Lag(-3, 0.0))
+    continued(path, "new", 3)  # as many: what is different shows with the next
+    assert follower.advance() == 0
+    continued(path, "more", 1)
+    for again in (follower, JournalFollower(database, path, "r")):
+        with pytest.raises(ProjectionError, match="event 5 does not follow event 4 as it was projected"):
+            again.advance()
+    name = identity(path, database)
+    assert name is not None
+    assert Projector(database, name, "r").rebuild(read_events(path)) == 5
+    assert follower.advance() == 0
+    assert [finding.problem for finding in check(database) if finding.what == "audit chain"] == [""]
+
+
+def test_events_that_were_pruned_before_they_were_projected_are_missed(
+    journal: SqliteJournal, path: Path, file_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a backup of the database was restored that is older than the pruning."""
+    for _ in range(4):
+        begin(journal)
+    entries = list(read_events(path))
+    projector = Projector(file_database, entries[0][5], "r")
+    projector.project(entries[:2])
+    left = entries[2:]
+    monkeypatch.setattr("data.projection.following.read_events", lambda _: iter_of(left))
+    assert identity(path, file_database) == projector.journal_id  # pruned up to where the database stands
+    left = entries[3:]
+    with pytest.raises(ProjectionError, match="the database does not know it"):
+        identity(path, file_database)
+    with pytest.raises(ProjectionError, match="event 3 is missing, the journal goes on with 4"):
+        projector.project(left)
+    with pytest.raises(ProjectionError, match="begins with event 4"):
+        projector.rebuild(left)
+    assert projector.cursor() == 2
+
+
+def iter_of(entries: list[Entry]) -> Iterator[Entry]:
+    yield from entries
 
 
 def test_a_journal_keeps_its_name_wherever_it_lies(path: Path, file_database: Database) -> None:
@@ -148,6 +223,27 @@ def test_events_are_read_in_batches_in_order_and_a_reader_may_leave_early(
     assert [entry[0] for batch in batches for entry in batch] == list(range(4, 51))
     with closing(batches_of(path, 0, 1)) as few:
         assert next(few)[0][0] == 1
+
+
+def test_a_fault_of_the_program_is_told_and_tried_again(
+    journal: SqliteJournal, path: Path, file_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(journal)
+    follower = JournalFollower(file_database, path, "r")
+    with monkeypatch.context() as patch:
+        patch.setattr(Projector, "project_batches", lambda *_: 1 / 0)
+        state = follower.attempt()
+    assert (state.problem, state.failures, state.lag) == (
+        "ZeroDivisionError: division by zero",
+        1,
+        Lag(1, 0.0),
+    )
+    assert follower.attempt() == ProjectionState(Lag(0, 0.0))
+
+
+def test_a_body_without_fields_is_no_event(file_database: Database) -> None:
+    with pytest.raises(JournalCorruptError, match="event 1 is not readable: it holds no fields"):
+        Projector(file_database, "j", "r").project([(1, 7, "barrier", "[1]", "", "")])
 
 
 def test_what_cannot_be_read_is_told_to_the_reader(

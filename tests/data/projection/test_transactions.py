@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -103,7 +104,9 @@ def test_a_cursor_that_went_back_leaves_no_gap(database: Database) -> None:
         Projector(database, "j", "r").rebuild(())
         yield everything[3:]
 
-    with pytest.raises(ProjectionError, match="another program removed what was projected"):
+    with pytest.raises(
+        ProjectionError, match=r"event 1 is missing.*another program just removed what was projected"
+    ):
         list(projector.project_batches(told()))
     assert numbers(database) == []
     assert projector.project(everything) == 6
@@ -137,6 +140,46 @@ def test_batches_before_a_faulty_event_are_written(database: Database) -> None:
     with pytest.raises(ProjectionError, match=r"event 5 \(snapshot\) cannot be projected"):
         list(Projector(database, "j", "r").project_batches(told()))
     assert numbers(database) == [1, 2, 3, 4]
+
+
+ORDER = {
+    "client_order_id": "a", "symbol": "SPY", "side": "BUY", "quantity": "1", "order_type": "MARKET",
+    "time_in_force": "DAY", "trading_time": 1000, "attempt": 1, "order_id": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 100], ids=["statements", "copy"])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ({"symbol": "X" * 33}, "symbol 'X+' is longer than 32 letters"),
+        ({"symbol": None}, "symbol is missing"),
+        ({"side": {"a": 1}}, "side .* is no text"),
+        ({"attempt": 2**31}, "attempt '2147483648' is no number of 32 bits"),
+        ({"quantity": "1e200000"}, "quantity .* is too large a number"),
+    ],
+    ids=["long", "missing", "no text", "integer", "digits"],
+)
+def test_an_event_whose_value_no_column_takes_is_named_and_nothing_of_its_batch_stays(
+    postgres: Database, value: dict[str, Any], what: str, count: int
+) -> None:
+    orders = [ORDER | {"client_order_id": f"a{seq}"} for seq in range(2, 2 + count)]
+    orders[-1] |= value
+    told = [entry(seq, "order_submitted", json.dumps(body)) for seq, body in enumerate(orders, start=2)]
+    projector = Projector(postgres, "j", "r")
+    with pytest.raises(ProjectionError, match=f"orders run_id r, seq {1 + count}, created_at 1000: {what}"):
+        projector.project([entry(1), *told])
+    assert numbers(postgres) == []
+    assert projector.project([entry(1)]) == 1
+
+
+def test_what_a_server_refuses_for_another_reason_is_told_with_the_events_it_is_among(
+    postgres: Database,
+) -> None:
+    with postgres.connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit_events ADD CHECK (kind <> 'unheard-of')")
+    with pytest.raises(ProjectionError, match=r"of the 2 after event 0: .* violates check constraint"):
+        Projector(postgres, "j", "r").project([entry(1), entry(2, "unheard-of")])
 
 
 def test_one_who_takes_no_more_loses_nothing_that_was_told(database: Database) -> None:

@@ -185,6 +185,24 @@ def test_a_future_may_be_worth_less_than_nothing_and_a_stock_may_not(
             load_bars(folder, symbols=[name], signed=signed)
 
 
+def test_days_of_which_the_exchange_has_no_records_do_not_end_the_check_of_others(
+    tmp_path: Path, folder: Path
+) -> None:
+    write_file(folder / "OLD.csv", [100.0, 101.0], [dt.date(1990, 3, 1), dt.date(1990, 3, 2)])
+    found = run(folder, Against("XTKS"))
+    assert (kinds(found["OLD"]), found["OLD"].errors, found["OLD"].timeframe) == (
+        [Kind.OUTSIDE],
+        1,
+        Timeframe.DAY,
+    )
+    assert "1997" in found["OLD"].findings[0].what
+    assert found["SPX"].bars == len(CLOCK)
+    store = ParquetBarStore(tmp_path / "store")
+    store.write(load_bars(folder), known_at=pd.Timestamp("2011-01-01", tz="UTC"))
+    parts = {part.symbol: part for part in plan_store(store, against=Against("XTKS")).run()}
+    assert (kinds(parts["OLD"]), parts["SPX"].bars) == ([Kind.OUTSIDE], len(CLOCK))
+
+
 def test_a_folder_without_bars_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BarFileError, match="no bar files"):
         plan_folder(tmp_path)
@@ -214,6 +232,12 @@ def test_the_hole_of_qqq_and_the_split_of_aapl_are_found_in_real_bars(shared_dat
     made = proposals(found.values())
     assert ("AAPL", dt.date(2014, 6, 9), "7") in [(a.symbol, a.ex_date, str(a.value)) for a in made.actions]
     known = run(shared_data / "daily", Against(actions=FileActionSource(shared_data / "corporate_actions")))
-    assert set(kinds(known["AAPL"])) == {Kind.SPLIT}
+    assert [part.symbol for part in known.values() if part.errors] == ["QQQ"]
+    assert known["QQQ"].errors == 1
+    assert set(kinds(known["AAPL"])) == {Kind.SPLIT, Kind.SPIKE}
+    low = next(one for one in known["AAPL"].findings if str(one.first).startswith("2011-01-03"))
+    assert "low 32.65 is -89.9% from the close before, 322.56" in low.what
+    print_of_ibm = next(one for one in known["IBM"].findings if one.kind is Kind.SPIKE)
+    assert "high 159.58 is +99.9%" in print_of_ibm.what
     minutes = proposals(run(shared_data / "minute").values()).actions
     assert [(a.symbol, a.ex_date, str(a.value)) for a in minutes] == [("AAPL", dt.date(2014, 6, 9), "7")]

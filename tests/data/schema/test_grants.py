@@ -73,8 +73,34 @@ def test_the_application_cannot_get_around_its_rights(deployed: LocalServer) -> 
         "ALTER ROLE alphec_app SUPERUSER", "GRANT alphec_owner TO alphec_app", "DROP SCHEMA public CASCADE",
         "ALTER DEFAULT PRIVILEGES FOR ROLE alphec_owner GRANT ALL ON TABLES TO alphec_app",
         "COPY fills TO PROGRAM 'true'", "CREATE FUNCTION f() RETURNS int LANGUAGE SQL AS 'SELECT 1'",
+        "REASSIGN OWNED BY alphec_owner TO alphec_app", "DROP OWNED BY alphec_owner",
+        "INSERT INTO fills SELECT * FROM fills ON CONFLICT (run_id, seq, timestamp) DO UPDATE SET price = 9",
+        "WITH gone AS (DELETE FROM fills RETURNING *) SELECT * FROM gone", "SELECT * FROM fills FOR UPDATE",
+        "LOCK TABLE fills IN ACCESS EXCLUSIVE MODE", "COPY fills FROM PROGRAM 'true'",
+        "DO $$ BEGIN DELETE FROM fills; END $$", "ALTER TABLE fills RENAME TO other",
+        "SET timescaledb.restoring = on", "SET timescaledb.license = 'apache'",
+        "SELECT timescaledb_pre_restore()", "DROP EXTENSION timescaledb CASCADE",
+        "UPDATE _timescaledb_catalog.hypertable SET table_name = 'x'",
+        "DELETE FROM _timescaledb_catalog.chunk", "UPDATE _timescaledb_config.bgw_job SET scheduled = false",
+        "UPDATE pg_class SET relacl = NULL", "DROP TABLE bars_1m", "CREATE SCHEMA mine",
     ):  # fmt: skip
         assert refused(deployed, "alphec_app", statement), statement
+
+
+def test_what_the_server_lets_the_application_say_changes_nothing_of_the_record(
+    deployed: LocalServer,
+) -> None:
+    with psycopg.connect(deployed.conninfo("alphec", "alphec_app"), autocommit=True) as connection:
+        connection.execute("GRANT UPDATE, DELETE ON fills TO alphec_app, PUBLIC")  # it warns
+        connection.execute(
+            "CREATE FUNCTION pg_temp.gone() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM fills'"
+        )
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("SELECT pg_temp.gone()")
+        connection.execute("CREATE TEMPORARY TABLE fills (n INTEGER)")  # in the way of its own session only
+    for user in ("alphec_app", "alphec_read"):
+        assert refused(deployed, user, "DELETE FROM fills")
+        assert refused(deployed, user, "UPDATE fills SET price = 9")
 
 
 def test_compression_and_policies_of_the_record_are_the_owners(deployed: LocalServer) -> None:
@@ -100,6 +126,10 @@ def test_compression_and_policies_of_the_record_are_the_owners(deployed: LocalSe
         "SELECT remove_retention_policy('audit_events')", "SELECT remove_compression_policy('fills')",
         "SELECT add_retention_policy('fills', drop_after => INTERVAL '1 day')",
         "ALTER TABLE fills SET (timescaledb.compress = false)", f"SELECT decompress_chunk('{chunk}')",
+        f"SELECT compress_chunk('{chunk}', recompress => true)", "DROP MATERIALIZED VIEW bars_5m",
+        "CALL refresh_continuous_aggregate('bars_5m', NULL, NULL)",
+        "ALTER MATERIALIZED VIEW bars_5m SET (timescaledb.materialized_only = true)",
+        "SELECT remove_continuous_aggregate_policy('bars_5m')",
         "UPDATE fills SET price = 9", "DELETE FROM fills",
         *map("TRUNCATE {}".format, inner), *map("DELETE FROM {}".format, inner),
     ):  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -251,6 +252,72 @@ def test_a_table_can_carry_when_its_rows_were_learnt(fresh: Fresh, minutes: Minu
     second = fresh()
     second.write(table, known_at=None)
     assert second.read(None, MINUTE).to_arrow().equals(table)
+
+
+def test_bounds_between_two_microseconds_and_far_away_are_kept(store: BarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": dict.fromkeys(range(3), 10.0)}), known_at=day(1))
+    second = pd.Timestamp("2024-03-04 14:31", tz="UTC").as_unit("ns")
+    after = second + pd.Timedelta(1, "ns")
+    assert list(closes(store.read("AAA", MINUTE, end=after).to_arrow())) == [("AAA", 0), ("AAA", 1)]
+    assert list(closes(store.read("AAA", MINUTE, start=after).to_arrow())) == [("AAA", 2)]
+    for far in (pd.Timestamp.max.tz_localize("UTC"), pd.Timestamp("9999-12-31", tz="UTC").as_unit("us")):
+        assert store.read("AAA", MINUTE, end=far, as_of=far).to_arrow().num_rows == 3
+        assert store.read("AAA", MINUTE, start=far).to_arrow().num_rows == 0
+        assert store.changed_since(far, MINUTE).num_rows == 0
+    for far in (pd.Timestamp.min.tz_localize("UTC"), pd.Timestamp("0001-01-01", tz="UTC").as_unit("us")):
+        assert store.read("AAA", MINUTE, start=far).to_arrow().num_rows == 3
+        assert store.read("AAA", MINUTE, end=far).to_arrow().num_rows == 0
+        assert store.read("AAA", MINUTE, as_of=far).to_arrow().num_rows == 0
+        assert store.changed_since(far, MINUTE).num_rows == 3
+
+
+def test_no_bars_are_none_whoever_asks_for_them(store: BarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": {0: 10.0}}), known_at=day(1))
+    for count in (0, -1):
+        assert store.head("AAA", MINUTE, count).num_rows == 0
+        assert store.last("AAA", MINUTE, count).num_rows == 0
+    for name in ("", "..", "x" * 300, "\N{SNOWMAN}", "aaa", "AAA\0"):
+        assert store.read(name, MINUTE).to_arrow().num_rows == 0
+        assert store.read(name, Timeframe.DAY, as_of=day(9)).to_arrow().num_rows == 0
+        assert store.last(name, MINUTE).num_rows == 0
+
+
+def test_a_bar_that_ends_anew_may_not_reach_into_the_next_one(store: BarStore) -> None:
+    opens = pd.to_datetime(["2024-03-04 14:30Z", "2024-03-04 15:00Z"])
+
+    def hours(ends: list[str]) -> pd.DataFrame:
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), 10.0)
+        times = {"start": opens[: len(ends)], "end": pd.to_datetime(ends)}
+        return pd.DataFrame({"symbol": "SPY", **times, **prices})
+
+    store.write(hours(["2024-03-04 15:00Z", "2024-03-04 16:00Z"]), known_at=day(1), timeframe=Timeframe.HOUR)
+    with pytest.raises(BarConflictError, match=r"SPY 2024-03-04 14:30.*lies over the stored bar .* 15:00"):
+        store.write(hours(["2024-03-04 15:30Z"]), known_at=day(2), timeframe=Timeframe.HOUR)
+    shorter = hours(["2024-03-04 14:45Z"])
+    assert store.write(shorter, known_at=day(2), timeframe=Timeframe.HOUR) == WriteReport(0, 1, 0)
+
+
+def test_history_stands_still_while_bars_are_revised(store: BarStore, minutes: Minutes) -> None:
+    """A bar goes from those that hold to the versions: a reader sees it in one of the two places."""
+    count = 60
+    expected = [("AAA", n) for n in range(count)]
+    store.write(minutes({"AAA": dict.fromkeys(range(count), 10.0)}), known_at=day(1))
+    seen: list[Any] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            table = store.read("AAA", MINUTE, as_of=day(2)).to_arrow()
+            seen.append(table["close"].to_pylist() == [10.0] * count)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(count):
+        store.write(minutes({"AAA": {n: 11.0}}), known_at=day(3))
+    done.set()
+    reader.join()
+    assert all(seen)
+    assert list(closes(store.read("AAA", MINUTE, as_of=day(2)).to_arrow())) == expected
 
 
 # -- properties ---------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from data.database import Database
 from data.errors import BarStoreError, DatabaseUnavailableError, ServerNotInstalledError
 from data.stores import DatabaseBarStore, WriteReport, postgres
+from data.stores.checked import checked_rows
 from data.stores.copy_binary import HEADER, TRAILER, encoded
-from data.stores.rows import checked_rows
 from data.testing import LocalServer, local_server
 from execution.timeframes import Timeframe
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -16,7 +19,8 @@ import pytest
 
 from data.errors import BarConflictError, BarStoreError
 from data.stores import ParquetBarStore, WriteReport
-from data.stores.parquet import read_file
+from data.stores.commit import ReplacedTogether
+from data.stores.parquet_files import read_bars
 from execution.timeframes import Timeframe
 
 Minutes = Callable[..., pa.Table]
@@ -139,63 +143,163 @@ def test_a_full_disk_leaves_the_store_as_it_was_and_the_same_write_finishes_late
     assert store.read(None, MINUTE).to_arrow().num_rows == 4_850
 
 
-_KILLED = """
+_PROGRAM = """
 import os, sys
 from pathlib import Path
 import pandas as pd, pyarrow as pa
 from data.stores import ParquetBarStore
-root, table, renames = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-done = 0
-rename = Path.rename
-def dying(self, target):
-    global done
-    if done == renames:
-        os._exit(9)
-    done += 1
-    return rename(self, target)
-Path.rename = dying
+root, table = Path(sys.argv[1]), sys.argv[2]
 with pa.ipc.open_file(table) as file:
-    ParquetBarStore(root).write(file.read_all(), known_at=pd.Timestamp("2024-03-12", tz="UTC"))
+    bars = file.read_all()
+TUESDAY = pd.Timestamp("2024-03-12", tz="UTC")
 """
 
 
-@pytest.mark.parametrize("renames", [0, 1, 3])
-def test_a_writer_that_dies_has_written_all_or_nothing(
-    store: ParquetBarStore, minutes: Minutes, tmp_path: Path, renames: int
+def run(program: str, root: Path, bars: pa.Table, **variables: str) -> subprocess.Popen[str]:
+    """Start a program that knows the folder of a store and bars to write."""
+    table = root.parent / f"{len(list(root.parent.iterdir()))}.arrow"
+    with pa.ipc.new_file(table, bars.schema) as file:
+        file.write_table(bars)
+    command = [sys.executable, "-c", _PROGRAM + program, str(root), str(table)]
+    return subprocess.Popen(command, env=os.environ | variables, stderr=subprocess.PIPE, text=True)
+
+
+_KILLED = """
+import itertools, shutil, signal
+from data.stores.commit import ReplacedTogether
+from execution.timeframes import Timeframe
+EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "fcntl.flock"}
+copy, steps = root.with_name("copy"), 0
+
+def dying(step):
+    def count(event, arguments):
+        global steps
+        if event not in EVENTS:
+            return
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    ParquetBarStore(copy).write(bars, known_at=TUESDAY)
+
+def rows():
+    return ParquetBarStore(copy).read(None, Timeframe.MINUTE).to_arrow().num_rows
+
+def looked_at():
+    seen = rows(), ParquetBarStore(copy).symbols(), len(ParquetBarStore(copy).holdings())
+    assert seen in ((2, ["AAA", "BBB"], 2), (6, ["AAA", "BBB", "CCC"], 3)), seen
+    again = ParquetBarStore(copy).write(bars, known_at=TUESDAY)
+    assert (again.inserted, again.revised) == ((4, 1) if seen[0] == 2 else (0, 0)), again
+    assert rows() == 6 and not (copy / ".pending").exists()
+    os._exit(0 if seen[0] == 2 else 7)
+
+def ended(work, *arguments):
+    child = os.fork()
+    if child == 0:
+        work(*arguments)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+seen = set()
+for step in itertools.count(1):
+    shutil.copytree(root, copy)
+    died = ended(dying, step)
+    if died == 0:
+        break
+    assert died == -signal.SIGKILL, died
+    seen.add(ended(looked_at))
+    shutil.rmtree(copy)
+assert step > 30 and seen == {0, 7}, (step, seen)
+"""
+
+
+def test_a_writer_that_is_killed_at_any_step_has_written_all_or_nothing(
+    store: ParquetBarStore, minutes: Minutes
 ) -> None:
+    """Each step is one call that the file system sees; after it somebody reads, and writes the same again."""
     store.write(minutes({s: {0: 1.0} for s in ("AAA", "BBB")}), known_at=MONDAY)
-    before = contents(store.root)
-    table = tmp_path / "table.arrow"
-    more = minutes({s: {1: 2.0} for s in ("AAA", "BBB", "CCC")})
-    with pa.ipc.new_file(table, more.schema) as file:
-        file.write_table(more)
-    command = [sys.executable, "-c", _KILLED, str(store.root), str(table), str(renames)]
-    assert subprocess.run(command, check=False).returncode == 9
-    rows = store.read(None, MINUTE).to_arrow().num_rows
-    # The first rename puts the list of replacements in place: from there on the write has happened.
-    assert rows == (2 if renames == 0 else 5)
-    if renames == 0:
-        assert contents(store.root) == before
-    report = store.write(more, known_at=TUESDAY)
-    assert report == (WriteReport(3, 0, 0) if renames == 0 else WriteReport(0, 0, 3))
-    assert store.read(None, MINUTE).to_arrow().num_rows == 5
-    assert not (store.root / ".pending").exists()
+    more = {s: {1: 2.0} for s in ("AAA", "BBB", "CCC")}
+    more["AAA"] = {0: 3.0, 1: 2.0, 2: 2.0}
+    with run(_KILLED, store.root, minutes(more)) as program:
+        _, told = program.communicate()
+    assert program.returncode == 0, told
 
 
-def test_a_file_larger_than_the_process_may_write_is_told(
-    store: ParquetBarStore, minutes: Minutes, tmp_path: Path
+_MANY_WRITES = """
+for row in range(0, bars.num_rows, 4):
+    ParquetBarStore(root).write(bars.slice(row, 4), known_at=TUESDAY)
+"""
+
+
+def test_two_writers_lose_nothing_and_a_reader_sees_no_half_of_a_write(
+    store: ParquetBarStore, minutes: Minutes
 ) -> None:
-    table = tmp_path / "table.arrow"
+    def bars(first: int) -> pa.Table:
+        names = ("AAA", "BBB", "CCC", "DDD")
+        return pa.concat_tables([minutes({s: {n: 10.0} for s in names}) for n in range(first, 30, 2)])
+
+    with run(_MANY_WRITES, store.root, bars(0)) as one, run(_MANY_WRITES, store.root, bars(1)) as other:
+        while one.poll() is None or other.poll() is None:
+            table = store.read(None, MINUTE).to_arrow()
+            counts = {tuple(entry.values()) for entry in table["symbol"].value_counts().to_pylist()}
+            assert len({count for _, count in counts}) <= 1, counts
+            assert len(counts) in (0, 4), counts
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert store.read(None, MINUTE).to_arrow().num_rows == 120
+
+
+def test_the_first_write_waits_for_who_reads_already(store: ParquetBarStore, minutes: Minutes) -> None:
+    store.root.mkdir()
+    listed = store.root / ".pending" / "commit.json"
+    with ThreadPoolExecutor(1) as pool:
+        with ReplacedTogether(store.root).reading():
+            written = pool.submit(store.write, minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+            while not listed.exists() and not written.done():
+                time.sleep(0.01)
+            assert not written.done()
+            assert contents(store.root) == {}
+        assert written.result() == WriteReport(1, 0, 0)
+
+
+def test_a_write_is_finished_where_somebody_removed_the_folder_after_the_writer_died(
+    store: ParquetBarStore, minutes: Minutes
+) -> None:
+    store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    (store.root / ".pending").mkdir()
+    (store.root / "1m" / "AAA" / "2024.parquet").rename(store.root / ".pending" / "0")
+    (store.root / "1m" / "AAA").rmdir()
+    (store.root / ".pending" / "commit.json").write_text('["1m/AAA/2024.parquet"]')
+    assert store.read("AAA", MINUTE).to_arrow().num_rows == 1
+    assert not (store.root / ".pending" / "commit.json").exists()
+
+
+def test_any_process_writes_the_same_bytes(tmp_path: Path, minutes: Minutes) -> None:
+    bars = minutes({f"S{n}": {m: 10.0 + (m * 37 % 101) / 100 for m in range(300)} for n in range(4)})
+    once = "ParquetBarStore(root).write(bars, known_at=TUESDAY)"
+    found = []
+    for seed, threads in (("0", "1"), ("4711", "7")):
+        (tmp_path / seed).mkdir()
+        with run(
+            once, tmp_path / seed / "bars", bars, PYTHONHASHSEED=seed, OMP_NUM_THREADS=threads
+        ) as program:
+            _, told = program.communicate()
+        assert program.returncode == 0, told
+        found.append(contents(tmp_path / seed / "bars"))
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
+
+
+def test_a_file_larger_than_the_process_may_write_is_told(store: ParquetBarStore, minutes: Minutes) -> None:
     more = minutes({"AAA": {0: 1.0}})
-    with pa.ipc.new_file(table, more.schema) as file:
-        file.write_table(more)
-    limited = (
-        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))\n" + _KILLED
-    )
-    command = [sys.executable, "-c", limited, str(store.root), str(table), "99"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert "nothing was written; a file would be larger than this process may write" in done.stderr
+    limited = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+ParquetBarStore(root).write(bars, known_at=TUESDAY)
+"""
+    with run(limited, store.root, more) as program:
+        _, told = program.communicate()
+    assert "nothing was written; a file would be larger than this process may write" in told
     assert contents(store.root) == {}
     assert store.write(more, known_at=TUESDAY) == WriteReport(1, 0, 0)
 
@@ -216,4 +320,128 @@ def test_many_files_are_read_side_by_side(store: ParquetBarStore, minutes: Minut
 
 def test_one_file_can_be_checked_by_itself(store: ParquetBarStore, tmp_path: Path) -> None:
     with pytest.raises(BarStoreError, match=r"none\.parquet: not a sound Parquet file"):
-        read_file(tmp_path / "none.parquet", pa.schema([]))
+        read_bars(tmp_path / "none.parquet")
+
+
+@pytest.fixture
+def damaged(store: ParquetBarStore, minutes: Minutes) -> Iterator[Callable[[int, int], str | None]]:
+    """Say how a store answers whose file has some bits flipped in a byte; None if the bars are the same."""
+    store.write(minutes({"AAA": {n: 10.0 + n * 37 % 101 for n in range(300)}}), known_at=MONDAY)
+    path = store.root / "1m" / "AAA" / "2024.parquet"
+    sound, expected = path.read_bytes(), store.read("AAA", MINUTE).to_arrow()
+
+    def answer(place: int, bits: int) -> str | None:
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ bits]) + sound[place + 1 :])
+        try:
+            assert store.read("AAA", MINUTE).to_arrow().equals(expected)
+        except BarStoreError as error:
+            return str(error)
+        return None
+
+    yield answer
+    path.write_bytes(sound)
+
+
+@pytest.mark.parametrize("part", ["rows", "footer"])
+def test_a_flipped_bit_is_told_or_does_no_harm(
+    store: ParquetBarStore, damaged: Callable[[int, int], str | None], part: str
+) -> None:
+    """Most flips of a compressed page would else decompress to other prices."""
+    path = store.root / "1m" / "AAA" / "2024.parquet"
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    places = range(4, footer, 23) if part == "rows" else range(footer, len(content), 3)
+    told = [message for place in places if (message := damaged(place, 1 << place % 8))]
+    assert len(told) > len(places) // 3
+    assert all(message.startswith(str(path)) for message in told)
+
+
+def test_a_footer_that_counts_fewer_rows_makes_no_shorter_history(
+    store: ParquetBarStore, damaged: Callable[[int, int], str | None]
+) -> None:
+    """The number of the rows is in the footer several times, as a zigzag varint."""
+    content = (store.root / "1m" / "AAA" / "2024.parquet").read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    count = bytes([300 << 1 & 0x7F | 0x80, 300 << 1 >> 7])
+    places = [at for at in range(footer, len(content)) if content.startswith(count, at)]
+    told = [damaged(at, 1 << 4) or "" for at in places]
+    assert any("rows where its footer counts" in message for message in told)
+
+
+def test_a_year_under_another_name_is_not_read_twice(store: ParquetBarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    folder = store.root / "1m" / "AAA"
+    shutil.copy(folder / "2024.parquet", folder / "2023.parquet")
+    for ask in (
+        lambda: store.read("AAA", MINUTE).to_arrow(),
+        lambda: store.head("AAA", MINUTE),
+        lambda: store.read("AAA", MINUTE, as_of=TUESDAY).to_arrow(),
+    ):
+        with pytest.raises(BarStoreError, match=r"2023\.parquet: holds bars of another year than its name"):
+            ask()
+    (folder / "2023.parquet").unlink()
+    assert store.read("AAA", MINUTE).to_arrow().num_rows == 1
+
+
+def test_files_and_folders_of_others_are_left_alone(store: ParquetBarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    folder = store.root / "1m" / "AAA"
+    for name in ("02024.parquet", "2024 (copy).parquet", "\N{SUPERSCRIPT TWO}.parquet", "2025.csv", "2025"):
+        shutil.copy(folder / "2024.parquet", folder / name)
+    (store.root / "1m" / ".DS_Store").write_text("not ours")
+    for name in ("lost+found", "%41AA", "no bars", "..%2F..", "EMPTY"):
+        (store.root / "1m" / name).mkdir()
+    (store.root / "5m" / "AAA").mkdir(parents=True)
+    assert store.symbols() == ["AAA"]
+    assert [held.symbol for held in store.holdings()] == ["AAA"]
+    assert store.read(None, MINUTE).to_arrow().num_rows == 1
+    assert store.write(minutes({"AAA": {1: 1.0}}), known_at=MONDAY) == WriteReport(1, 0, 0)
+
+
+def test_names_that_differ_in_small_letters_are_two_folders_on_any_file_system(
+    store: ParquetBarStore, minutes: Minutes
+) -> None:
+    names = ["^SPX", "BRK B", "BRK b", "CON", "EUR/USD", "EURUSD=X", "Z" * 32, "z" * 32]
+    store.write(minutes({name: {0: 1.0 + n} for n, name in enumerate(names)}), known_at=MONDAY)
+    folders = [path.name for path in (store.root / "1m").iterdir()]
+    assert len({name.casefold() for name in folders}) == len(names)
+    assert max(map(len, folders)) < 255
+    assert store.symbols() == sorted(names)
+    for n, name in enumerate(names):
+        assert store.read(name, MINUTE).to_arrow()["close"].to_pylist() == [1.0 + n]
+
+
+def test_versions_without_their_bars_and_those_of_another_backup_are_told(
+    store: ParquetBarStore, minutes: Minutes
+) -> None:
+    store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    path = store.root / "1m" / "AAA" / "2024.parquet"
+    before = path.read_bytes()
+    store.write(minutes({"AAA": {0: 2.0}}), known_at=TUESDAY)
+    after = path.read_bytes()
+    path.write_bytes(before)
+    with pytest.raises(BarStoreError, match=r"it and 2024\.versions\.parquet do not belong together"):
+        store.read("AAA", MINUTE, as_of=MONDAY).to_arrow()
+    path.unlink()
+    with pytest.raises(BarStoreError, match=r"versions\.parquet: the versions of bars that are gone"):
+        store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    path.write_bytes(after)
+    assert store.read("AAA", MINUTE, as_of=MONDAY).to_arrow()["close"].to_pylist() == [1.0]
+
+
+def test_versions_out_of_order_are_told(store: ParquetBarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": {0: 1.0, 1: 1.0}}), known_at=MONDAY)
+    store.write(minutes({"AAA": {0: 2.0, 1: 2.0}}), known_at=TUESDAY)
+    path = store.root / "1m" / "AAA" / "2024.versions.parquet"
+    pq.write_table(pq.read_table(path, partitioning=None).take([1, 0]), path)
+    with pytest.raises(BarStoreError, match=r"versions\.parquet: versions are out of order"):
+        store.read("AAA", MINUTE, as_of=MONDAY).to_arrow()
+
+
+def test_an_empty_value_in_a_file_is_told(store: ParquetBarStore, minutes: Minutes) -> None:
+    store.write(minutes({"AAA": {0: 1.0}}), known_at=MONDAY)
+    path = store.root / "1m" / "AAA" / "2024.parquet"
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.set_column(2, "open", pa.array([None], pa.float64())), path)
+    with pytest.raises(BarStoreError, match=r"2024\.parquet: .*it has empty values"):
+        store.read("AAA", MINUTE).to_arrow()

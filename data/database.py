@@ -21,6 +21,14 @@ from data.schema.edition import Edition, ask
 
 DRIVERS = ("sqlite", "postgresql+psycopg")
 _MIGRATION_LOCK = 0x616C70686563  # "alphec": one migration at a time on a server
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""What the URL may say otherwise: a server that went away without a word is given up after a minute."""
 _SECRETS = frozenset(("password", "passfile", "sslpassword"))
 """What may stand behind the ? of a URL and is nobody's business."""
 
@@ -34,7 +42,7 @@ class Database:
         ``sqlite:///path/to/file.db`` or ``postgresql+psycopg://user@host/name``. Nothing is opened
         until it is used.
     connect_timeout
-        Seconds within which a server has to take a connection; None leaves it to the URL and the system.
+        Seconds within which a server has to take a connection; None leaves it to the URL, else ten.
 
     Raises
     ------
@@ -44,11 +52,12 @@ class Database:
 
     def __init__(self, url: str, *, connect_timeout: int | None = None) -> None:
         self.url = _parse(url)
-        waits = connect_timeout is not None and self.url.drivername != "sqlite"
+        patience: dict[str, int] = {}
+        if self.url.drivername != "sqlite":
+            patience = {name: value for name, value in _PATIENCE.items() if name not in self.url.query}
+            patience |= {} if connect_timeout is None else {"connect_timeout": connect_timeout}
         try:
-            self.engine = create_engine(
-                self.url, connect_args={"connect_timeout": connect_timeout} if waits else {}
-            )
+            self.engine = create_engine(self.url, connect_args=patience)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise DatabaseUnavailableError(
                 f"database {self}: {type(error).__name__}; check the URL"

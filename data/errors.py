@@ -52,7 +52,7 @@ class ProjectionError(DataError):
     """An event of the journal cannot be projected. The batch was rolled back, the journal is intact.
 
     Run ``trade audit verify``; if the chain is sound, report the event's number as a defect. If the journal
-    is an older copy, put the newer one back; if that is lost, rebuild the tables (docs/database.md).
+    is an older copy, put the newer one back; if that is lost, make the rows anew by `trade db rebuild`.
     """
 
     code = "PROJECTION"

@@ -157,11 +157,11 @@ def _chain(connection: Connection) -> Finding:
             if row.journal_id != journal:
                 journal, head, seq = row.journal_id, row.prev_hash, row.seq - 1
             if row.seq != seq + 1:
-                problem = f"{journal}: event {seq + 1} is missing; rebuild it from the journal"
+                problem = f"{journal}: event {seq + 1} is missing; trade db rebuild JOURNAL"
                 return Finding("audit chain", f"{count} events", problem)
             said = chain_hash(head, row.seq, row.time_ns, row.kind, row.body)
             if row.prev_hash != head or row.hash != said:
-                problem = f"{journal}: event {row.seq} was altered; rebuild it from the journal"
+                problem = f"{journal}: event {row.seq} was altered; trade db rebuild JOURNAL"
                 return Finding("audit chain", f"{count} events", problem)
             head, seq, count = row.hash, row.seq, count + 1
     return Finding("audit chain", f"{count} events, unbroken")

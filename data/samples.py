@@ -20,8 +20,8 @@ import numpy as np
 from data.bars import BarSeries, RawBars, build_series, defects, within_dates
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
-from data.file_rows import parse_rows
 from data.files import LOOKAHEAD, BarFolder
+from data.files.rows import parse_rows
 from execution.models import Instrument
 from execution.timeframes import Timeframe
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.database import Database
+from infrastructure.errors import ConfigError
 from infrastructure.settings import Settings
 
 HOUSE_FILE = "data.db"
@@ -19,6 +20,8 @@ def database_of(
 ) -> Database:
     """Return the database of the settings, or a SQLite file.
 
+    Raises `ConfigError` if the file is the URL of a server, and what `Database` raises.
+
     Parameters
     ----------
     settings
@@ -28,6 +31,11 @@ def database_of(
     connect_timeout
         Seconds within which a server has to take a connection.
     """
+    if file is not None and "://" in file:
+        raise ConfigError(
+            "FILE names a SQLite file; a database by its URL is given as --set database.url=URL, or in the "
+            "environment as ALPHEC_DATABASE__URL"
+        )
     if file is not None:
         return Database(f"sqlite:///{Path(file)}")
     url = settings.database.url

@@ -22,7 +22,7 @@ from backtesting.metrics import summary_metrics
 from backtesting.parity import ParityReport, compare
 from backtesting.runs import RunFolder
 from backtesting.signal_figures import signal_figures
-from data.file_export import write_bars
+from data.files import write_bars
 from execution import journal
 from execution.book.adjustments import CorporateAction
 from execution.models import ZERO, OrderStatus

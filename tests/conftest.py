@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from data.testing import DatabaseServer, LocalServer, RunningServer, find_programs, local_server
-from data.testing_wasm import PROGRAM, WasmServer
+from data.testing.wasm import PROGRAM, WasmServer
 
 # A busy machine is no failure: no example has a deadline.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,7 +31,7 @@ SERVERS = {
 }
 COMMUNITY = "ALPHEC_COMMUNITY"
 """Variable that names a TimescaleDB of the community edition: the folder of its ``initdb`` and ``postgres``,
-that of `data.testing_wasm`, or the address of a server that runs, for its superuser."""
+that of `data.testing.wasm`, or the address of a server that runs, for its superuser."""
 
 INSTALLER = "infrastructure/deploy/install-test-servers.sh"
 

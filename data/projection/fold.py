@@ -170,7 +170,7 @@ class Fold:
         if self._head not in (None, entry[4]):
             raise ProjectionError(
                 f"event {seq} does not follow event {last} as it was projected: the journal is an older copy "
-                "that went on, or was altered; run trade audit verify, then rebuild what was projected of it"
+                "that went on, or was altered; run trade audit verify, then trade db rebuild JOURNAL"
             )
 
     def _load(self, kinds: Sequence[str], bodies: Sequence[Row]) -> None:

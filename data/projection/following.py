@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from data.database import Database
 from data.errors import DataError, ProjectionError
-from data.projection.events import Lag, batches_of, behind, read_events
+from data.projection.events import Entry, Lag, batches_of, behind, read_events
 from data.projector import BATCH, Projector
 from data.schema import AuditEventRow, CursorRow
 from execution.errors import JournalError
@@ -178,7 +178,7 @@ class JournalFollower:
         if short > 0:
             raise ProjectionError(
                 f"journal {self._path} ends {short} events before what was projected of it: it is an older "
-                "copy; put the newer one back, or rebuild what was projected of it"
+                "copy; put the newer one back; if that is lost, trade db rebuild JOURNAL"
             )
 
     def _opened(self) -> Projector | None:
@@ -220,6 +220,40 @@ def identity(path: Path, database: Database) -> str | None:
             "segments that were pruned, or a backup of the database"
         )
     return str(known)
+
+
+def rebuild(database: Database, path: Path, taken: Callable[[int], None] = lambda _: None) -> int:
+    """Remove what was projected of a journal and project all of it anew; return how many events.
+
+    Interrupted, it is finished by being called again, or by who follows the journal.
+
+    Parameters
+    ----------
+    database, path
+        A migrated database, and the journal.
+    taken
+        Told after each event how many were read.
+
+    Raises
+    ------
+    ProjectionError
+        If the journal's beginning was pruned, or an event cannot be projected.
+    DatabaseUnavailableError
+        If the database cannot be reached, or its user may not remove rows of the record.
+    JournalError
+        If the journal cannot be read.
+    """
+    name = identity(path, database)
+    if name is None:
+        return 0
+
+    def counted(entries: Iterable[Entry]) -> Iterator[Entry]:
+        for number, entry in enumerate(entries, 1):
+            taken(number)
+            yield entry
+
+    with closing(read_events(path)) as entries:
+        return Projector(database, name, path.resolve().parent.name).rebuild(counted(entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from data.bars import RawBars
 from data.errors import BarFileError
-from data.file_rows import PRICES, parse_rows
+from data.files.rows import PRICES, parse_rows
 from data.quality.finding import Finding, Kind, Severity
 from execution.timeframes import Timeframe
 

@@ -24,7 +24,7 @@ from data.aggregation import refresh
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
 from data.database import Database
-from data.instruments import register
+from data.reference.instruments import register
 from data.schema.aggregates import MINUTE_NS
 from data.stores import DatabaseBarStore
 from data.testing import local_server

@@ -126,7 +126,7 @@ def export_bars(
     """
     from pathlib import Path
 
-    from data.file_export import write_bars
+    from data.files import write_bars
     from infrastructure.stores import store_of
 
     settings, size = o.load(config, sets=sets), d.timeframe(timeframe or "1D")

@@ -179,7 +179,7 @@ def _register(settings: Settings, store: BarStore) -> Iterator[Database | None]:
 def _undescribed(register: Database | None, contracts: Sequence[Instrument]) -> list[str]:
     if register is None:
         return []
-    from data.instruments import undescribed
+    from data.reference.instruments import undescribed
 
     return undescribed(register, [one.symbol for one in contracts])
 
@@ -187,7 +187,7 @@ def _undescribed(register: Database | None, contracts: Sequence[Instrument]) -> 
 def _learn(register: Database | None, contracts: Sequence[Description], calendar: str) -> int | None:
     if register is None:
         return None
-    from data.instruments import learn
+    from data.reference.instruments import learn
 
     return learn(register, contracts, calendar)
 

@@ -86,7 +86,7 @@ def _register_options(store: BarStore, contracts: Sequence[Instrument]) -> None:
 
     options = [one for one in contracts if one.security_type in OPTIONS]
     if options and not isinstance(store, ParquetBarStore) and isinstance(store, DatabaseBarStore):
-        from data.instruments import learn
+        from data.reference.instruments import learn
         from execution.ibkr.description import Description
 
         learn(store.database, [Description(one) for one in options])

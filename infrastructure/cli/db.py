@@ -27,7 +27,7 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the bac
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     group = typer.Typer(help="Migrate, inspect, back up and restore the database.", no_args_is_help=True)
-    for command in (upgrade, downgrade, status, show, check, refresh, backup, restore):
+    for command in (upgrade, downgrade, status, show, check, refresh, rebuild, backup, restore):
         o.add(group, command)
     for taken in (import_fundamentals, import_instruments, import_universe, import_actions):
         o.add(group, taken)
@@ -144,6 +144,48 @@ def refresh(
         o.print_pairs("refreshed", answer)
 
 
+def rebuild(
+    journal: Annotated[
+        str, typer.Argument(metavar="JOURNAL", help="Journal of the run, such as journal.db.")
+    ],
+    file: File = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: o.Config = None,
+    sets: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Remove what was projected of a journal and project it anew, from its first event.
+
+    For rows that `trade db check` finds wrong, and where the newest journal is lost and an older copy counts.
+    Verify the journal first; on a server this needs the owner of the tables. Interrupted, run it again.
+      trade audit verify var/paper/DU123/journal.db
+      trade db rebuild var/paper/DU123/journal.db
+    """
+    from pathlib import Path
+
+    from data.projection.events import head_of
+    from data.projection.following import projected
+    from data.projection.following import rebuild as make_anew
+    from infrastructure.databases import known_database
+
+    path = Path(journal)
+    head, _ = head_of(path)
+    with known_database(o.load(config, sets=sets), file) as database:
+        if not yes:
+            held = ", ".join(f"{one.run_id} to event {one.last_seq}" for one in projected(database)) or "none"
+            typer.confirm(
+                f"{database} holds runs: {held}. Remove those of {path} and project its {head} events?",
+                abort=True, err=True,
+            )  # fmt: skip
+        with _progress("projecting", head, as_json=as_json) as tell:
+            events = make_anew(database, path, lambda _: tell("events", 1))
+        answer = {"database": str(database), "journal": journal, "events": events}
+    if as_json:
+        o.print_json(answer)
+    else:
+        o.print_pairs("rebuilt", answer)
+
+
 def import_fundamentals(
     csv: Annotated[
         str, typer.Argument(metavar="CSV", help="symbol,item,period_end,known_at,value[,currency]")
@@ -162,7 +204,7 @@ def import_fundamentals(
     """
     from pathlib import Path
 
-    from data.fundamentals import import_csv
+    from data.reference.fundamentals import import_csv
     from infrastructure.databases import known_database
 
     with known_database(o.load(config, sets=sets), file) as database:
@@ -183,10 +225,11 @@ def backup(
     from pathlib import Path
 
     from data import backup as backups
+    from data.backup.writing import count_rows
 
     with (
         _opened(file, config, sets) as database,
-        _progress("backing up", backups.count_rows(database), as_json=as_json) as tell,
+        _progress("backing up", count_rows(database), as_json=as_json) as tell,
     ):
         manifest = backups.backup(database, Path(folder), tell)
     _print_manifest(folder, manifest, as_json=as_json)
@@ -202,9 +245,8 @@ def restore(
     """
     from pathlib import Path
 
-    from data.backup import read_manifest
-    from data.restore import restore as bring_back
-    from data.restore import rows_to_do
+    from data.backup import read_manifest, rows_to_do
+    from data.backup import restore as bring_back
 
     total = rows_to_do(read_manifest(Path(folder)))
     with _opened(file, config, sets) as database, _progress("restoring", total, as_json=as_json) as tell:

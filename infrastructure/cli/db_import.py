@@ -33,9 +33,9 @@ def import_instruments(
     delisted_on; only symbol is required.
       trade db import-instruments contracts.csv
     """
-    from data import reference_files
+    from data.reference import files
 
-    _take("instruments", csv, file, config, sets, reference_files.import_instruments, as_json=as_json)
+    _take("instruments", csv, file, config, sets, files.import_instruments, as_json=as_json)
 
 
 def import_universe(
@@ -51,7 +51,7 @@ def import_universe(
 
     trade db import-universe members.csv
     """
-    from data import reference_files
+    from data.reference import files
     from execution.clocks import SystemClock, timestamp
 
     now = timestamp(SystemClock().now_ns())
@@ -61,7 +61,7 @@ def import_universe(
         file,
         config,
         sets,
-        lambda database, path: reference_files.import_universe(database, path, now),
+        lambda database, path: files.import_universe(database, path, now),
         as_json=as_json,
     )
 

@@ -17,7 +17,7 @@ from data.aggregation import Refreshed, mark_everything, refresh
 from data.calendars import ExchangeClock
 from data.database import Database
 from data.inspection import check, status
-from data.instruments import register
+from data.reference.instruments import register
 from data.schema import MinuteBarRow
 from data.schema.aggregates import Span, mark_changed
 from execution.models import Instrument

@@ -19,13 +19,12 @@ import pytest
 from psycopg import errors
 
 from data.aggregation import refresh
-from data.backup import backup, checksums
+from data.backup import backup, checksums, restore
 from data.bars import BarSeries
 from data.database import Database
 from data.errors import DatabaseUnavailableError, SchemaError
 from data.inspection import check, status
-from data.instruments import register
-from data.restore import restore
+from data.reference.instruments import register
 from data.schema.aggregates import MINUTE_NS
 from data.schema.features import all_series
 from data.stores import DatabaseBarStore

@@ -17,14 +17,13 @@ from psycopg import sql
 from sqlalchemy import URL, make_url, text
 
 from data.aggregation import mark_everything, refresh
-from data.backup import backup, checksums
+from data.backup import backup, checksums, restore
 from data.bars import BarSeries
 from data.database import Database
 from data.errors import DatabaseUnavailableError
 from data.inspection import check, status
-from data.instruments import register
+from data.reference.instruments import register
 from data.repositories import Repository
-from data.restore import restore
 from data.schema import AccountSnapshotRow, Money
 from data.stores import DatabaseBarStore
 from data.testing import LocalServer

@@ -14,7 +14,7 @@ from backtesting.gateway.config import GatewayConfig
 from backtesting.gateway.testing import GatewayThread
 from data.calendars import ExchangeClock
 from data.corporate_actions import FileActionSource
-from data.file_export import write_bars
+from data.files import write_bars
 from data.samples import sample_bars
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard

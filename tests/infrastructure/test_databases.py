@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from data.database import Database
 from data.inspection import status
 from data.projection.following import JournalFollower
@@ -113,6 +115,38 @@ def test_a_journal_that_cannot_be_read_or_is_an_older_copy_is_told_and_hides_no_
     known, unread = program.json("db", "status", "trading.db")["journals"]
     assert (known["event"], known["behind"]) == (2, None)
     assert "cannot be read" in unread["problem"]
+
+
+def test_rows_that_are_wrong_are_made_anew_from_the_journal(program: Any) -> None:
+    path = program.folder / "journal.db"
+    with closing(SqliteJournal(path, lambda: 1_700_000_000_000_000_000)) as journal:
+        journal.append("run_started", {"run_id": "r1"})
+        journal.append("note", {"number": 1})
+        journal.commit()
+    with closing(Database(f"sqlite:///{program.folder / 'trading.db'}")) as database:
+        JournalFollower(database, path, "r1").advance()
+        with database.connection() as connection:
+            altered = text("UPDATE audit_events SET body = :body WHERE seq = 2")
+            connection.execute(altered, {"body": '{"number":2}'})
+    wrong = program("db", "check", "trading.db")
+    assert wrong.returncode == 1
+    assert "trade db rebuild" in " ".join(wrong.stdout.split())
+    refused = program("db", "rebuild", "journal.db", "trading.db")
+    assert refused.returncode == 1
+    assert "holds runs: r1 to event 2. Remove those of journal.db and project its 2 events?" in refused.stderr
+    assert program("db", "check", "trading.db").returncode == 1  # nothing was done
+    made = program("db", "rebuild", "journal.db", "trading.db", "--yes")
+    assert made.returncode == 0, made.stderr
+    assert program("db", "check", "trading.db").returncode == 0
+    missing = program("db", "rebuild", "none.db", "trading.db", "--yes")
+    assert (missing.returncode, "none.db" in missing.stderr) == (2, True)
+
+
+def test_a_url_in_place_of_a_file_is_refused_and_makes_no_folder(program: Any) -> None:
+    wrong = program("db", "upgrade", "sqlite:///house.db")
+    assert wrong.returncode == 2
+    assert "--set database.url=" in " ".join(wrong.stderr.split())
+    assert not (program.folder / "sqlite:").exists()
 
 
 def test_a_server_that_is_away_leaves_with_3_and_hides_its_password(program: Any) -> None:

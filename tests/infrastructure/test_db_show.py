@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from data.database import Database
-from data.fundamentals import import_csv
-from data.instruments import register
+from data.reference.fundamentals import import_csv
+from data.reference.instruments import register
 from execution.models import Instrument
 from infrastructure.cli import app
 from infrastructure.cli.boundary import guard

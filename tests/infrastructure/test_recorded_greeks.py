@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from data.database import Database
-from data.instruments import register
+from data.reference.instruments import register
 from data.schema import OptionBarRow
 from data.writing import upsert
 from execution.clocks import SteppedClock, timestamp, utc_ns

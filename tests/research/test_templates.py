@@ -16,7 +16,7 @@ from backtesting.assemble import assemble
 from backtesting.ledgers import LedgerTables
 from backtesting.runs import RunFolder
 from data.database import Database
-from data.file_export import write_bars
+from data.files import write_bars
 from data.projector import Projector
 from data.samples import SAMPLE_INSTRUMENTS, sample_bars
 from execution.audit import AuditLogger

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
 from data.aggregation import refresh
-from data.backup import BATCH, Batch, Progress, batches, checksum, read_manifest
-from data.backup_values import Column, literal
+from data.backup.values import Column, literal
+from data.backup.writing import BATCH, Batch, Progress, batches, checksum, read_manifest
 from data.database import Database
 from data.errors import BackupError
 from data.revisions import known_revisions

@@ -10,7 +10,7 @@ import pytest
 
 from data.database import Database
 from data.errors import FundamentalsFileError
-from data.fundamentals import as_of, import_csv
+from data.reference.fundamentals import as_of, import_csv
 
 HEADER = "symbol,item,period_end,known_at,value,currency\n"
 FIRST = "AAPL,eps,2024-03-31,2024-05-02T20:30:00Z,1.53,USD\n"

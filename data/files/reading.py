@@ -1,7 +1,7 @@
 """Bars from files: CSV, gzip CSV and Parquet, one file a symbol, every row checked before any is used.
 
 1. Find ``SYMBOL.csv``, ``SYMBOL.csv.gz`` or ``SYMBOL.parquet`` in the folder; other names are ignored.
-2. Read and check the rows of each (`data.file_rows`). The first fault ends the load with one `BarFileError`
+2. Read and check the rows of each (`data.files.rows`). The first fault ends the load with one `BarFileError`
    that names file, line and remedy.
 3. Agree on one timeframe, build the calendar over the bars' days, and give each bar its start.
 4. Drop and count what lies outside regular sessions; round prices to the tick, here and nowhere else.
@@ -28,7 +28,7 @@ import numpy as np
 from data.bars import BarSeries, RawBars, build_series, data_hash, within_dates
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
-from data.file_rows import read_bars
+from data.files.rows import read_bars
 from data.signs import is_signed
 from execution.clocks import NANOS
 from execution.timeframes import Timeframe

@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import insert, text
 
 from data.aggregation import refresh
-from data.backup import MANIFEST, backup, checksums, count_rows, written
+from data.backup import backup, checksums, restore, rows_to_do
+from data.backup.writing import MANIFEST, count_rows, written
 from data.database import Database
 from data.errors import BackupError, DatabaseUnavailableError, SchemaError
 from data.inspection import check
-from data.instruments import register
-from data.restore import restore, rows_to_do
+from data.reference.instruments import register
 from data.schema import (
     AccountSnapshotRow,
     AuditEventRow,
@@ -184,7 +184,7 @@ def test_a_restore_that_was_stopped_before_the_aggregates_is_finished_by_the_sam
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("data.restore.refresh", stopped)
+        patched.setattr("data.backup.reading.refresh", stopped)
         with pytest.raises(KeyboardInterrupt):
             restore(target, tmp_path / "kept")
     assert aggregates_of(target)["bars_1d"] == []
@@ -375,7 +375,7 @@ def test_a_file_that_unpacks_beyond_all_bounds_is_refused_unread(
 ) -> None:
     fill(file_database)
     backup(file_database, tmp_path / "kept")
-    monkeypatch.setattr("data.restore._MOST_BYTES", 1_000)
+    monkeypatch.setattr("data.backup.reading._MOST_BYTES", 1_000)
     target = Database(f"sqlite:///{tmp_path / 'target.db'}")
     with pytest.raises(BackupError, match=r"bars_1m\.parquet unpacks to \d+ bytes at a time"):
         restore(target, tmp_path / "kept")

@@ -1,4 +1,4 @@
-"""Back up a database as a folder, from which `data.restore` makes it again on any server.
+"""Back up a database as a folder, from which `data.backup.reading` makes it again on any server.
 
 1. A backup reads every table in one snapshot, in the order of its key, a batch at a time.
 2. Each table becomes a Parquet file of plain values: money as text, moments as nanoseconds, JSON as canonical
@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
-from data.backup_values import KINDS, Column, columns_of, selected
+from data.backup.values import KINDS, Column, columns_of, selected
 from data.database import Database
 from data.errors import BackupError, SchemaError
 from data.revisions import known_revisions, lost_below, newest_revision

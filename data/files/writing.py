@@ -18,7 +18,7 @@ import pyarrow.parquet
 from data.bars import BarSeries
 from data.calendars import ExchangeClock
 from data.errors import BarFileError
-from data.files import names_a_file
+from data.files.reading import names_a_file
 from execution.clocks import timestamp
 from execution.timeframes import Timeframe
 

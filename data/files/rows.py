@@ -3,7 +3,7 @@
 Daily files have ``date,open,high,low,close,volume``, intraday files ``end,open,…`` with `end` the bar's end
 in UTC (``2014-06-06T13:31:00Z``).
 
-1. Read the columns, those of CSV as text, and parse them (`data.file_columns`).
+1. Read the columns, those of CSV as text, and parse them (`data.files.columns`).
 2. Check each row: finite, positive, high and low enclose the bar, times ascend.
 """
 
@@ -22,7 +22,7 @@ import pyarrow.parquet
 
 from data.bars import RawBars, defects
 from data.errors import BarFileError
-from data.file_columns import Place, dates, ends, floats
+from data.files.columns import Place, dates, ends, floats
 from execution.clocks import NANOS
 
 PRICES = ("open", "high", "low", "close")

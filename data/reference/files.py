@@ -19,7 +19,7 @@ from exchange_calendars import get_calendar_names
 
 from data.database import Database
 from data.errors import ReferenceFileError
-from data.instruments import CALENDAR, row_of, store
+from data.reference.instruments import CALENDAR, row_of, store
 from data.schema import InstrumentRow, UniverseMemberRow
 from data.schema.base import Base
 from data.writing import too_long, upsert

@@ -9,8 +9,7 @@ import pytest
 
 from data.bars import BarSeries, data_hash
 from data.errors import BarFileError
-from data.file_export import write_bars
-from data.files import load_bars
+from data.files import load_bars, write_bars
 from data.samples import sample_bars
 from execution.timeframes import Timeframe
 

@@ -11,9 +11,9 @@ import pytest
 
 from data.database import Database
 from data.errors import ReferenceFileError
-from data.instruments import members
 from data.records import records
-from data.reference_files import import_instruments, import_universe
+from data.reference.files import import_instruments, import_universe
+from data.reference.instruments import members
 
 NOW = pd.Timestamp("2024-06-01T12:00Z").as_unit("ns")
 CONTRACTS = """symbol,calendar,security_type,expiry,multiplier,tick,name,sector,listed_on

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from data.errors import ServerNotInstalledError
-from data.testing import DatabaseServer
+from data.testing.servers import DatabaseServer
 
 PROGRAM = "serve.mjs"
 """Serves one database on a free port of this machine, which it prints, until its input ends."""

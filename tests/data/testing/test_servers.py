@@ -17,8 +17,8 @@ from psycopg import errors
 
 from data.errors import ServerNotInstalledError
 from data.testing import LocalServer, RunningServer
-from data.testing_wasm import PROGRAM as SERVED
-from data.testing_wasm import WasmServer
+from data.testing.wasm import PROGRAM as SERVED
+from data.testing.wasm import WasmServer
 
 PROGRAM = """
 import sys, time

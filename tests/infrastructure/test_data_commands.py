@@ -184,8 +184,8 @@ def test_an_export_over_something_else_changes_nothing(
         (["import", "prices", "--known-at", "soon"], "is no time"),
         (["import", "prices", "--timeframe", "2m"], "use 1D, 1h, 1m"),
         (["import", "prices", "--tick", "much"], "--tick 'much'"),
-        (["head", "ZZZ"], "see trade data list"),
-        (["export", "out", "--symbols", "ZZZ"], "see trade data list"),
+        (["head", "ZZZ"], "see trade data import"),
+        (["export", "out", "--symbols", "ZZZ"], "see trade data import"),
         (["list", "--store", "sqlite:///none.db"], "trade db upgrade"),
     ],
 )

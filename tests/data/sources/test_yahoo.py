@@ -71,7 +71,7 @@ async def test_a_pull_stores_what_was_traded(calendar: ExchangeClock, tmp_path: 
         SteppedClock(NOW), start_ns=0, end_ns=NOW,
     )  # fmt: skip
     assert report.inserted == 4
-    assert report.refused == {"ESU0": "ESU0: Yahoo is asked for stocks only"}
+    assert report.refused == {"ESU0": "Yahoo is asked for stocks only"}
     bars = store.read("AAPL", Timeframe.DAY).to_series()["AAPL"]
     assert bars.close.tolist() == [500.04, 499.23, 129.04, 134.18]
     assert bars.volume.tolist() == [38888100.0, 46907500.0, 225702700.0, 151948100.0]

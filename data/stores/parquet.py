@@ -9,7 +9,6 @@ Other files and folders are left alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from data.stores.parquet_files import (
     folder_of,
     integers,
     read_bars,
+    read_side_by_side,
     read_versions,
     symbol_in,
     versions_of,
@@ -38,9 +38,8 @@ from data.stores.rows import SCHEMA, Rows, empty_rows, is_symbol
 from data.stores.versions import as_known, compare, join, positions
 from execution.timeframes import Timeframe
 
-_THREADS = 4
 _MANY = 8
-"""Small files from which on reading them side by side is faster than one after the other."""
+"""Files from which on reading them side by side is faster than one after the other."""
 
 
 class ParquetBarStore(BarStore):
@@ -135,13 +134,10 @@ class ParquetBarStore(BarStore):
         with self._files.reading():
             found = list(self._found(timeframe, symbols, span))
             paths = [path for _, paths in found for path in paths]
-            # A year of minutes is large: Arrow's own threads share its columns with the least overhead.
-            large = timeframe is Timeframe.MINUTE
-            if large or len(paths) < _MANY:
-                tables = [read_bars(path, threads=large) for path in paths]
+            if len(paths) < _MANY:
+                tables = [read_bars(path, threads=timeframe is Timeframe.MINUTE) for path in paths]
             else:
-                with ThreadPoolExecutor(_THREADS) as pool:
-                    tables = list(pool.map(read_bars, paths))
+                tables = read_side_by_side(paths)
         tables = [_within(table, span, learnt_after) for table in tables]
         return _named(tables, [symbol for symbol, paths in found for _ in paths])
 
@@ -188,13 +184,10 @@ def _named(tables: Sequence[pa.Table], symbols: Sequence[str]) -> pa.Table:
     if not tables:
         return SCHEMA.empty_table()
     names = list(dict.fromkeys(symbols))
-    code, dictionary = {name: i for i, name in enumerate(names)}, pa.array(names, pa.string())
-    codes = [
-        pa.DictionaryArray.from_arrays(np.full(table.num_rows, code[symbol], np.int32), dictionary)
-        for table, symbol in zip(tables, symbols, strict=True)
-    ]
-    field = SCHEMA.field("symbol")
-    return pa.concat_tables(tables).add_column(0, field, pa.chunked_array(codes, field.type))
+    code = {name: i for i, name in enumerate(names)}
+    codes = np.array([code[symbol] for symbol in symbols], np.int32).repeat([one.num_rows for one in tables])
+    column = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()), safe=False)
+    return pa.concat_tables(tables).add_column(0, SCHEMA.field("symbol"), column)
 
 
 def _rows_of(table: pa.Table, symbol: str) -> Rows:

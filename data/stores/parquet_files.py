@@ -8,12 +8,15 @@ against what is read, and the rows against the file's name: a copied year is not
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from data.bars import Int64Array
 from data.errors import BarStoreError
@@ -24,6 +27,12 @@ VERSIONS = BARS.append(pa.field("superseded_at", UTC))
 WHOLE = "all.parquet"
 """Name of the file of bars that are not cut by year."""
 
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError)
+_CHECKED = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(
+        page_checksum_verification=True, pre_buffer=True
+    )
+)
 _NUMBERS = ("open", "high", "low", "close", "volume")
 _TIME_ENCODINGS = dict.fromkeys(("start", "end", "known_at"), "DELTA_BINARY_PACKED")
 _YEAR = re.compile(r"([12][0-9]{3})\.parquet", re.ASCII)
@@ -61,17 +70,31 @@ def read_bars(path: Path, *, threads: bool = False) -> pa.Table:
         If it is cut off or damaged, or its columns, their types, or its times are not the store's.
     """
     table = _read(path, BARS, threads=threads)
-    starts = integers(table, "start")
-    if not (starts[1:] > starts[:-1]).all():
-        i = int(np.argmin(starts[1:] > starts[:-1])) + 2
-        raise BarStoreError(f"{path}, row {i}: starts no later than the row before it; load its bars again")
-    first, last = _times_in(path.name)
-    if len(starts) and not first <= starts[0] <= starts[-1] < last:
-        raise BarStoreError(
-            f"{path}: holds bars of another year than its name says: it was copied or renamed; give it back "
-            "its name, or remove it and load its bars again"
-        )
+    _require_bars(path, table)
     return table
+
+
+def read_side_by_side(paths: Sequence[Path]) -> list[pa.Table]:
+    """Read many files of bars at once, on Arrow's own threads; raises what `read_bars` raises."""
+    names = [str(path) for path in paths]
+    dataset = ds.FileSystemDataset.from_paths(
+        names, schema=BARS, format=_CHECKED, filesystem=LocalFileSystem()
+    )
+    try:
+        footers = [(part.physical_schema, part.metadata.num_rows) for part in dataset.get_fragments()]
+        table = dataset.to_table() if all(schema.equals(BARS) for schema, _ in footers) else None
+    except _UNREADABLE:
+        table = None
+    if table is None or table.num_rows != sum(count for _, count in footers):
+        return [read_bars(path) for path in paths]  # this names the file that is at fault
+    tables, first = [], 0
+    for path, (_, count) in zip(paths, footers, strict=True):
+        piece = table.slice(first, count)
+        _require_whole(path, piece)
+        _require_bars(path, piece)
+        tables.append(piece)
+        first += count
+    return tables
 
 
 def read_versions(path: Path) -> pa.Table:
@@ -92,7 +115,7 @@ def edges(path: Path) -> tuple[pa.Scalar, pa.Scalar, int]:
         meta = pq.read_metadata(path)
         group = meta.row_group(0)
         return group.column(0).statistics.min, group.column(1).statistics.max, meta.num_rows
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -131,7 +154,7 @@ def _read(path: Path, schema: pa.Schema, *, threads: bool = False) -> pa.Table:
     try:
         with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
             table, count = file.read(use_threads=threads), file.metadata.num_rows
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from error
     if not table.schema.equals(schema):
         found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
@@ -141,9 +164,35 @@ def _read(path: Path, schema: pa.Schema, *, threads: bool = False) -> pa.Table:
         )
     if table.num_rows != count:
         raise _damaged(path, f"{table.num_rows} rows where its footer counts {count}")
+    _require_whole(path, table)
+    return table
+
+
+def _require_whole(path: Path, table: pa.Table) -> None:
     if any(column.null_count for column in table.columns):
         raise _damaged(path, "it has empty values")
-    return table
+
+
+def _require_bars(path: Path, table: pa.Table) -> None:
+    """Refuse bars that are out of order, or not of the year that the file's name says."""
+    row, before = 0, EARLIEST_US - 1
+    first, beyond = _times_in(path.name)
+    for chunk in table["start"].chunks:
+        starts = chunk.view(pa.int64()).to_numpy()
+        if not len(starts):
+            continue
+        later = starts[1:] > starts[:-1]
+        if starts[0] <= before or not later.all():
+            row += 1 if starts[0] <= before else int(np.argmin(later)) + 2
+            raise BarStoreError(
+                f"{path}, row {row}: starts no later than the row before it; load its bars again"
+            )
+        if starts[0] < first or beyond <= starts[-1]:
+            raise BarStoreError(
+                f"{path}: holds bars of another year than its name says: it was copied or renamed; give it "
+                "back its name, or remove it and load its bars again"
+            )
+        row, before = row + len(starts), int(starts[-1])
 
 
 def _damaged(path: Path, why: object) -> BarStoreError:

@@ -81,11 +81,13 @@ def read_side_by_side(paths: Sequence[Path]) -> list[pa.Table]:
         names, schema=BARS, format=_CHECKED, filesystem=LocalFileSystem()
     )
     try:
-        footers = [(part.physical_schema, part.metadata.num_rows) for part in dataset.get_fragments()]
-        table = dataset.to_table() if all(schema.equals(BARS) for schema, _ in footers) else None
+        parts = list(dataset.get_fragments())
+        table = dataset.to_table()
+        footers = [(part.physical_schema, part.metadata.num_rows) for part in parts]  # kept by the read
     except _UNREADABLE:
-        table = None
-    if table is None or table.num_rows != sum(count for _, count in footers):
+        table, footers = None, []
+    counted = table is not None and table.num_rows == sum(count for _, count in footers)
+    if table is None or not counted or not all(schema.equals(BARS) for schema, _ in footers):
         return [read_bars(path) for path in paths]  # this names the file that is at fault
     tables, first = [], 0
     for path, (_, count) in zip(paths, footers, strict=True):

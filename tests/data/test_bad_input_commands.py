@@ -325,7 +325,7 @@ def test_a_symbol_never_leads_out_of_the_store(symbol: str, tmp_path: Path) -> N
         store.write(frame, known_at=LEARNT)
         assert store.read(symbol, Timeframe.MINUTE).to_arrow().num_rows == 2
         assert [path.name for path in (root / "1m").iterdir()] == ["%61%2F..%2F..%2F%62"]
-        assert store.symbols() == ["AAA", "a/../../b"]
+        assert store.symbols() == ["a/../../b"]  # an empty folder holds none
     else:
         with pytest.raises(BarDataError, match="symbol"):
             store.write(frame, known_at=LEARNT)

@@ -52,8 +52,11 @@ def measure(
         database = Database(server.create_database("bench"))
         with closing(database):
             database.upgrade()
-            with database.connection() as connection:  # else a policy compresses old chunks meanwhile
-                connection.exec_driver_sql(
+            with psycopg.connect(server.conninfo("bench"), autocommit=True) as connection:
+                if not possible(connection):
+                    raise RuntimeError(f"{programs}: not the community edition, which alone compresses")
+                # Else a policy compresses old chunks meanwhile.
+                connection.execute(
                     "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
                 )
             with closing(DatabaseBarStore(database)) as store:
@@ -62,8 +65,6 @@ def measure(
                     there = None if symbols is None else [s for s in symbols if any(folder.glob(f"{s}.*"))]
                     store.write(load_bars(folder, symbols=there, regular_hours=False), known_at=_LEARNT)
             with psycopg.connect(server.conninfo("bench"), autocommit=True) as connection:
-                if not possible(connection):
-                    raise RuntimeError(f"{programs}: not the community edition, which alone compresses")
                 for table in ("bars_1m", "vendor_bars"):
                     tell(f"compress {table}")
                     before = _content(connection, table)

@@ -209,13 +209,11 @@ def _text(path: Path) -> str:
 
 def _date(text: str, where: str) -> dt.date:
     try:
-        if not _DATE.fullmatch(text):
-            raise ValueError(text)  # noqa: TRY301 - told below with the dates that do not exist
-        date = dt.date.fromisoformat(text)
-        if not _FIRST_YEAR <= date.year <= _LAST_YEAR:
-            raise ValueError(text)  # noqa: TRY301
-    except ValueError as error:
+        date = dt.date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        date = None  # such as 2018-02-30
+    if date is None or not _FIRST_YEAR <= date.year <= _LAST_YEAR:
         raise CorporateActionDataError(
             f"{where}: date {text[:40]!r} is none; write the ex date like 2018-01-03"
-        ) from error
+        )
     return date

@@ -318,22 +318,44 @@ def test_many_files_are_read_side_by_side(store: ParquetBarStore, minutes: Minut
     assert table["close"].to_pylist() == [1.0 + n for n in range(12)]
 
 
+@pytest.mark.parametrize("kind", ["columns", "copied year", "out of order"])
+def test_of_many_files_the_one_at_fault_is_named(kind: str, store: ParquetBarStore, minutes: Minutes) -> None:
+    store.write(minutes({f"S{n:02d}": {0: 1.0, 1: 2.0} for n in range(12)}), known_at=MONDAY)
+    path = store.root / "1m" / "S05" / "2024.parquet"
+    table, said = read_bars(path), kind
+    if kind == "columns":
+        table, said = table.drop_columns("known_at"), "it was not written by this store"
+    elif kind == "copied year":
+        path, said = path.with_name("2023.parquet"), "holds bars of another year than its name says"
+    else:
+        table, said = table.take([1, 0]), "row 2: starts no later than the row before it"
+    pq.write_table(table, path)
+    with pytest.raises(BarStoreError, match=f"S05/{path.name}.*{said}"):
+        store.read(None, MINUTE).to_arrow()
+
+
 def test_one_file_can_be_checked_by_itself(store: ParquetBarStore, tmp_path: Path) -> None:
     with pytest.raises(BarStoreError, match=r"none\.parquet: not a sound Parquet file"):
         read_bars(tmp_path / "none.parquet")
 
 
-@pytest.fixture
-def damaged(store: ParquetBarStore, minutes: Minutes) -> Iterator[Callable[[int, int], str | None]]:
-    """Say how a store answers whose file has some bits flipped in a byte; None if the bars are the same."""
-    store.write(minutes({"AAA": {n: 10.0 + n * 37 % 101 for n in range(300)}}), known_at=MONDAY)
+@pytest.fixture(params=["alone", "among many"])
+def damaged(
+    store: ParquetBarStore, minutes: Minutes, request: pytest.FixtureRequest
+) -> Iterator[Callable[[int, int], str | None]]:
+    """Say how a store answers whose file has some bits flipped in a byte; None if the bars are the same.
+
+    Many files are read at once, a few each by itself.
+    """
+    others = {f"{letter}{letter}": {0: 1.0} for letter in "ABCDEFGHIJ"} if request.param != "alone" else {}
+    store.write(minutes(others | {"AAA": {n: 10.0 + n * 37 % 101 for n in range(300)}}), known_at=MONDAY)
     path = store.root / "1m" / "AAA" / "2024.parquet"
-    sound, expected = path.read_bytes(), store.read("AAA", MINUTE).to_arrow()
+    sound, expected = path.read_bytes(), store.read(None, MINUTE).to_arrow()
 
     def answer(place: int, bits: int) -> str | None:
         path.write_bytes(sound[:place] + bytes([sound[place] ^ bits]) + sound[place + 1 :])
         try:
-            assert store.read("AAA", MINUTE).to_arrow().equals(expected)
+            assert store.read(None, MINUTE).to_arrow().equals(expected)
         except BarStoreError as error:
             return str(error)
         return None
